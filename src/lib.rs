@@ -1,0 +1,7 @@
+//! An actor runtime for CPU-bound work.
+
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod sync;
+#[cfg(not(loom))]
+mod sync;
