@@ -6,6 +6,9 @@
 
 #![allow(unreachable_pub)] // public to the models only
 
+pub mod inbox;
+pub mod slots;
+
 #[cfg(not(loom))]
 mod imp {
     pub use std::sync::atomic;
@@ -58,3 +61,11 @@ mod imp {
 
 #[allow(unused_imports)] // each build uses a part
 pub use imp::*;
+
+/// Locks `mutex`, also after another thread panicked while it held it: what our locks guard is
+/// valid between any two statements.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,567 @@
+//! The inbox: one word that is an actor's queue, its bound and its place on the run queues.
+//!
+//! ```text
+//!   63         48 47                        4   3       2       1      0
+//!  ┌─────────────┬───────────────────────────┬───────┬───────┬──────┬──────┐
+//!  │ places taken│ newest envelope, or null  │SIGNAL │WAITERS│CLOSED│ IDLE │
+//!  └─────────────┴───────────────────────────┴───────┴───────┴──────┴──────┘
+//!
+//!            push, publish, signal: Enqueue          take
+//!   IDLE ────────────────────────────────▶ SCHEDULED ────▶ RUNNING
+//!    ▲                                         ▲              │
+//!    │               finish: Idle              │ finish: More │
+//!    └─────────────────────────────────────────┴──────────────┘
+//!   (SCHEDULED and RUNNING are both "not IDLE": whoever cleared IDLE owes one run)
+//! ```
+//!
+//! The envelopes form a stack, newest first; the one consumer takes all of them with one swap of
+//! the pointer and reverses them. So one compare-exchange sends a message, checks the bound and
+//! decides who schedules the actor.
+//!
+//! - I1: each published envelope is taken exactly once, or handed back by `push`, `publish` or
+//!   `close`; a consumer sees all that the producer wrote before publishing.
+//! - I2: per producer first in, first out; and causally: what is published later is taken later.
+//! - I3: after an `Enqueue` there is exactly one run; no second `Enqueue` comes before that run
+//!   calls `finish` and it returns `Idle`. Runs never overlap and see each other's writes.
+//! - I4: places taken never exceed the capacity given, but for the overdraft asked for by name; a
+//!   reservation outlives `close`: the word's count says how many are out, so a cell is reused
+//!   only after the last one came back.
+//! - I5: whoever waits for a place sets WAITERS in the same step that sees the inbox full, and the
+//!   step that gives a place back sees the bit.
+//! - I6: after `finish` returned `Idle` or `release` returned, the consumer touches nothing that
+//!   another run may own.
+//!
+//! | step             | operation            | order   | pairs with     | if Relaxed, the model sees          |
+//! |------------------|----------------------|---------|----------------|-------------------------------------|
+//! | push, publish    | compare_exchange     | AcqRel  | take, finish   | a race on the envelope (I1)         |
+//! | signal, wake     | compare_exchange     | AcqRel  | take, finish   | a race on the signal's data (I3)    |
+//! | take             | compare_exchange     | Acquire | push, publish  | a race on the envelope (I1)         |
+//! | finish: Idle     | compare_exchange     | Release | push, publish  | a race on the actor's state (I3)    |
+//! | reserve          | compare_exchange     | Relaxed | —              | only counts                         |
+//! | release, give up | fetch_sub            | AcqRel  | wait           | a race on a reused cell (I4)        |
+//! | wait             | compare_exchange     | AcqRel  | release, take  | a waiter not seen (I5)              |
+//! | close            | fetch_or             | AcqRel  | push           | a race on a drained envelope (I1)   |
+//!
+//! Acquire on push: an `Enqueue` hands the actor to the pusher's run queue, and the run must see
+//! what the last run wrote, which `finish` released into this word.
+//!
+//! Models: `loom-tests/tests/inbox.rs`.
+
+use super::UnsafeCell;
+use super::atomic::{AtomicU64, Ordering};
+use std::ptr::NonNull;
+
+const IDLE: u64 = 1;
+const CLOSED: u64 = 2;
+const WAITERS: u64 = 4;
+const SIGNAL: u64 = 8;
+const POINTER: u64 = (1 << 48) - 16;
+const ONE: u64 = 1 << 48;
+const COUNT_SHIFT: u32 = 48;
+/// A cell without an actor. A live inbox never has the three at once: it goes idle only when no
+/// signal is up.
+const DEAD: u64 = CLOSED | IDLE | SIGNAL;
+
+/// The most places that a capacity may name; the count has one bit more, for overdraft.
+pub const CAPACITY_MAX: u32 = 32_768;
+/// Above this count even overdraft is refused.
+const COUNT_MAX: u64 = u16::MAX as u64;
+
+/// What an envelope begins with: the link to the envelope before it.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Link {
+    next: UnsafeCell<*mut Link>,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Link {
+    /// A link to nothing.
+    pub fn new() -> Self {
+        Self {
+            next: UnsafeCell::new(std::ptr::null_mut()),
+        }
+    }
+
+    /// The envelope linked to.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the envelope: it is in no inbox.
+    #[inline(always)]
+    pub unsafe fn next(&self) -> *mut Link {
+        // SAFETY: the caller owns the envelope, so nobody writes the link.
+        self.next.with(|next| unsafe { *next })
+    }
+
+    /// Links to `next`.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the envelope: it is in no inbox.
+    #[inline(always)]
+    pub unsafe fn set_next(&self, next: *mut Link) {
+        // SAFETY: the caller owns the envelope, so nobody else looks at the link.
+        self.next.with_mut(|slot| unsafe { *slot = next });
+    }
+}
+
+/// Envelopes that are linked but not in an inbox: `newest` links on to `oldest`.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain {
+    /// The head of the stack.
+    pub newest: NonNull<Link>,
+    /// The tail of the stack.
+    pub oldest: NonNull<Link>,
+}
+
+impl Chain {
+    /// A chain of one envelope.
+    #[inline(always)]
+    pub fn one(link: NonNull<Link>) -> Self {
+        Self {
+            newest: link,
+            oldest: link,
+        }
+    }
+
+    /// Puts a newer envelope on top.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the chain and `link`.
+    #[inline(always)]
+    pub unsafe fn push(&mut self, link: NonNull<Link>) {
+        // SAFETY: the caller owns `link`, which therefore lives.
+        let newest = unsafe { link.as_ref() };
+        // SAFETY: as above.
+        unsafe { newest.set_next(self.newest.as_ptr()) };
+        self.newest = link;
+    }
+}
+
+/// What became of an envelope or a reservation.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Push {
+    /// It is in, and the caller puts the actor on a run queue.
+    Enqueue,
+    /// It is in; somebody else runs the actor.
+    Queued,
+    /// All places are taken; the caller keeps what it has.
+    Full,
+    /// The actor takes no more; the caller keeps what it has.
+    Closed,
+}
+
+/// What a wake or a signal obliges the caller to do.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wake {
+    /// The caller puts the actor on a run queue.
+    Enqueue,
+    /// Another thread has, or runs it.
+    Nothing,
+}
+
+/// What `take` found.
+#[derive(Debug)]
+pub struct Taken {
+    /// The newest envelope, or null.
+    pub newest: *mut Link,
+    /// Someone raised a signal since the last take.
+    pub signal: bool,
+    /// Places came back and someone waits for them: the caller wakes the waiters.
+    pub wake_waiters: bool,
+    /// No more messages will come.
+    pub closed: bool,
+}
+
+/// How a run ended.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Finish {
+    /// The actor is idle and the caller must not touch it again; otherwise the caller owes it
+    /// another run.
+    pub idle: bool,
+    /// As in [`Taken`]; the caller wakes them by the actor's number, not through the actor.
+    pub wake_waiters: bool,
+}
+
+/// What came of giving a reservation back.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Released {
+    /// As in [`Taken`].
+    pub wake_waiters: bool,
+    /// The actor is dead and this was the last place out: the caller frees its cell.
+    pub last: bool,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Inbox(AtomicU64);
+
+#[inline(always)]
+fn count(word: u64) -> u64 {
+    word >> COUNT_SHIFT
+}
+
+#[inline(always)]
+fn pointer(word: u64) -> *mut Link {
+    std::ptr::with_exposed_provenance_mut((word & POINTER) as usize)
+}
+
+#[inline(always)]
+fn address(link: NonNull<Link>) -> u64 {
+    let address = link.as_ptr().expose_provenance() as u64;
+    debug_assert_eq!(address & !POINTER, 0, "an envelope is 16-aligned and below 2^48");
+    address
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self::closed()
+    }
+}
+
+impl Inbox {
+    /// An inbox that refuses everything, as a cell without an actor has it.
+    pub fn closed() -> Self {
+        Self(AtomicU64::new(DEAD))
+    }
+
+    /// Opens a closed inbox for a new actor: empty, and scheduled, so the caller owes it a run.
+    ///
+    /// The caller owns the cell: no place is out.
+    pub fn open_scheduled(&self) {
+        debug_assert_eq!(self.0.load(Ordering::Relaxed), DEAD);
+        // Release: the cell's fields were written before; producers read them after a push.
+        // A swap, since producers race it with compare-exchanges.
+        self.0.swap(0, Ordering::AcqRel);
+    }
+
+    /// Opens a closed inbox idle: nobody owes it a run until something is pushed.
+    pub fn open_idle(&self) {
+        debug_assert_eq!(self.0.load(Ordering::Relaxed), DEAD);
+        self.0.swap(IDLE, Ordering::AcqRel);
+    }
+
+    /// Takes a place and puts one envelope in, in one step.
+    #[inline]
+    pub fn push(&self, link: NonNull<Link>, capacity: u32) -> Push {
+        self.put(Chain::one(link), 1, 0, u64::from(capacity))
+    }
+
+    /// Puts one envelope in that takes no place: a reply, a timer's message, a `Down`.
+    #[inline]
+    pub fn push_uncounted(&self, link: NonNull<Link>) -> Push {
+        self.put(Chain::one(link), 0, 0, u64::MAX)
+    }
+
+    /// Puts a chain in, for whose envelopes places were reserved: `used` of `leased` places are
+    /// kept, the others come back.
+    ///
+    /// Never `Full`. When `Closed` the caller keeps the chain **and** the leased places, and
+    /// gives them back with [`Inbox::release`].
+    #[inline]
+    pub fn publish(&self, chain: Chain, used: u32, leased: u32) -> Push {
+        self.put(chain, u64::from(used), u64::from(leased), u64::MAX)
+    }
+
+    #[inline(always)]
+    fn put(&self, chain: Chain, used: u64, leased: u64, capacity: u64) -> Push {
+        let top = address(chain.newest);
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            if word & CLOSED != 0 {
+                return Push::Closed;
+            }
+            if count(word) + used > capacity {
+                return Push::Full;
+            }
+            // SAFETY: the chain is the caller's until the exchange succeeds, so it lives.
+            let oldest = unsafe { chain.oldest.as_ref() };
+            // SAFETY: as above.
+            unsafe { oldest.set_next(pointer(word)) };
+            let places = (count(word) + used - leased) << COUNT_SHIFT;
+            let next = places | top | (word & (WAITERS | SIGNAL));
+            match self
+                .0
+                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) if word & IDLE != 0 => return Push::Enqueue,
+                Ok(_) => return Push::Queued,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes up to `wanted` places, at least `least`, or none. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`Push::Full`] when fewer than `least` are free, [`Push::Closed`].
+    #[inline]
+    pub fn reserve(&self, least: u32, wanted: u32, capacity: u32) -> Result<u32, Push> {
+        let capacity = u64::from(capacity).min(COUNT_MAX);
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            if word & CLOSED != 0 {
+                return Err(Push::Closed);
+            }
+            let free = capacity.saturating_sub(count(word));
+            if free < u64::from(least) {
+                return Err(Push::Full);
+            }
+            let got = free.min(u64::from(wanted));
+            match self.0.compare_exchange_weak(
+                word,
+                word + got * ONE,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(got as u32),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Gives `places` back.
+    #[inline]
+    pub fn release(&self, places: u32) -> Released {
+        if places == 0 {
+            return Released {
+                wake_waiters: false,
+                last: false,
+            };
+        }
+        let before = self
+            .0
+            .fetch_sub(u64::from(places) * ONE, Ordering::AcqRel);
+        debug_assert!(count(before) >= u64::from(places), "I4: a place given back twice");
+        Released {
+            wake_waiters: before & (WAITERS | CLOSED) == WAITERS && self.clear_waiters(),
+            last: before & DEAD == DEAD && count(before) == u64::from(places),
+        }
+    }
+
+    fn clear_waiters(&self) -> bool {
+        self.0.fetch_and(!WAITERS, Ordering::AcqRel) & WAITERS != 0
+    }
+
+    /// Takes all envelopes and gives `finished` places back.
+    #[inline]
+    pub fn take(&self, finished: u32) -> Taken {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            debug_assert!(word & IDLE == 0, "I3: only a run takes");
+            debug_assert!(count(word) >= u64::from(finished), "I4: a place given back twice");
+            let wake_waiters = finished > 0 && word & WAITERS != 0;
+            let kept = word & (CLOSED | if wake_waiters { 0 } else { WAITERS });
+            let next = ((count(word) - u64::from(finished)) << COUNT_SHIFT) | kept;
+            match self
+                .0
+                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) => {
+                    return Taken {
+                        newest: pointer(word),
+                        signal: word & SIGNAL != 0,
+                        wake_waiters,
+                        closed: word & CLOSED != 0,
+                    };
+                }
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Ends a run: gives `finished` places back and goes idle when nothing came meanwhile.
+    ///
+    /// With `ignore_messages` only a signal counts as something: an actor whose commit waits for
+    /// room goes idle with messages in its inbox, and each further push runs it again.
+    /// A closed inbox never goes idle: its run ends in [`Inbox::retire`].
+    #[inline]
+    pub fn finish(&self, finished: u32, ignore_messages: bool) -> Finish {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            debug_assert!(count(word) >= u64::from(finished), "I4: a place given back twice");
+            let busy = if ignore_messages { SIGNAL } else { SIGNAL | POINTER };
+            let blocked = if ignore_messages { 0 } else { CLOSED };
+            let idle = word & (busy | blocked) == 0;
+            if !idle && finished == 0 {
+                return Finish {
+                    idle: false,
+                    wake_waiters: false,
+                };
+            }
+            let wake_waiters = finished > 0 && word & WAITERS != 0;
+            let mut kept = word & (CLOSED | SIGNAL | POINTER | WAITERS);
+            if wake_waiters {
+                kept &= !WAITERS;
+            }
+            let idle_bit = if idle { IDLE } else { 0 };
+            let next = ((count(word) - u64::from(finished)) << COUNT_SHIFT) | kept | idle_bit;
+            match self
+                .0
+                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) => return Finish { idle, wake_waiters },
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Raises the signal, whatever the bound.
+    pub fn signal(&self) -> Wake {
+        self.raise(SIGNAL, false)
+    }
+
+    /// Runs the actor again although nothing was pushed; nothing when it runs or is dead.
+    pub fn wake(&self) -> Wake {
+        self.raise(0, false)
+    }
+
+    /// Refuses all later messages; those inside stay, and a run will see that it is closed.
+    pub fn close(&self) -> Wake {
+        self.raise(CLOSED, true)
+    }
+
+    fn raise(&self, bit: u64, closing: bool) -> Wake {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            if word & DEAD == DEAD || (closing && word & CLOSED != 0) {
+                return Wake::Nothing;
+            }
+            let next = (word | bit) & !IDLE;
+            match self
+                .0
+                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) if word & IDLE != 0 => return Wake::Enqueue,
+                Ok(_) => return Wake::Nothing,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Notes that someone waits for `places`, in the step that sees them taken.
+    ///
+    /// Returns false when they are free by now, or the inbox is closed: the caller tries again.
+    #[must_use]
+    pub fn wait(&self, places: u32, capacity: u32) -> bool {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            if word & CLOSED != 0 || count(word) + u64::from(places) <= u64::from(capacity) {
+                return false;
+            }
+            match self.0.compare_exchange_weak(
+                word,
+                word | WAITERS,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Ends the life of a closed inbox whose envelopes are all drained: gives `finished` places
+    /// back. Returns whether no place is out, so that the cell may be reused; otherwise the
+    /// [`Inbox::release`] that brings the last one back says so.
+    #[must_use]
+    pub fn retire(&self, finished: u32) -> bool {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            debug_assert!(word & CLOSED != 0 && pointer(word).is_null());
+            let left = count(word) - u64::from(finished);
+            let next = left << COUNT_SHIFT | DEAD;
+            match self
+                .0
+                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) => return left == 0,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Places taken: queued, in hand and reserved. Exact when nothing runs.
+    #[inline]
+    pub fn places_taken(&self) -> u32 {
+        count(self.0.load(Ordering::Acquire)) as u32
+    }
+
+    /// Whether later messages are refused.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Acquire) & CLOSED != 0
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn link() -> NonNull<Link> {
+        #[repr(align(16))]
+        struct Aligned(#[allow(dead_code)] Link);
+        NonNull::from(Box::leak(Box::new(Aligned(Link::new())))).cast()
+    }
+
+    #[test]
+    fn the_bound_is_exact_and_places_come_back_when_finished() {
+        let inbox = Inbox::closed();
+        inbox.open_idle();
+        assert_eq!(inbox.push(link(), 2), Push::Enqueue);
+        assert_eq!(inbox.push(link(), 2), Push::Queued);
+        assert_eq!(inbox.push(link(), 2), Push::Full);
+        let taken = inbox.take(0);
+        assert!(!taken.newest.is_null());
+        assert_eq!(inbox.push(link(), 2), Push::Full);
+        assert!(inbox.finish(1, false).idle);
+        assert_eq!(inbox.push(link(), 2), Push::Enqueue);
+    }
+
+    #[test]
+    fn a_reservation_outlives_the_close_and_its_return_frees_the_cell() {
+        let inbox = Inbox::closed();
+        inbox.open_scheduled();
+        assert_eq!(inbox.reserve(1, 4, 10), Ok(4));
+        assert_eq!(inbox.close(), Wake::Nothing);
+        assert!(inbox.take(0).closed);
+        assert!(!inbox.retire(0));
+        assert_eq!(inbox.publish(Chain::one(link()), 1, 4), Push::Closed);
+        assert!(!inbox.release(3).last);
+        assert!(inbox.release(1).last);
+    }
+
+    #[test]
+    fn a_waiter_is_seen_by_the_step_that_gives_a_place_back() {
+        let inbox = Inbox::closed();
+        inbox.open_idle();
+        assert_eq!(inbox.push(link(), 1), Push::Enqueue);
+        assert!(inbox.wait(1, 1));
+        let taken = inbox.take(0);
+        assert!(!taken.wake_waiters);
+        assert!(inbox.finish(1, false).wake_waiters);
+        assert!(!inbox.wait(1, 1), "there is room now");
+    }
+
+    #[test]
+    fn an_actor_that_waits_goes_idle_with_messages_and_each_push_runs_it() {
+        let inbox = Inbox::closed();
+        inbox.open_scheduled();
+        assert_eq!(inbox.push(link(), 8), Push::Queued);
+        assert!(inbox.finish(0, true).idle);
+        assert_eq!(inbox.push(link(), 8), Push::Enqueue);
+        assert!(!inbox.finish(0, false).idle);
+    }
+}
