@@ -279,11 +279,16 @@ impl Inbox {
         let top = address(chain.newest);
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            if word & CLOSED != 0 {
-                return Push::Closed;
-            }
-            if count(word) + used > capacity {
-                return Push::Full;
+            if word & CLOSED != 0 || count(word) + used > capacity {
+                // SAFETY: the chain is still the caller's, so it lives.
+                let oldest = unsafe { chain.oldest.as_ref() };
+                // SAFETY: as above. The caller gets back a chain that ends.
+                unsafe { oldest.set_next(std::ptr::null_mut()) };
+                return if word & CLOSED != 0 {
+                    Push::Closed
+                } else {
+                    Push::Full
+                };
             }
             // SAFETY: the chain is the caller's until the exchange succeeds, so it lives.
             let oldest = unsafe { chain.oldest.as_ref() };

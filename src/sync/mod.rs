@@ -7,6 +7,7 @@
 #![allow(unreachable_pub)] // public to the models only
 
 pub mod inbox;
+pub mod scope;
 pub mod slots;
 
 #[cfg(not(loom))]

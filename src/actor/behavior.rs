@@ -1,0 +1,146 @@
+//! What a user writes: a behavior that decides and a machine that evolves.
+
+use super::{Exit, Snapshot};
+use crate::Plan;
+
+/// All of an actor's state. Only events change it.
+///
+/// Any plain value with an `apply` will do; a statechart is a machine too.
+///
+/// # Examples
+///
+/// ```
+/// use mainspring::prelude::*;
+///
+/// #[derive(Default)]
+/// struct Counter { count: u64 }
+///
+/// enum Counted { Up, Reset }
+///
+/// impl Machine for Counter {
+///     type Event = Counted;
+///     fn apply(&mut self, event: Counted) {
+///         match event {
+///             Counted::Up => self.count += 1,
+///             Counted::Reset => self.count = 0,
+///         }
+///     }
+/// }
+/// ```
+pub trait Machine: Send + Sized + 'static {
+    /// What may happen to the machine.
+    type Event: Send + 'static;
+
+    /// Evolves by one event. A panic discards the state and stops the actor.
+    fn apply(&mut self, event: Self::Event);
+
+    /// Evolves by one event, or refuses it.
+    ///
+    /// A machine that refuses overrides this together with [`Machine::begin`] and
+    /// [`Machine::roll_back`]; the others need only [`Machine::apply`].
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: the whole turn fails, the machine is rolled back and nothing is sent.
+    fn try_apply(&mut self, event: Self::Event) -> Result<(), Refusal> {
+        self.apply(event);
+        Ok(())
+    }
+
+    /// Called before the first event of a turn: a machine that may refuse notes where it is.
+    fn begin(&mut self) {}
+
+    /// Called after a refusal: goes back to where the last [`Machine::begin`] was.
+    fn roll_back(&mut self) {}
+}
+
+/// Why a machine refused an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    reason: String,
+}
+
+impl Refusal {
+    /// A refusal with its reason, lower case and without a full stop.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the machine refused the event: {}", self.reason)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// What an actor does with a message: decides, and changes nothing.
+///
+/// A behavior holds no state, only what it depends on: addresses and constants. It is `Copy` and
+/// shared, so it can hold no cell, lock or atomic. It reads the message and a [`Snapshot`] of the
+/// machine and returns a [`Plan`]; the runtime commits the plan as a whole or not at all.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a behavior",
+    note = "behaviors hold no state; put it in the machine, and derive `Clone, Copy` here"
+)]
+pub trait Behavior: Copy + Send + Sync + 'static {
+    /// All of the actor's state.
+    type Machine: Machine;
+
+    /// What the actor can be told.
+    type Message: Send + 'static;
+
+    /// Decides what `message` leads to.
+    ///
+    /// A panic stops the actor and discards its state; nothing of the turn takes effect.
+    fn on_message(&self, message: Self::Message, machine: Snapshot<'_, Self>) -> Plan<Self>;
+
+    /// Decides what happens first, before any message.
+    fn on_start(&self, machine: Snapshot<'_, Self>) -> Plan<Self> {
+        let _ = machine;
+        Plan::none()
+    }
+
+    /// Decides what happens last; not called after a panic or a kill. Spawns and asks in this
+    /// plan are dropped.
+    fn on_stop(&self, exit: &Exit, machine: Snapshot<'_, Self>) -> Plan<Self> {
+        let _ = (exit, machine);
+        Plan::none()
+    }
+}
+
+/// The behavior of an actor that has none of its own: its messages are its machine's events.
+pub struct Events<M>(std::marker::PhantomData<fn() -> M>);
+
+impl<M> Events<M> {
+    /// The behavior.
+    pub const fn new() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<M> Default for Events<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<M> Clone for Events<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Events<M> {}
+
+impl<M: Machine> Behavior for Events<M> {
+    type Machine = M;
+    type Message = M::Event;
+
+    fn on_message(&self, event: M::Event, _: Snapshot<'_, Self>) -> Plan<Self> {
+        Plan::emit(event)
+    }
+}

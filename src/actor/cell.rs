@@ -1,0 +1,921 @@
+//! The cell: an actor's place in memory, 128 bytes that never move, and the turn that runs it.
+//!
+//! ```text
+//!   run ──▶ start hook? ──▶ take the inbox ──▶ ┌ message ─▶ decide ─▶ commit ┐ ──▶ finish
+//!    ▲        signals?        (one swap)       └──────── up to a batch ──────┘   idle | again
+//!    │                                              │ panic      │ no room
+//!    └── whoever cleared IDLE                       ▼            ▼
+//!                                                  die       wait, holding the plan
+//! ```
+//!
+//! - C1: between the enqueue and `finish` (or `die`) one worker alone runs the cell. What only the
+//!   runner may touch is reached through [`Running`], of which there is one a run.
+//! - C2: the state is a `Body<B>` exactly while the cell's vtable is `B`'s, from `prepare` to the
+//!   drop in `die`.
+//! - C3: after `finish` said idle, or `retire` gave the cell up, the runner touches it no more.
+//! - C4: a message is counted once: handled, failed or dead-lettered.
+
+use super::exit::Exit;
+use super::extension::Extension;
+use super::reference::Address;
+use super::snapshot::{Snapshot, Turn};
+use super::{Behavior, Machine};
+use crate::Plan;
+use crate::ask::{self, AskError};
+use crate::dead_letter::Cause;
+use crate::dispatcher::worker::Worker;
+use crate::envelope::{Kind, List, Parcel};
+use crate::plan::Outcome;
+use crate::plan::commit::{Bound, Committed, commit};
+use crate::sync::inbox::Inbox;
+use crate::sync::slots::Life;
+use std::cell::Cell;
+use std::mem::{MaybeUninit, align_of, size_of};
+use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// Flags of a cell's life.
+pub(crate) mod life {
+    /// Stop after the current turn.
+    pub(crate) const STOP_NOW: u32 = 1;
+    /// Stop after the current turn, without a stop hook.
+    pub(crate) const KILL: u32 = 2;
+    /// The time of a commit that waits for room is up.
+    pub(crate) const COMMIT_DUE: u32 = 4;
+    /// Somebody watches it, is linked to it, or it has a name.
+    pub(crate) const WATCHED: u32 = 8;
+    /// It has ended: nobody may begin to watch it.
+    pub(crate) const ENDED: u32 = 16;
+    /// The system shuts down.
+    pub(crate) const SHUTDOWN: u32 = 32;
+    /// A circle of waiting commits was found; this one goes above the bound.
+    pub(crate) const OVERDRAFT: u32 = 64;
+    /// A linked actor ended; the watch list says which.
+    pub(crate) const LINKED: u32 = 128;
+    /// Ends it before its next message.
+    pub(crate) const END: u32 = STOP_NOW | KILL | LINKED;
+}
+
+const STATE_WORDS: usize = 5;
+
+/// See the module's text.
+#[repr(C, align(128))]
+pub(crate) struct ActorCell {
+    pub(crate) inbox: Inbox,
+    pub(crate) life: Life,
+    vtable: Cell<&'static Vtable>,
+    number: AtomicU32,
+    pub(crate) type_number: AtomicU16,
+    pub(crate) dispatcher: AtomicU16,
+    capacity: AtomicU16,
+    overflow: AtomicU8,
+    pub(crate) when_full: Cell<u8>,
+    finished: Cell<u32>,
+    queue: Cell<List>,
+    extension: Cell<*mut Extension>,
+    returned: AtomicU64,
+    handled: AtomicU64,
+    failed: AtomicU32,
+    dead: AtomicU32,
+    state: Cell<[MaybeUninit<u64>; STATE_WORDS]>,
+}
+
+const _: () = assert!(size_of::<ActorCell>() == 128);
+
+// SAFETY: the atomics are for all; the `Cell`s are touched only through `Running` (C1), or by the
+// one who prepares a cell that is not open yet; the states and parcels inside are `Send`.
+unsafe impl Sync for ActorCell {}
+// SAFETY: as above.
+unsafe impl Send for ActorCell {}
+
+impl Default for ActorCell {
+    fn default() -> Self {
+        Self {
+            inbox: Inbox::closed(),
+            life: Life::default(),
+            vtable: Cell::new(&NO_ACTOR),
+            number: AtomicU32::new(0),
+            type_number: AtomicU16::new(0),
+            dispatcher: AtomicU16::new(0),
+            capacity: AtomicU16::new(0),
+            overflow: AtomicU8::new(0),
+            when_full: Cell::new(0),
+            finished: Cell::new(0),
+            queue: Cell::new(List::new()),
+            extension: Cell::new(std::ptr::null_mut()),
+            returned: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            failed: AtomicU32::new(0),
+            dead: AtomicU32::new(0),
+            state: Cell::new([MaybeUninit::uninit(); STATE_WORDS]),
+        }
+    }
+}
+
+impl Drop for ActorCell {
+    fn drop(&mut self) {
+        let extension = self.extension.get();
+        if !extension.is_null() {
+            // SAFETY: made by `Running::extension` from a box; nobody runs the cell now.
+            drop(unsafe { Box::from_raw(extension) });
+        }
+    }
+}
+
+struct Vtable {
+    run: fn(&Running<'_>, &Worker) -> After,
+    type_name: fn() -> &'static str,
+    drop_state: unsafe fn(&ActorCell),
+    started: bool,
+}
+
+static NO_ACTOR: Vtable = Vtable {
+    run: |_, _| After::Done,
+    type_name: || "nobody",
+    drop_state: |_| {},
+    started: true,
+};
+
+struct VtableOf<B>(std::marker::PhantomData<B>);
+
+impl<B: Behavior> VtableOf<B> {
+    const NEW: &'static Vtable = &Vtable {
+        run: run::<B>,
+        type_name: std::any::type_name::<B>,
+        drop_state: drop_state::<B>,
+        started: false,
+    };
+    const STARTED: &'static Vtable = &Vtable {
+        run: run::<B>,
+        type_name: std::any::type_name::<B>,
+        drop_state: drop_state::<B>,
+        started: true,
+    };
+}
+
+/// A behavior with its machine.
+pub(crate) struct Body<B: Behavior> {
+    pub(crate) behavior: B,
+    pub(crate) machine: B::Machine,
+}
+
+const fn in_place<B: Behavior>() -> bool {
+    size_of::<Body<B>>() <= STATE_WORDS * 8 && align_of::<Body<B>>() <= 8
+}
+
+/// What the worker does with the cell after a run.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum After {
+    /// Nothing: it is idle or gone, and must not be touched.
+    Done,
+    /// Puts it at the end of its run queue.
+    Again,
+}
+
+/// The limits and policies of one mailbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) capacity: u16,
+    pub(crate) overflow: u8,
+    pub(crate) when_full: u8,
+}
+
+/// How one actor's messages fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Messages that were let into the mailbox, counted where they enter.
+    pub accepted: u64,
+    /// Messages whose turn was committed.
+    pub handled: u64,
+    /// Messages whose turn failed.
+    pub failed: u64,
+    /// Messages that became dead letters after they were accepted.
+    pub dead_lettered: u64,
+    /// Messages in the mailbox, the one in hand included.
+    pub queued: u64,
+}
+
+impl ActorCell {
+    /// Makes a free cell an actor, not yet open. The caller owns the cell's number.
+    pub(crate) fn prepare<B: Behavior>(&self, number: u32, body: Body<B>, limits: Limits) {
+        self.vtable.set(VtableOf::<B>::NEW);
+        self.number.store(number, Relaxed);
+        self.capacity.store(limits.capacity, Relaxed);
+        self.overflow.store(limits.overflow, Relaxed);
+        self.when_full.set(limits.when_full);
+        self.finished.set(0);
+        self.returned.store(0, Relaxed);
+        self.handled.store(0, Relaxed);
+        self.failed.store(0, Relaxed);
+        self.dead.store(0, Relaxed);
+        if in_place::<B>() {
+            // SAFETY: it fits; the caller owns the cell, whose state is nobody's.
+            unsafe { self.state.as_ptr().cast::<Body<B>>().write(body) };
+        } else {
+            let pointer = Box::into_raw(Box::new(body));
+            // SAFETY: as above, for a pointer.
+            unsafe { self.state.as_ptr().cast::<*mut Body<B>>().write(pointer) };
+        }
+    }
+
+    /// Drops what `prepare` put in; the cell was never opened.
+    pub(crate) fn unprepare(&self) {
+        let vtable = self.vtable.replace(&NO_ACTOR);
+        // SAFETY: C2; the caller owns the cell.
+        unsafe { (vtable.drop_state)(self) };
+    }
+
+    #[inline(always)]
+    fn body<B: Behavior>(&self) -> *mut Body<B> {
+        if in_place::<B>() {
+            self.state.as_ptr().cast()
+        } else {
+            // SAFETY: C2: the state is a box's pointer.
+            unsafe { self.state.as_ptr().cast::<*mut Body<B>>().read() }
+        }
+    }
+
+    /// How many places the mailbox has.
+    #[inline(always)]
+    pub(crate) fn capacity(&self) -> u32 {
+        u32::from(self.capacity.load(Relaxed))
+    }
+
+    /// The overflow policy, as in [`crate::config::Overflow`].
+    #[inline(always)]
+    pub(crate) fn overflow(&self) -> u8 {
+        self.overflow.load(Relaxed)
+    }
+
+    /// Runs the actor; C1 is the caller's: it took the number from a run queue.
+    #[inline(always)]
+    pub(crate) fn run(&self, worker: &Worker) -> After {
+        let vtable = self.vtable.get();
+        let running = Running {
+            cell: self,
+            handled: Cell::new(0),
+            failed: Cell::new(0),
+            dead: Cell::new(0),
+            uncounted: Cell::new(0),
+        };
+        (vtable.run)(&running, worker)
+    }
+
+    /// How its messages fared so far; exact when it does not run.
+    pub(crate) fn counts(&self) -> Counts {
+        let handled = self.handled.load(Relaxed);
+        let failed = u64::from(self.failed.load(Relaxed));
+        let dead_lettered = u64::from(self.dead.load(Relaxed));
+        let returned = self.returned.load(Relaxed);
+        let queued = u64::from(self.inbox.places_taken());
+        Counts {
+            accepted: returned + queued,
+            handled,
+            failed,
+            dead_lettered,
+            queued,
+        }
+    }
+}
+
+unsafe fn drop_state<B: Behavior>(cell: &ActorCell) {
+    let body = cell.body::<B>();
+    if in_place::<B>() {
+        // SAFETY: C2, and the caller gives the state up.
+        unsafe { body.drop_in_place() };
+    } else {
+        // SAFETY: as above; it came from a box.
+        drop(unsafe { Box::from_raw(body) });
+    }
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    // One writer at a time (C1), so a load and a store will do.
+    counter.store(counter.load(Relaxed) + count, Relaxed);
+}
+
+/// The right to touch what only the runner may touch (C1), and the tally of this run.
+pub(crate) struct Running<'a> {
+    cell: &'a ActorCell,
+    handled: Cell<u32>,
+    failed: Cell<u32>,
+    dead: Cell<u32>,
+    /// Messages that were let in without a place: answers, timers, `Down`s.
+    uncounted: Cell<u32>,
+}
+
+/// How a batch ended, short of a panic.
+enum End {
+    /// Out of messages, or out of budget.
+    Batch,
+    /// A commit waits for room.
+    Waits,
+    /// The actor ends.
+    Dies(Exit),
+}
+
+impl<'a> Running<'a> {
+    /// The cell.
+    #[inline(always)]
+    pub(crate) fn cell(&self) -> &'a ActorCell {
+        self.cell
+    }
+
+    /// The cell's number.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> u32 {
+        self.cell.number.load(Relaxed)
+    }
+
+    /// The actor's address.
+    pub(crate) fn address(&self, worker: &Worker) -> Address {
+        Address {
+            cell: self.number(),
+            generation: NonZeroU32::new(self.cell.life.generation())
+                .expect("a live cell's generation is not 0"),
+            system: worker.system(),
+        }
+    }
+
+    /// Whether messages wait behind the one in hand.
+    #[inline(always)]
+    pub(crate) fn has_more(&self) -> bool {
+        // SAFETY: C1.
+        let queue = unsafe { &*self.cell.queue.as_ptr() };
+        !queue.is_empty()
+    }
+
+    /// Puts a message back that was popped last.
+    fn put_back(&self, parcel: Parcel) {
+        // SAFETY: C1.
+        let queue = unsafe { &mut *self.cell.queue.as_ptr() };
+        queue.push_front(parcel);
+    }
+
+    #[inline(always)]
+    fn pop(&self) -> Option<Parcel> {
+        // SAFETY: C1.
+        let queue = unsafe { &mut *self.cell.queue.as_ptr() };
+        queue.pop_front()
+    }
+
+    /// What few actors need: open asks, timers, a waiting plan. One allocation the first time.
+    #[inline(always)]
+    pub(crate) fn extension(&self) -> &Extension {
+        let pointer = self.cell.extension.get();
+        if pointer.is_null() {
+            return self.make_extension();
+        }
+        // SAFETY: C1; made from a box and dropped with the cell.
+        unsafe { &*pointer }
+    }
+
+    #[cold]
+    fn make_extension(&self) -> &Extension {
+        let pointer = Box::into_raw(Box::<Extension>::default());
+        self.cell.extension.set(pointer);
+        // SAFETY: just made.
+        unsafe { &*pointer }
+    }
+
+    /// The extension, if there is one.
+    #[inline(always)]
+    pub(crate) fn existing(&self) -> Option<&Extension> {
+        // SAFETY: C1; as above.
+        unsafe { self.cell.extension.get().as_ref() }
+    }
+
+    /// Takes the inbox; returns whether it is closed and empty.
+    #[inline(always)]
+    fn refill(&self, worker: &Worker) -> bool {
+        let taken = self.cell.inbox.take(self.give_back());
+        if taken.wake_waiters {
+            worker.wake_waiters(self.number());
+        }
+        // SAFETY: the inbox gave the chain away.
+        self.cell.queue.set(unsafe { List::from_stack(taken.newest) });
+        taken.closed && taken.newest.is_null()
+    }
+
+    /// The places that come back now; they count as returned from here on.
+    #[inline(always)]
+    fn give_back(&self) -> u32 {
+        let finished = self.cell.finished.replace(0);
+        let returned = finished + self.uncounted.replace(0);
+        add(&self.cell.returned, u64::from(returned));
+        finished
+    }
+
+    /// Writes the run's tally into the cell and the worker's counters.
+    #[inline(always)]
+    fn tally(&self, worker: &Worker) {
+        let (handled, failed, dead) = (self.handled.take(), self.failed.take(), self.dead.take());
+        add(&self.cell.handled, u64::from(handled));
+        if failed | dead != 0 {
+            let failed_before = self.cell.failed.load(Relaxed);
+            self.cell.failed.store(failed_before + failed, Relaxed);
+            self.cell.dead.fetch_add(dead, Relaxed);
+        }
+        worker.count_messages(self.cell.type_number.load(Relaxed), handled, failed, dead);
+    }
+
+    /// One message more is done with, one way or the other.
+    #[inline(always)]
+    fn finished(&self, kind: Kind) {
+        let counter = match kind {
+            Kind::Tell | Kind::Ask => &self.cell.finished,
+            _ => &self.uncounted,
+        };
+        counter.set(counter.get() + 1);
+    }
+
+    /// A message of this actor becomes a dead letter.
+    fn dead_letter(&self, worker: &Worker, kind: Kind, message: &'static str, cause: Cause) {
+        self.dead.set(self.dead.get() + 1);
+        self.finished(kind);
+        worker.dead_letter(self.address(worker), message, cause);
+    }
+
+    /// Ends the run short of a death.
+    #[inline(always)]
+    fn finish(&self, worker: &Worker, waits: bool) -> After {
+        self.tally(worker);
+        let number = self.number();
+        let finished = self.give_back();
+        if !waits && self.has_more() {
+            if self.cell.inbox.release(finished).wake_waiters {
+                worker.wake_waiters(number);
+            }
+            return After::Again;
+        }
+        let finish = self.cell.inbox.finish(finished, waits);
+        // C3: from here on only the number.
+        if finish.wake_waiters {
+            worker.wake_waiters(number);
+        }
+        if finish.idle { After::Done } else { After::Again }
+    }
+}
+
+/// Runs one batch of an actor.
+fn run<B: Behavior>(run: &Running<'_>, worker: &Worker) -> After {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: C1, C2.
+        let body = unsafe { &mut *run.cell.body::<B>() };
+        batch::<B>(run, body, worker)
+    }));
+    worker.flush();
+    match outcome {
+        Ok(End::Batch) => run.finish(worker, false),
+        Ok(End::Waits) => run.finish(worker, true),
+        Ok(End::Dies(exit)) => die::<B>(run, worker, exit),
+        Err(payload) => {
+            let text = panic_text(payload);
+            worker.count_panic();
+            if let Some((kind, message)) = worker.in_hand() {
+                run.failed.set(run.failed.get() + 1);
+                run.finished(kind);
+                worker.dead_letter(run.address(worker), message, Cause::Panicked);
+            }
+            die::<B>(run, worker, Exit::Panicked(text))
+        }
+    }
+}
+
+#[inline(always)]
+fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> End {
+    let vtable = run.cell.vtable.get();
+    worker.enter(run, vtable.type_name);
+    if run.cell.life.flags() & (life::END | life::COMMIT_DUE | life::OVERDRAFT) != 0 {
+        if let Some(exit) = signals(run, worker) {
+            return End::Dies(exit);
+        }
+    }
+    if !vtable.started {
+        if let Some(end) = start::<B>(run, body, worker) {
+            return end;
+        }
+    } else if let Some(extension) = run.existing() {
+        if let Some(waiting) = extension.take_waiting::<B>() {
+            if let Some(end) = resume::<B>(run, body, worker, waiting) {
+                return end;
+            }
+        }
+    }
+    if !run.has_more() && run.refill(worker) {
+        return End::Dies(shutdown_or(run, Exit::Normal));
+    }
+    let mut left = worker.throughput();
+    while let Some(parcel) = run.pop() {
+        if run.cell.life.flags() & life::END != 0 {
+            run.put_back(parcel);
+            return End::Dies(signals(run, worker).unwrap_or(Exit::Normal));
+        }
+        if let Some(end) = message::<B>(run, body, worker, parcel) {
+            return end;
+        }
+        left -= 1;
+        if left == 0 || (run.has_more() && !worker.may_go_on(left)) {
+            break;
+        }
+    }
+    End::Batch
+}
+
+/// The end that a raised signal asks for.
+#[cold]
+fn signals(run: &Running<'_>, worker: &Worker) -> Option<Exit> {
+    let flags = run.cell.life.flags();
+    if flags & life::KILL != 0 {
+        return Some(Exit::Killed);
+    }
+    if flags & life::LINKED != 0 {
+        return Some(worker.linked_exit(run.address(worker)));
+    }
+    if flags & life::STOP_NOW != 0 {
+        return Some(shutdown_or(run, Exit::StoppedNow));
+    }
+    None
+}
+
+fn shutdown_or(run: &Running<'_>, exit: Exit) -> Exit {
+    if run.cell.life.flags() & life::SHUTDOWN != 0 {
+        Exit::Shutdown
+    } else {
+        exit
+    }
+}
+
+#[cold]
+fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> Option<End> {
+    run.cell.vtable.set(VtableOf::<B>::STARTED);
+    let turn = worker.turn(run, false);
+    let plan = body
+        .behavior
+        .on_start(Snapshot::new(&body.machine, &turn));
+    settle::<B>(run, body, worker, plan, None)
+}
+
+/// Handles one message; an end only if the batch is over.
+#[inline(always)]
+fn message<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    parcel: Parcel,
+) -> Option<End> {
+    let kind = parcel.kind();
+    if parcel.generation() != run.cell.life.generation() {
+        stale(run, worker, parcel);
+        return None;
+    }
+    match kind {
+        Kind::Tell | Kind::Ask => {
+            // SAFETY: whoever makes an `ActorRef<M>` vouches that the actor of that generation
+            // takes `M`, and the generation was just compared.
+            let message = unsafe { parcel.open::<B::Message>() };
+            handle::<B>(run, body, worker, kind, message)
+        }
+        _ => special::<B>(run, body, worker, parcel),
+    }
+}
+
+#[inline(always)]
+fn handle<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    kind: Kind,
+    message: B::Message,
+) -> Option<End> {
+    worker.take_in_hand(kind, std::any::type_name::<B::Message>);
+    let turn = worker.turn(run, kind == Kind::Ask);
+    let plan = body
+        .behavior
+        .on_message(message, Snapshot::new(&body.machine, &turn));
+    settle::<B>(run, body, worker, plan, Some(kind))
+}
+
+/// Commits a plan and counts its message, if it has one.
+#[inline(always)]
+fn settle<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    plan: Plan<B>,
+    kind: Option<Kind>,
+) -> Option<End> {
+    match commit::<B>(run, body, worker, plan, Bound::Kept) {
+        Committed::Done => {
+            if let Some(kind) = kind {
+                run.handled.set(run.handled.get() + 1);
+                run.finished(kind);
+                worker.nothing_in_hand();
+            }
+            None
+        }
+        other => unusual::<B>(run, body, worker, other, kind),
+    }
+}
+
+#[cold]
+fn unusual<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    committed: Committed<B>,
+    kind: Option<Kind>,
+) -> Option<End> {
+    let name = std::any::type_name::<B::Message>();
+    match committed {
+        Committed::Done => unreachable!("handled by the caller"),
+        Committed::Stop => {
+            if let Some(kind) = kind {
+                run.handled.set(run.handled.get() + 1);
+                run.finished(kind);
+                worker.nothing_in_hand();
+            }
+            let reason = run.existing().and_then(Extension::take_stop_reason);
+            Some(End::Dies(reason.map_or(Exit::Normal, Exit::Stopped)))
+        }
+        Committed::Unhandled => {
+            if let Some(kind) = kind {
+                run.dead_letter(worker, kind, name, Cause::Unhandled);
+            }
+            worker.nothing_in_hand();
+            None
+        }
+        Committed::Failed(cause) => {
+            if let Some(kind) = kind {
+                run.failed.set(run.failed.get() + 1);
+                run.finished(kind);
+            }
+            worker.dead_letter(run.address(worker), name, cause);
+            worker.nothing_in_hand();
+            None
+        }
+        Committed::Wait {
+            plan,
+            target,
+            places,
+        } => {
+            let waiting = Waiting { plan, kind };
+            if worker.wait_for_room(run, target, places) {
+                run.extension().put_waiting(waiting);
+                worker.nothing_in_hand();
+                return Some(End::Waits);
+            }
+            resume::<B>(run, body, worker, waiting)
+        }
+    }
+}
+
+/// A plan that waits for room, and its message.
+pub(crate) struct Waiting<B: Behavior> {
+    plan: Plan<B>,
+    kind: Option<Kind>,
+}
+
+/// Tries to commit a plan that waited.
+#[cold]
+fn resume<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    waiting: Waiting<B>,
+) -> Option<End> {
+    let Waiting { plan, kind } = waiting;
+    let flags = run.cell.life.flags();
+    if flags & life::COMMIT_DUE != 0 {
+        run.cell.life.clear(life::COMMIT_DUE | life::OVERDRAFT);
+        worker.stop_waiting(run);
+        ask::losing(AskError::Refused, || quietly(|| drop(plan)));
+        return unusual::<B>(run, body, worker, Committed::Failed(Cause::NoRoom), kind);
+    }
+    let bound = if flags & life::OVERDRAFT != 0 {
+        run.cell.life.clear(life::OVERDRAFT);
+        Bound::Overdraft
+    } else {
+        Bound::Kept
+    };
+    worker.take_in_hand(
+        kind.unwrap_or(Kind::Tell),
+        std::any::type_name::<B::Message>,
+    );
+    let committed = commit::<B>(run, body, worker, plan, bound);
+    if !matches!(committed, Committed::Wait { .. }) {
+        worker.stop_waiting(run);
+    }
+    match committed {
+        Committed::Done => {
+            if let Some(kind) = kind {
+                run.handled.set(run.handled.get() + 1);
+                run.finished(kind);
+            }
+            worker.nothing_in_hand();
+            None
+        }
+        other => unusual::<B>(run, body, worker, other, kind),
+    }
+}
+
+/// An envelope for one who was in this cell before.
+#[cold]
+fn stale(run: &Running<'_>, worker: &Worker, parcel: Parcel) {
+    let kind = parcel.kind();
+    if matches!(kind, Kind::Tell | Kind::Ask) {
+        run.dead_letter(worker, kind, parcel.type_name(), Cause::Stopped);
+    }
+    ask::losing(AskError::Stopped, || quietly(|| drop(parcel)));
+}
+
+/// All that is not a message from an actor or from outside.
+#[cold]
+#[inline(never)]
+fn special<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    parcel: Parcel,
+) -> Option<End> {
+    match parcel.kind() {
+        kind @ (Kind::Answer | Kind::NoAnswer) => {
+            let [number, _] = parcel.note();
+            let continuation = run.existing()?.asks.borrow_mut().remove(number);
+            let Some(continuation) = continuation else {
+                // The asker gave up; what comes now is nobody's.
+                quietly(|| drop(parcel));
+                return None;
+            };
+            let outcome = match kind {
+                Kind::Answer => Ok(parcel),
+                _ => Err(parcel.try_open::<AskError>().unwrap_or(AskError::Dropped)),
+            };
+            answered::<B>(run, body, worker, continuation, outcome)
+        }
+        Kind::Expired => {
+            drop(parcel);
+            expire_asks::<B>(run, body, worker)
+        }
+        Kind::Timer | Kind::Interval => {
+            let message = worker.timer_message::<B>(run, parcel)?;
+            handle::<B>(run, body, worker, Kind::Timer, message)
+        }
+        Kind::Down => {
+            let message = worker.down_message::<B>(run, parcel)?;
+            handle::<B>(run, body, worker, Kind::Down, message)
+        }
+        Kind::Call => {
+            let call = parcel.try_open::<super::extension::Call>().ok()?;
+            (call.0)(run, worker, std::ptr::from_mut(body).cast::<()>());
+            None
+        }
+        _ => {
+            debug_assert!(false, "no inbox holds a plan's step");
+            None
+        }
+    }
+}
+
+/// Turns the outcome of an ask into the asker's message and handles it.
+fn answered<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    continuation: Parcel,
+    outcome: Outcome,
+) -> Option<End> {
+    worker.take_in_hand(Kind::Answer, std::any::type_name::<B::Message>);
+    match continuation.call::<Outcome, Result<B::Message, AskError>>(outcome) {
+        Ok(message) => handle::<B>(run, body, worker, Kind::Answer, message),
+        Err(error) => {
+            worker.nothing_in_hand();
+            worker.dead_letter(
+                run.address(worker),
+                std::any::type_name::<B::Message>(),
+                Cause::AskFailed(error),
+            );
+            None
+        }
+    }
+}
+
+fn expire_asks<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+) -> Option<End> {
+    let extension = run.existing()?;
+    let now_ns = worker.now_ns();
+    loop {
+        let due = extension.asks.borrow_mut().expire(now_ns);
+        let Some((continuation, waited)) = due else {
+            worker.arm_asks(run);
+            return None;
+        };
+        let outcome = Err(AskError::Timeout { waited });
+        if let Some(end) = answered::<B>(run, body, worker, continuation, outcome) {
+            // Rarely: the next run goes on where this one ends.
+            worker.arm_asks(run);
+            return Some(end);
+        }
+    }
+}
+
+/// Ends an actor: the last plan, the leftovers, the state, the news.
+#[cold]
+fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
+    let cell = run.cell;
+    let address = run.address(worker);
+    worker.nothing_in_hand();
+    let _ = cell.inbox.close();
+    let graceful = !matches!(exit, Exit::Panicked(_) | Exit::Killed | Exit::Linked(_));
+    if graceful && cell.vtable.get().started {
+        quietly(|| {
+            // SAFETY: C1, C2.
+            let body = unsafe { &mut *cell.body::<B>() };
+            let turn = worker.turn(run, false);
+            let snapshot = Snapshot::new(&body.machine, &turn);
+            let plan = body.behavior.on_stop(&exit, snapshot);
+            drop(commit::<B>(run, body, worker, plan, Bound::Last));
+        });
+        worker.flush();
+    }
+    let loss = if matches!(exit, Exit::Panicked(_)) {
+        AskError::Panicked
+    } else {
+        AskError::Stopped
+    };
+    let cause = if matches!(exit, Exit::Shutdown) {
+        Cause::Shutdown
+    } else {
+        Cause::Stopped
+    };
+    ask::losing(loss, || {
+        worker.forget_timers(run);
+        worker.stop_waiting(run);
+        let extension = cell.extension.replace(std::ptr::null_mut());
+        if !extension.is_null() {
+            // SAFETY: made from a box by this cell's runner.
+            let extension = unsafe { Box::from_raw(extension) };
+            if extension.has_waiting_message() {
+                run.dead_letter(worker, Kind::Tell, "a message whose commit waited", cause);
+            }
+            quietly(|| drop(extension));
+        }
+    });
+    ask::losing(AskError::Stopped, || {
+        loop {
+            while let Some(parcel) = run.pop() {
+                let kind = parcel.kind();
+                if matches!(kind, Kind::Tell | Kind::Ask) {
+                    run.dead_letter(worker, kind, parcel.type_name(), cause);
+                }
+                quietly(|| drop(parcel));
+            }
+            if run.refill(worker) {
+                break;
+            }
+        }
+    });
+    ask::losing(loss, || {
+        let vtable = cell.vtable.replace(&NO_ACTOR);
+        // SAFETY: C2; this is the state's end.
+        quietly(|| unsafe { (vtable.drop_state)(cell) });
+    });
+    run.tally(worker);
+    let finished = run.give_back();
+    worker.ended(address, cell, exit);
+    let reusable = cell.life.next();
+    if cell.inbox.retire(finished) && reusable {
+        worker.free_number(address.cell);
+    }
+    After::Done
+}
+
+/// A panic's text. Its payload is forgotten when its own drop panics.
+fn panic_text(payload: Box<dyn std::any::Any + Send>) -> Arc<str> {
+    let text = if let Some(text) = payload.downcast_ref::<&str>() {
+        Arc::from(*text)
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        Arc::from(text.as_str())
+    } else {
+        Arc::from("a panic without text")
+    };
+    quietly(move || drop(payload));
+    text
+}
+
+/// Runs user code whose panic changes nothing, drops mostly. A payload that panics when dropped
+/// is forgotten.
+pub(crate) fn quietly(run: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+        if let Err(bomb) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(bomb);
+        }
+    }
+}

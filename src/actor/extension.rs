@@ -1,0 +1,59 @@
+//! What few actors need: open asks, timers, a plan that waits, subscribers.
+
+use super::Behavior;
+use super::cell::{Running, Waiting};
+use crate::ask::Asks;
+use crate::dispatcher::worker::Worker;
+use crate::plan::timers::Timers;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+/// Made on first need, kept until the actor ends.
+#[derive(Default)]
+pub(crate) struct Extension {
+    pub(crate) asks: RefCell<Asks>,
+    pub(crate) timers: RefCell<Timers>,
+    waiting: RefCell<Option<Box<dyn Any + Send>>>,
+    waiting_has_message: Cell<bool>,
+    stop_reason: Cell<Option<Arc<str>>>,
+    /// A `Vec<Subscriber<Event>>` of the machine's event type.
+    pub(crate) subscribers: RefCell<Option<Box<dyn Any + Send>>>,
+}
+
+/// A closure over an actor's cell and body, run in its turn; `body` is a `*mut Body<B>`.
+pub(crate) struct Call(pub(crate) Box<dyn FnOnce(&Running<'_>, &Worker, *mut ()) + Send>);
+
+impl Extension {
+    /// The plan that waits for room, if there is one.
+    #[inline(always)]
+    pub(crate) fn take_waiting<B: Behavior>(&self) -> Option<Waiting<B>> {
+        if self.waiting.borrow().is_none() {
+            return None;
+        }
+        self.waiting_has_message.set(false);
+        let waiting = self.waiting.borrow_mut().take()?;
+        waiting.downcast().ok().map(|waiting| *waiting)
+    }
+
+    /// Keeps a plan that waits for room. One allocation.
+    pub(crate) fn put_waiting<B: Behavior>(&self, waiting: Waiting<B>) {
+        self.waiting_has_message.set(waiting.has_message());
+        *self.waiting.borrow_mut() = Some(Box::new(waiting));
+    }
+
+    /// Whether the waiting plan belongs to a message.
+    pub(crate) fn has_waiting_message(&self) -> bool {
+        self.waiting_has_message.get()
+    }
+
+    /// Why the actor's plan stops it.
+    pub(crate) fn set_stop_reason(&self, reason: Arc<str>) {
+        self.stop_reason.set(Some(reason));
+    }
+
+    /// Why the actor's plan stopped it.
+    pub(crate) fn take_stop_reason(&self) -> Option<Arc<str>> {
+        self.stop_reason.take()
+    }
+}

@@ -1,0 +1,72 @@
+//! What a behavior sees of its actor.
+
+use super::{ActorRef, Address, Behavior};
+use std::ops::Deref;
+use std::time::Duration;
+
+/// The machine as it stands before the message, read-only, and a few facts of the turn.
+pub struct Snapshot<'a, B: Behavior> {
+    machine: &'a B::Machine,
+    turn: &'a Turn<'a>,
+}
+
+/// The facts of one turn.
+pub(crate) struct Turn<'a> {
+    pub(crate) me: Address,
+    pub(crate) sender: Option<Address>,
+    pub(crate) clock: &'a dyn Fn() -> u64,
+    pub(crate) is_ask: bool,
+}
+
+impl<'a, B: Behavior> Snapshot<'a, B> {
+    pub(crate) fn new(machine: &'a B::Machine, turn: &'a Turn<'a>) -> Self {
+        Self { machine, turn }
+    }
+
+    /// The actor's own address.
+    pub fn me(&self) -> ActorRef<B::Message> {
+        ActorRef::from_address(self.turn.me)
+    }
+
+    /// The time since the system's clock began, read once in a batch.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos((self.turn.clock)())
+    }
+
+    /// Facts of the message in hand.
+    pub fn meta(&self) -> Meta {
+        Meta {
+            sender: self.turn.sender,
+            is_ask: self.turn.is_ask,
+        }
+    }
+
+    /// The machine, for longer than the snapshot is borrowed.
+    pub fn machine(&self) -> &'a B::Machine {
+        self.machine
+    }
+}
+
+impl<B: Behavior> Deref for Snapshot<'_, B> {
+    type Target = B::Machine;
+    fn deref(&self) -> &B::Machine {
+        self.machine
+    }
+}
+
+impl<B: Behavior> Clone for Snapshot<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<B: Behavior> Copy for Snapshot<'_, B> {}
+
+/// Facts of the message in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Meta {
+    /// Who sent it; none if it came from outside, a timer or the runtime.
+    pub sender: Option<Address>,
+    /// Whether it came as an ask.
+    pub is_ask: bool,
+}

@@ -1,0 +1,240 @@
+//! Asks: one question, exactly one outcome.
+//!
+//! ```text
+//!   asker                                       answerer
+//!   plan: ask(to, |reply| Get(reply)) ────────▶ Get(reply)
+//!   open asks: 7 ▶ continuation                   plan: reply(reply, value)
+//!      ▲                                             │  (or the Reply is dropped)
+//!      └──────── Answer 7 | NoAnswer 7 ◀─────────────┘
+//! ```
+//!
+//! An actor that asks keeps the continuation under a number that it never uses again. Whatever
+//! comes first takes it out: the answer, its absence, or the time-out. What comes later finds
+//! nothing and is dropped. So the outcome is decided in the asker's own turn, without atomics.
+//! An asker outside actors waits on a slot of `sync/oneshot.rs`.
+
+use crate::actor::Address;
+use crate::envelope::{Kind, Parcel};
+use crate::sync::oneshot::Answerer;
+use crate::system;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+/// Why an ask ended without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AskError {
+    /// No answer came in time.
+    Timeout {
+        /// How long the asker waited.
+        waited: Duration,
+    },
+    /// The actor stopped before it handled the question, or was not there at all.
+    Stopped,
+    /// The actor's mailbox was full.
+    Refused,
+    /// The answerer dropped the [`Reply`] without answering.
+    Dropped,
+    /// The answerer panicked, or its turn failed.
+    Panicked,
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout { waited } => write!(f, "no answer within {waited:?}"),
+            Self::Stopped => f.write_str("the actor asked has stopped"),
+            Self::Refused => f.write_str("the mailbox of the actor asked is full"),
+            Self::Dropped => f.write_str("the question was dropped unanswered"),
+            Self::Panicked => f.write_str("the actor asked panicked"),
+        }
+    }
+}
+
+impl std::error::Error for AskError {}
+
+/// The right to answer one ask with a `T`.
+///
+/// It can be kept in a machine, and moved to another actor in a message or an event. Answer with
+/// [`Plan::reply`](crate::Plan::reply); dropping it fails the asker at once with
+/// [`AskError::Dropped`].
+#[must_use = "dropping a reply fails the asker"]
+pub struct Reply<T: Send + 'static>(Option<To<T>>);
+
+enum To<T> {
+    /// An actor's slot: its envelope is addressed to the asker; its note is [number, system].
+    Actor(Parcel),
+    Outside(Answerer<Result<T, AskError>>),
+}
+
+impl<T: Send + 'static> Reply<T> {
+    /// The reply to an actor's ask number `number`.
+    pub(crate) fn to_actor(asker: Address, number: u64) -> Self {
+        let slot = Parcel::for_type::<T>(Kind::NoAnswer, [number, u64::from(asker.system)]);
+        slot.set_cell(asker.cell);
+        slot.set_generation(asker.generation.get());
+        Self(Some(To::Actor(slot)))
+    }
+
+    /// The reply to somebody outside.
+    pub(crate) fn outside(slot: Answerer<Result<T, AskError>>) -> Self {
+        Self(Some(To::Outside(slot)))
+    }
+
+    /// Answers at once, outside of any plan.
+    pub(crate) fn answer(mut self, outcome: Result<T, AskError>) {
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: Result<T, AskError>) {
+        match self.0.take() {
+            Some(To::Actor(slot)) => match outcome {
+                Ok(value) => {
+                    slot.put(value);
+                    deliver(slot, Kind::Answer);
+                }
+                Err(error) => fail(slot, error),
+            },
+            Some(To::Outside(slot)) => slot.answer(outcome),
+            None => {}
+        }
+    }
+
+    /// As a plan's step: the answer lies in the slot, or in a closure, until the commit.
+    pub(crate) fn into_step(mut self, value: T) -> Parcel {
+        match self.0.take() {
+            Some(To::Actor(slot)) => {
+                slot.put(value);
+                slot.set_kind(Kind::Reply);
+                slot
+            }
+            outside => {
+                let reply = Self(outside);
+                Parcel::closure::<(), (), _>(Kind::Step, move |()| reply.answer(Ok(value)), [0; 2])
+            }
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for Reply<T> {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            self.finish(Err(LOSS.get()));
+        }
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply<{}>", std::any::type_name::<T>())
+    }
+}
+
+/// Sends a committed reply step on its way.
+pub(crate) fn deliver(slot: Parcel, kind: Kind) {
+    slot.set_kind(kind);
+    let system = slot.note()[1] as u32;
+    system::send_uncounted(system, slot);
+}
+
+/// Ends the ask of an actor's slot, whose payload is gone, without an answer.
+pub(crate) fn fail(slot: Parcel, error: AskError) {
+    slot.put(error);
+    deliver(slot, Kind::NoAnswer);
+}
+
+thread_local! {
+    /// What replies that are dropped now tell their askers.
+    static LOSS: Cell<AskError> = const { Cell::new(AskError::Dropped) };
+}
+
+/// What replies that are dropped now tell their askers.
+pub(crate) fn loss() -> AskError {
+    LOSS.get()
+}
+
+/// Lets the replies that `run` drops end with `error`.
+pub(crate) fn losing<R>(error: AskError, run: impl FnOnce() -> R) -> R {
+    struct Restore(AskError);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LOSS.set(self.0);
+        }
+    }
+    let _restore = Restore(LOSS.replace(error));
+    run()
+}
+
+/// An actor's open asks, by number and thereby nearly by deadline.
+#[derive(Debug, Default)]
+pub(crate) struct Asks {
+    open: VecDeque<Open>,
+    live: usize,
+    /// When the one wheel entry for all of them fires, in nanoseconds.
+    pub(crate) armed_ns: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Open {
+    number: u64,
+    deadline_ns: u64,
+    asked_ns: u64,
+    continuation: Option<Parcel>,
+}
+
+impl Asks {
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Opens one.
+    pub(crate) fn insert(&mut self, number: u64, asked_ns: u64, deadline_ns: u64, on: Parcel) {
+        let ask = Open {
+            number,
+            deadline_ns,
+            asked_ns,
+            continuation: Some(on),
+        };
+        if self.open.back().is_none_or(|last| last.number < number) {
+            self.open.push_back(ask);
+        } else {
+            // The numbers of each worker rise; the actor has moved to another one.
+            let place = self.open.partition_point(|open| open.number < number);
+            self.open.insert(place, ask);
+        }
+        self.live += 1;
+    }
+
+    /// Ends one; none if it has ended before.
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Parcel> {
+        let place = if self.open.front()?.number == number {
+            0
+        } else {
+            self.open.binary_search_by_key(&number, |ask| ask.number).ok()?
+        };
+        let continuation = self.open[place].continuation.take()?;
+        self.live -= 1;
+        while self.open.front().is_some_and(|ask| ask.continuation.is_none()) {
+            self.open.pop_front();
+        }
+        Some(continuation)
+    }
+
+    /// Ends one whose time is up at `now_ns`: its continuation, and how long it waited.
+    pub(crate) fn expire(&mut self, now_ns: u64) -> Option<(Parcel, Duration)> {
+        let due = |ask: &&Open| ask.continuation.is_some() && ask.deadline_ns <= now_ns;
+        let ask = self.open.iter().find(due)?;
+        let (number, asked_ns) = (ask.number, ask.asked_ns);
+        let waited = Duration::from_nanos(now_ns.saturating_sub(asked_ns));
+        self.remove(number).map(|continuation| (continuation, waited))
+    }
+
+    /// The earliest deadline of those open.
+    pub(crate) fn next_deadline_ns(&self) -> Option<u64> {
+        let open = self.open.iter().filter(|ask| ask.continuation.is_some());
+        open.map(|ask| ask.deadline_ns).min()
+    }
+}

@@ -1,0 +1,1043 @@
+//! Envelopes: one message in flight, or one step of a plan before its commit.
+//!
+//! ```text
+//!   0        8            12      16        24                         64 / 128 / 256
+//!  ┌────────┬────────────┬───────┬─────────┬──────────────────────────┐
+//!  │ link   │ generation │ tag   │ contents│ payload, or a box of it  │
+//!  └────────┴────────────┴───────┴─────────┴──────────────────────────┘
+//!             of the target  kind (8 bits), target's cell while in a plan,
+//!                            sender's cell while in flight (24 bits)
+//! ```
+//!
+//! A send's step *is* the envelope that the target will read, so committing it is linking it.
+//! Envelopes come in three sizes from a small last-in-first-out cache per worker; whole magazines
+//! pass between workers through the depot, what exceeds it goes back to the allocator.
+//!
+//! - E1: a [`Parcel`] owns its envelope; an envelope is in one list, inbox or parcel at a time.
+//! - E2: `contents` describes the payload exactly while there is one.
+//! - E3: an envelope's size never changes; it may be freed by any thread.
+
+use crate::sync::inbox::{Chain, Inbox, Link, Push, Wake};
+use crate::sync::{Mutex, lock};
+use std::alloc::Layout;
+use std::any::TypeId;
+use std::cell::Cell;
+use std::mem::{MaybeUninit, align_of, size_of};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of an envelope before its payload.
+const HEADER: usize = 24;
+/// The three sizes, in bytes.
+const SIZES: [usize; 3] = [64, 128, 256];
+/// Bytes of room for a note at an envelope's end.
+const NOTE: usize = 16;
+/// Envelopes that change hands at once.
+const MAGAZINE: u32 = 128;
+/// Full magazines that the depot keeps of each size: 4 MiB of the smallest.
+const DEPOT_MAGAZINES: usize = 512;
+
+/// What an envelope is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A message for the target's behavior.
+    Tell,
+    /// A message that asks.
+    Ask,
+    /// The answer to an ask of the target.
+    Answer,
+    /// The end of an ask without an answer.
+    NoAnswer,
+    /// The time of one of the target's open asks is up.
+    Expired,
+    /// A one-shot timer's message.
+    Timer,
+    /// An interval's tick.
+    Interval,
+    /// A closure for the target's cell: a subscription, a snapshot, a `Down`.
+    Call,
+    /// A plan's further event.
+    Event,
+    /// A plan's reply.
+    Reply,
+    /// A plan's step that is a closure over the commit: spawn, timers, monitors and the like.
+    Step,
+    /// A plan's continuation of the ask whose request is the step before it.
+    Continue,
+    /// A watched actor's end.
+    Down,
+}
+
+/// What is known of a payload's type when the type itself is not.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    drop: unsafe fn(*mut u8),
+    /// For closures: calls the payload with the argument, both moved out, and writes the result.
+    call: unsafe fn(*mut u8, *mut u8, *mut u8),
+    /// For closures: the type `fn(A) -> R`.
+    signature: fn() -> TypeId,
+    /// The type's name.
+    pub(crate) type_name: fn() -> &'static str,
+    type_id: fn() -> TypeId,
+}
+
+struct Of<T>(std::marker::PhantomData<T>);
+
+impl<T: 'static> Of<T> {
+    const CONTENTS: &'static Contents = &Contents {
+        drop: drop_payload::<T>,
+        call: |_, _, _| {},
+        signature: TypeId::of::<Nothing>,
+        type_name: std::any::type_name::<T>,
+        type_id: TypeId::of::<T>,
+    };
+}
+
+struct ClosureOf<F, A, R>(std::marker::PhantomData<(F, A, R)>);
+
+impl<F: FnOnce(A) -> R + 'static, A: 'static, R: 'static> ClosureOf<F, A, R> {
+    const CONTENTS: &'static Contents = &Contents {
+        drop: drop_payload::<F>,
+        call: call_payload::<F, A, R>,
+        signature: TypeId::of::<fn(A) -> R>,
+        type_name: std::any::type_name::<F>,
+        type_id: TypeId::of::<F>,
+    };
+}
+
+unsafe fn call_payload<F: FnOnce(A) -> R, A, R>(payload: *mut u8, argument: *mut u8, out: *mut u8) {
+    // SAFETY: E2: the payload is an `F`.
+    let closure = unsafe { take_payload::<F>(payload) };
+    // SAFETY: the caller checked the signature and gives an `A` away.
+    let argument = unsafe { argument.cast::<A>().read() };
+    let result = closure(argument);
+    // SAFETY: as above; there is room for an `R`.
+    unsafe { out.cast::<R>().write(result) };
+}
+
+const EMPTY: &Contents = &Contents {
+    drop: |_| {},
+    call: |_, _, _| {},
+    signature: TypeId::of::<Nothing>,
+    type_name: || "",
+    type_id: TypeId::of::<Nothing>,
+};
+enum Nothing {}
+
+const fn boxed<T>() -> bool {
+    size_of::<T>() > SIZES[2] - HEADER || align_of::<T>() > 8
+}
+
+const fn class_for(bytes: usize) -> u8 {
+    if bytes <= SIZES[0] - HEADER {
+        0
+    } else if bytes <= SIZES[1] - HEADER {
+        1
+    } else {
+        2
+    }
+}
+
+/// The size class for a payload of type `T` with `extra` bytes after it.
+const fn class_of<T>(extra: usize) -> u8 {
+    if boxed::<T>() {
+        class_for(size_of::<*mut T>() + extra)
+    } else {
+        class_for(size_of::<T>() + extra)
+    }
+}
+
+/// Bytes that a queued `T` takes, its box included.
+pub(crate) const fn bytes_of<T>() -> usize {
+    SIZES[class_of::<T>(0) as usize] + if boxed::<T>() { size_of::<T>() } else { 0 }
+}
+
+unsafe fn drop_payload<T>(payload: *mut u8) {
+    // SAFETY: E2: the caller read `contents` from the envelope that holds this payload.
+    drop(unsafe { take_payload::<T>(payload) });
+}
+
+#[inline(always)]
+unsafe fn take_payload<T>(payload: *mut u8) -> T {
+    if boxed::<T>() {
+        // SAFETY: `put_payload` put a box there.
+        let pointer = unsafe { payload.cast::<*mut T>().read() };
+        // SAFETY: as above; the payload is moved out once.
+        *unsafe { Box::from_raw(pointer) }
+    } else {
+        // SAFETY: `put_payload` put a `T` there; the payload is moved out once.
+        unsafe { payload.cast::<T>().read() }
+    }
+}
+
+#[inline(always)]
+unsafe fn put_payload<T>(payload: *mut u8, value: T) {
+    if boxed::<T>() {
+        let pointer = Box::into_raw(Box::new(value));
+        // SAFETY: an envelope has room for a pointer, 8-aligned.
+        unsafe { payload.cast::<*mut T>().write(pointer) };
+    } else {
+        // SAFETY: the class was chosen for `T`, whose alignment is at most 8.
+        unsafe { payload.cast::<T>().write(value) };
+    }
+}
+
+/// The fixed part of an envelope.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    link: Link,
+    generation: Cell<u32>,
+    tag: Cell<u32>,
+    contents: Cell<&'static Contents>,
+    payload: [MaybeUninit<u8>; SIZES[0] - HEADER],
+}
+
+const _: () = assert!(size_of::<Envelope>() == SIZES[0]);
+
+/// An owned envelope. Dropping it drops the payload and gives the envelope back to the pool.
+#[derive(Debug)]
+pub(crate) struct Parcel(NonNull<Envelope>);
+
+// SAFETY: a parcel owns its envelope, and payloads are `Send` (the constructors ask for it).
+unsafe impl Send for Parcel {}
+
+impl Parcel {
+    /// An envelope with `value` inside.
+    #[inline(always)]
+    pub(crate) fn new<T: Send + 'static>(kind: Kind, value: T) -> Self {
+        Self::with_room(kind, value, 0)
+    }
+
+    /// As [`Parcel::new`], with a note at the envelope's end.
+    #[inline(always)]
+    pub(crate) fn with_note<T: Send + 'static>(kind: Kind, value: T, note: [u64; 2]) -> Self {
+        let parcel = Self::empty(class_of::<T>(NOTE), kind);
+        parcel.put(value);
+        parcel.set_note(note);
+        parcel
+    }
+
+    /// An envelope with a closure inside, called once by [`Parcel::call`], and a note.
+    #[inline(always)]
+    pub(crate) fn closure<A: 'static, R: 'static, F>(kind: Kind, closure: F, note: [u64; 2]) -> Self
+    where
+        F: FnOnce(A) -> R + Send + 'static,
+    {
+        let parcel = Self::with_note(kind, closure, note);
+        parcel.header().contents.set(ClosureOf::<F, A, R>::CONTENTS);
+        parcel
+    }
+
+    /// Calls the closure inside.
+    ///
+    /// # Panics
+    ///
+    /// If there is no closure of this signature inside: a broken invariant of the caller.
+    #[inline(always)]
+    pub(crate) fn call<A: 'static, R: 'static>(self, argument: A) -> R {
+        let contents = self.header().contents.replace(EMPTY);
+        assert!(
+            (contents.signature)() == TypeId::of::<fn(A) -> R>(),
+            "E2: an envelope is called with the signature that it was made with"
+        );
+        let mut argument = std::mem::ManuallyDrop::new(argument);
+        let mut result = MaybeUninit::<R>::uninit();
+        // SAFETY: the signature was just checked; payload and argument are moved out once.
+        unsafe {
+            (contents.call)(
+                self.payload(),
+                (&raw mut argument).cast(),
+                result.as_mut_ptr().cast(),
+            );
+        }
+        // SAFETY: the call returned, so it wrote the result.
+        unsafe { result.assume_init() }
+    }
+
+    /// An envelope without payload, big enough for a `T`, with a note.
+    #[inline(always)]
+    pub(crate) fn for_type<T>(kind: Kind, note: [u64; 2]) -> Self {
+        let parcel = Self::empty(class_of::<T>(NOTE), kind);
+        parcel.set_note(note);
+        parcel
+    }
+
+    #[inline(always)]
+    fn empty(class: u8, kind: Kind) -> Self {
+        let envelope = allocate(class);
+        // SAFETY: fresh from the pool, with room for the header.
+        let header = unsafe { envelope.as_ref() };
+        header.tag.set(kind as u32 | u32::from(class) << CLASS_SHIFT);
+        header.contents.set(EMPTY);
+        Self(envelope)
+    }
+
+    #[inline(always)]
+    pub(crate) fn header(&self) -> &Envelope {
+        // SAFETY: E1: the parcel owns a live envelope.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline(always)]
+    fn payload(&self) -> *mut u8 {
+        // SAFETY: an envelope is at least HEADER bytes long.
+        unsafe { self.0.as_ptr().cast::<u8>().add(HEADER) }
+    }
+
+    fn class(&self) -> u8 {
+        (self.header().tag.get() >> CLASS_SHIFT) as u8 & 3
+    }
+
+    /// Puts `value` in; what was inside is forgotten, so the envelope must be empty.
+    #[inline(always)]
+    pub(crate) fn put<T: Send + 'static>(&self, value: T) {
+        debug_assert!(class_of::<T>(0) <= self.class());
+        // SAFETY: the class has room for `T`; the parcel owns the envelope.
+        unsafe { put_payload(self.payload(), value) };
+        self.header().contents.set(Of::<T>::CONTENTS);
+    }
+
+    /// What it is for.
+    #[inline(always)]
+    pub(crate) fn kind(&self) -> Kind {
+        let kind = self.header().tag.get() as u8 & KIND_MASK;
+        debug_assert!(kind <= Kind::Down as u8);
+        // SAFETY: the tag's low bits are written from a `Kind` only.
+        unsafe { std::mem::transmute::<u8, Kind>(kind) }
+    }
+
+    /// Changes what it is for.
+    #[inline(always)]
+    pub(crate) fn set_kind(&self, kind: Kind) {
+        let tag = self.header().tag.get() & !u32::from(KIND_MASK);
+        self.header().tag.set(tag | kind as u32);
+    }
+
+    /// The target's or sender's cell; see the drawing.
+    #[inline(always)]
+    pub(crate) fn cell(&self) -> u32 {
+        self.header().tag.get() >> CELL_SHIFT
+    }
+
+    /// Sets the target's or sender's cell.
+    #[inline(always)]
+    pub(crate) fn set_cell(&self, cell: u32) {
+        let tag = self.header().tag.get() & ((1 << CELL_SHIFT) - 1);
+        self.header().tag.set(tag | cell << CELL_SHIFT);
+    }
+
+    /// The generation of the target.
+    #[inline(always)]
+    pub(crate) fn generation(&self) -> u32 {
+        self.header().generation.get()
+    }
+
+    /// Sets the generation of the target.
+    #[inline(always)]
+    pub(crate) fn set_generation(&self, generation: u32) {
+        self.header().generation.set(generation);
+    }
+
+    /// The payload's type name.
+    pub(crate) fn type_name(&self) -> &'static str {
+        (self.header().contents.get().type_name)()
+    }
+
+    /// Whether the payload is a `T`.
+    pub(crate) fn holds<T: 'static>(&self) -> bool {
+        (self.header().contents.get().type_id)() == TypeId::of::<T>()
+    }
+
+    /// Moves the payload out and frees the envelope.
+    ///
+    /// # Safety
+    ///
+    /// The payload is a `T`.
+    #[inline(always)]
+    pub(crate) unsafe fn open<T: 'static>(self) -> T {
+        debug_assert!(self.holds::<T>());
+        // SAFETY: the caller's promise; it is forgotten below.
+        let value = unsafe { take_payload::<T>(self.payload()) };
+        free(self.0, self.class());
+        std::mem::forget(self);
+        value
+    }
+
+    /// Moves the payload out and keeps the envelope, now empty.
+    ///
+    /// # Safety
+    ///
+    /// The payload is a `T`.
+    #[inline(always)]
+    pub(crate) unsafe fn take<T: 'static>(&self) -> T {
+        debug_assert!(self.holds::<T>());
+        self.header().contents.set(EMPTY);
+        // SAFETY: the caller's promise; E2: the contents say that it is gone.
+        unsafe { take_payload::<T>(self.payload()) }
+    }
+
+    /// Moves the payload out if it is a `T`, and keeps the envelope, now empty.
+    pub(crate) fn try_take<T: 'static>(&self) -> Option<T> {
+        // SAFETY: just checked.
+        self.holds::<T>().then(|| unsafe { self.take() })
+    }
+
+    /// The envelope without its payload, which is dropped.
+    pub(crate) fn emptied(self) -> Self {
+        let contents = self.header().contents.replace(EMPTY);
+        // SAFETY: E2, and the contents now say that it is gone.
+        unsafe { (contents.drop)(self.payload()) };
+        self
+    }
+
+    /// Moves the payload out if it is a `T`.
+    pub(crate) fn try_open<T: 'static>(self) -> Result<T, Self> {
+        if self.holds::<T>() {
+            // SAFETY: just checked.
+            Ok(unsafe { self.open() })
+        } else {
+            Err(self)
+        }
+    }
+
+    /// The payload, if it is a `T`.
+    pub(crate) fn peek<T: 'static>(&self) -> Option<&T> {
+        if !self.holds::<T>() {
+            return None;
+        }
+        let payload = self.payload();
+        let pointer = if boxed::<T>() {
+            // SAFETY: a boxed payload is a pointer.
+            unsafe { payload.cast::<*const T>().read() }
+        } else {
+            payload.cast_const().cast::<T>()
+        };
+        // SAFETY: E2, and the parcel is borrowed.
+        Some(unsafe { &*pointer })
+    }
+
+    /// Writes the 16 bytes of room at the envelope's end that [`Parcel::closure`] or
+    /// [`Parcel::with_note`] left.
+    #[inline(always)]
+    pub(crate) fn set_note(&self, note: [u64; 2]) {
+        // SAFETY: the end of an envelope is within it, 8-aligned, and no reference to it exists.
+        unsafe { self.note_place().write(note) };
+    }
+
+    /// Reads the room at the envelope's end.
+    #[inline(always)]
+    pub(crate) fn note(&self) -> [u64; 2] {
+        // SAFETY: as above; whatever the bytes are, they were written: by `set_note` or `empty`.
+        unsafe { self.note_place().read() }
+    }
+
+    #[inline(always)]
+    fn note_place(&self) -> *mut [u64; 2] {
+        let end = SIZES[self.class() as usize];
+        // SAFETY: within the envelope.
+        unsafe { self.0.as_ptr().cast::<u8>().add(end - NOTE).cast() }
+    }
+
+    /// The link, for the inbox; the parcel is given away.
+    #[inline(always)]
+    pub(crate) fn into_link(self) -> NonNull<Link> {
+        let link = self.0.cast();
+        std::mem::forget(self);
+        link
+    }
+
+    /// The parcel behind a link that came out of an inbox or of [`Parcel::into_link`].
+    ///
+    /// # Safety
+    ///
+    /// The link is a parcel's and nobody else owns it.
+    #[inline(always)]
+    pub(crate) unsafe fn from_link(link: NonNull<Link>) -> Self {
+        Self(link.cast())
+    }
+
+}
+
+const KIND_MASK: u8 = 0x0f;
+const CLASS_SHIFT: u32 = 4;
+const CELL_SHIFT: u32 = 8;
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        let contents = self.header().contents.get();
+        self.header().contents.set(EMPTY);
+        // The envelope is freed also when the payload's drop panics.
+        let _free = FreeOnDrop(self.0, self.class());
+        // SAFETY: E2, and the contents now say that it is gone.
+        unsafe { (contents.drop)(self.payload()) };
+    }
+}
+
+struct FreeOnDrop(NonNull<Envelope>, u8);
+
+impl Drop for FreeOnDrop {
+    fn drop(&mut self) {
+        free(self.0, self.1);
+    }
+}
+
+/// A first-in-first-out list of parcels, linked through their envelopes.
+#[derive(Debug)]
+pub(crate) struct List {
+    head: *mut Link,
+    tail: *mut Link,
+}
+
+// SAFETY: a list owns its parcels, which are `Send`.
+unsafe impl Send for List {}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl List {
+    /// An empty list.
+    #[inline(always)]
+    pub(crate) const fn new() -> Self {
+        Self {
+            head: std::ptr::null_mut(),
+            tail: std::ptr::null_mut(),
+        }
+    }
+
+    /// A list of one.
+    #[inline(always)]
+    pub(crate) fn one(parcel: Parcel) -> Self {
+        let link = parcel.into_link();
+        // SAFETY: the list owns it now.
+        unsafe { link.as_ref().set_next(std::ptr::null_mut()) };
+        Self {
+            head: link.as_ptr(),
+            tail: link.as_ptr(),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
+    /// Appends a parcel.
+    #[inline(always)]
+    pub(crate) fn push_back(&mut self, parcel: Parcel) {
+        self.append(Self::one(parcel));
+    }
+
+    /// Puts a parcel first.
+    #[inline(always)]
+    pub(crate) fn push_front(&mut self, parcel: Parcel) {
+        let mut first = Self::one(parcel);
+        first.append(std::mem::take(self));
+        *self = first;
+    }
+
+    /// Appends all of `other`.
+    #[inline(always)]
+    pub(crate) fn append(&mut self, mut other: Self) {
+        if let Some(tail) = NonNull::new(self.tail) {
+            // SAFETY: the list owns its last parcel.
+            let tail = unsafe { tail.as_ref() };
+            // SAFETY: as above.
+            unsafe { tail.set_next(other.head) };
+        } else {
+            self.head = other.head;
+        }
+        if !other.tail.is_null() {
+            self.tail = other.tail;
+        }
+        other.head = std::ptr::null_mut();
+        other.tail = std::ptr::null_mut();
+    }
+
+    /// Takes the first parcel off.
+    #[inline(always)]
+    pub(crate) fn pop_front(&mut self) -> Option<Parcel> {
+        let link = NonNull::new(self.head)?;
+        // SAFETY: the list owns its first parcel.
+        let first = unsafe { link.as_ref() };
+        // SAFETY: as above.
+        self.head = unsafe { first.next() };
+        if self.head.is_null() {
+            self.tail = std::ptr::null_mut();
+        }
+        // SAFETY: it is off the list now.
+        Some(unsafe { Parcel::from_link(link) })
+    }
+
+    /// Looks at each parcel in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Parcel> {
+        let mut link = &raw const self.head;
+        std::iter::from_fn(move || {
+            // SAFETY: a pointer in the list or in a parcel of it, all borrowed.
+            let parcel = link.cast::<Option<NonNull<Envelope>>>();
+            // SAFETY: as above; `Parcel` is a `NonNull`, so null reads as `None`.
+            let parcel = unsafe { &*parcel.cast::<Option<Parcel>>() };
+            let parcel = parcel.as_ref()?;
+            // The link is the envelope's first field.
+            link = parcel.0.as_ptr().cast::<*mut Link>().cast_const();
+            Some(parcel)
+        })
+    }
+
+    /// The list of a stack that came out of an inbox, oldest first. 
+    ///
+    /// # Safety
+    ///
+    /// `newest` is null or heads a chain that nobody else owns.
+    #[inline(always)]
+    pub(crate) unsafe fn from_stack(newest: *mut Link) -> Self {
+        let mut head = std::ptr::null_mut();
+        let mut link = newest;
+        while let Some(this) = NonNull::new(link) {
+            // SAFETY: the chain is ours, by the caller's promise.
+            let this = unsafe { this.as_ref() };
+            // SAFETY: as above.
+            link = unsafe { this.next() };
+            // SAFETY: as above.
+            unsafe { this.set_next(head) };
+            head = std::ptr::from_ref(this).cast_mut();
+        }
+        Self { head, tail: newest }
+    }
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        while let Some(parcel) = self.pop_front() {
+            drop(parcel);
+        }
+    }
+}
+
+/// Puts one message into `inbox` and takes a place for it.
+///
+/// # Errors
+///
+/// Why not, and the message.
+#[inline(always)]
+pub(crate) fn push(inbox: &Inbox, parcel: Parcel, capacity: u32) -> Result<Wake, (Push, Parcel)> {
+    let link = parcel.into_link();
+    match inbox.push(link, capacity) {
+        Push::Enqueue => Ok(Wake::Enqueue),
+        Push::Queued => Ok(Wake::Nothing),
+        // SAFETY: a refused link is the caller's still.
+        refused => Err((refused, unsafe { Parcel::from_link(link) })),
+    }
+}
+
+/// Puts an envelope into `inbox` that takes no place.
+///
+/// # Errors
+///
+/// The envelope, when the inbox is closed.
+pub(crate) fn push_uncounted(inbox: &Inbox, parcel: Parcel) -> Result<Wake, Parcel> {
+    let link = parcel.into_link();
+    match inbox.push_uncounted(link) {
+        Push::Enqueue => Ok(Wake::Enqueue),
+        Push::Queued => Ok(Wake::Nothing),
+        // SAFETY: a refused link is the caller's still.
+        _ => Err(unsafe { Parcel::from_link(link) }),
+    }
+}
+
+/// Messages to one mailbox that are linked but not yet published, and the places held for them.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    target: Cell<u32>,
+    chain: Cell<Option<Chain>>,
+    used: Cell<u32>,
+    leased: Cell<u32>,
+}
+
+/// What is to be done after [`Pending::publish`].
+pub(crate) enum Published {
+    /// The caller does what the inbox says.
+    In(Wake),
+    /// The target is closed: the messages, and the places to give back.
+    Closed(List, u32),
+}
+
+const NOBODY: u32 = u32::MAX;
+
+impl Pending {
+    pub(crate) const fn new() -> Self {
+        Self {
+            target: Cell::new(NOBODY),
+            chain: Cell::new(None),
+            used: Cell::new(0),
+            leased: Cell::new(0),
+        }
+    }
+
+    /// Whose messages are pending, if any are or places are held.
+    #[inline(always)]
+    pub(crate) fn target(&self) -> Option<u32> {
+        let target = self.target.get();
+        (target != NOBODY).then_some(target)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_for(&self, target: u32) -> bool {
+        self.target.get() == target
+    }
+
+    /// Whether a place is held for one message more to `target`.
+    #[inline(always)]
+    pub(crate) fn has_place(&self, target: u32) -> bool {
+        self.target.get() == target && self.used.get() < self.leased.get()
+    }
+
+    /// Begins a chain to `target`, for which `leased` places are held.
+    #[inline(always)]
+    pub(crate) fn begin(&self, target: u32, leased: u32) {
+        debug_assert!(self.chain.get().is_none());
+        self.target.set(target);
+        self.used.set(0);
+        self.leased.set(leased);
+    }
+
+    /// Adds a message, for which a place is held.
+    #[inline(always)]
+    pub(crate) fn push(&self, parcel: Parcel) {
+        debug_assert!(self.used.get() < self.leased.get());
+        let link = parcel.into_link();
+        let chain = match self.chain.get() {
+            None => Chain::one(link),
+            Some(mut chain) => {
+                // SAFETY: both are this chain's.
+                unsafe { chain.push(link) };
+                chain
+            }
+        };
+        self.chain.set(Some(chain));
+        self.used.set(self.used.get() + 1);
+    }
+
+    /// Adds a message together with its place.
+    #[inline(always)]
+    pub(crate) fn push_reserved(&self, parcel: Parcel) {
+        self.leased.set(self.leased.get() + 1);
+        self.push(parcel);
+    }
+
+    /// Puts the chain into its target's inbox and gives the places left over back.
+    #[inline(always)]
+    pub(crate) fn publish(&self, inbox: &Inbox) -> Published {
+        self.target.set(NOBODY);
+        let (used, leased) = (self.used.replace(0), self.leased.replace(0));
+        let Some(chain) = self.chain.take() else {
+            return Published::Closed(List::new(), leased);
+        };
+        match inbox.publish(chain, used, leased) {
+            Push::Enqueue => Published::In(Wake::Enqueue),
+            Push::Queued => Published::In(Wake::Nothing),
+            // SAFETY: a refused chain is the caller's still.
+            _ => Published::Closed(unsafe { List::from_stack(chain.newest.as_ptr()) }, leased),
+        }
+    }
+}
+
+/// Full magazines on their way between workers, and the count of all envelopes' bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Depot {
+    magazines: [Mutex<Vec<Magazine>>; 3],
+    bytes: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Magazine {
+    head: *mut Envelope,
+    count: u32,
+}
+
+// SAFETY: a magazine owns its envelopes, which are free.
+unsafe impl Send for Magazine {}
+
+impl Drop for Depot {
+    fn drop(&mut self) {
+        for (class, magazines) in self.magazines.iter().enumerate() {
+            for magazine in lock(magazines).drain(..) {
+                free_all(&magazine, class as u8);
+            }
+        }
+    }
+}
+
+impl Depot {
+    /// Bytes of envelopes that workers took from the allocator and did not give back.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// A worker's own cache of envelopes.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    shelves: [Shelf; 3],
+    depot: std::sync::Arc<Depot>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    head: Cell<usize>,
+    count: Cell<u32>,
+    spare: Cell<usize>,
+    spare_count: Cell<u32>,
+}
+
+impl Pool {
+    pub(crate) fn new(depot: std::sync::Arc<Depot>) -> Self {
+        Self {
+            shelves: Default::default(),
+            depot,
+        }
+    }
+
+    #[inline(always)]
+    fn allocate(&self, class: u8) -> NonNull<Envelope> {
+        let shelf = &self.shelves[class as usize];
+        if let Some(envelope) = NonNull::new(shelf.head.get() as *mut Envelope) {
+            shelf.head.set(next_free(envelope));
+            shelf.count.set(shelf.count.get() - 1);
+            return envelope;
+        }
+        self.refill(class)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refill(&self, class: u8) -> NonNull<Envelope> {
+        let shelf = &self.shelves[class as usize];
+        if shelf.spare_count.get() > 0 {
+            shelf.head.set(shelf.spare.replace(0));
+            shelf.count.set(shelf.spare_count.replace(0));
+        } else if let Some(magazine) = lock(&self.depot.magazines[class as usize]).pop() {
+            shelf.head.set(magazine.head as usize);
+            shelf.count.set(magazine.count);
+        } else {
+            self.depot
+                .bytes
+                .fetch_add(SIZES[class as usize] as u64, Ordering::Relaxed);
+            return from_allocator(class);
+        }
+        self.allocate(class)
+    }
+
+    #[inline(always)]
+    fn free(&self, envelope: NonNull<Envelope>, class: u8) {
+        let shelf = &self.shelves[class as usize];
+        if shelf.count.get() >= MAGAZINE {
+            self.rotate(class);
+        }
+        set_next_free(envelope, shelf.head.get());
+        shelf.head.set(envelope.as_ptr() as usize);
+        shelf.count.set(shelf.count.get() + 1);
+    }
+
+    /// Sets the full magazine aside, and gives the one that was aside to the depot.
+    #[cold]
+    #[inline(never)]
+    fn rotate(&self, class: u8) {
+        let shelf = &self.shelves[class as usize];
+        let aside = Magazine {
+            head: shelf.spare.get() as *mut Envelope,
+            count: shelf.spare_count.get(),
+        };
+        shelf.spare.set(shelf.head.replace(0));
+        shelf.spare_count.set(shelf.count.replace(0));
+        self.hand_over(aside, class);
+    }
+
+    fn hand_over(&self, magazine: Magazine, class: u8) {
+        if magazine.count == 0 {
+            return;
+        }
+        let mut depot = lock(&self.depot.magazines[class as usize]);
+        if depot.len() < DEPOT_MAGAZINES {
+            depot.push(magazine);
+        } else {
+            drop(depot);
+            let bytes = SIZES[class as usize] as u64 * u64::from(magazine.count);
+            self.depot.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            free_all(&magazine, class);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for class in 0..SIZES.len() as u8 {
+            self.rotate(class);
+            self.rotate(class);
+        }
+    }
+}
+
+// A free envelope's first word is the address of the next free one, or 0.
+
+#[inline(always)]
+fn next_free(envelope: NonNull<Envelope>) -> usize {
+    // SAFETY: a free envelope is the pool's, and at least 8 bytes long.
+    unsafe { envelope.cast::<usize>().read() }
+}
+
+#[inline(always)]
+fn set_next_free(envelope: NonNull<Envelope>, next: usize) {
+    // SAFETY: as above.
+    unsafe { envelope.cast::<usize>().write(next) };
+}
+
+fn layout(class: u8) -> Layout {
+    Layout::from_size_align(SIZES[class as usize], 64).expect("sizes are small multiples of 64")
+}
+
+fn from_allocator(class: u8) -> NonNull<Envelope> {
+    // SAFETY: the layout is not empty.
+    let pointer = unsafe { std::alloc::alloc(layout(class)) };
+    let Some(envelope) = NonNull::new(pointer.cast::<Envelope>()) else {
+        std::alloc::handle_alloc_error(layout(class));
+    };
+    assert!(
+        (pointer as usize) < 1 << 48,
+        "the inbox word holds 48-bit addresses"
+    );
+    // SAFETY: fresh memory of at least that size.
+    unsafe {
+        envelope.as_ptr().write(Envelope {
+            link: Link::new(),
+            generation: Cell::new(0),
+            tag: Cell::new(0),
+            contents: Cell::new(EMPTY),
+            payload: [MaybeUninit::uninit(); SIZES[0] - HEADER],
+        });
+    }
+    envelope
+}
+
+fn to_allocator(envelope: NonNull<Envelope>, class: u8) {
+    // SAFETY: E1, E3: it came from the allocator with this layout and nobody owns it.
+    unsafe { std::alloc::dealloc(envelope.as_ptr().cast(), layout(class)) };
+}
+
+fn free_all(magazine: &Magazine, class: u8) {
+    let mut head = magazine.head as usize;
+    while let Some(envelope) = NonNull::new(head as *mut Envelope) {
+        head = next_free(envelope);
+        to_allocator(envelope, class);
+    }
+}
+
+thread_local! {
+    static POOL: Cell<*const Pool> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Uses `pool` for all envelopes of this thread while `run` runs.
+pub(crate) fn with_pool<R>(pool: &Pool, run: impl FnOnce() -> R) -> R {
+    struct Restore(*const Pool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            POOL.set(self.0);
+        }
+    }
+    let _restore = Restore(POOL.replace(pool));
+    run()
+}
+
+#[inline(always)]
+fn allocate(class: u8) -> NonNull<Envelope> {
+    let pool = POOL.get();
+    if pool.is_null() {
+        return from_allocator(class);
+    }
+    // SAFETY: `with_pool` borrows the pool for as long as the pointer is set.
+    unsafe { &*pool }.allocate(class)
+}
+
+#[inline(always)]
+fn free(envelope: NonNull<Envelope>, class: u8) {
+    let pool = POOL.get();
+    if pool.is_null() {
+        return to_allocator(envelope, class);
+    }
+    // SAFETY: as above.
+    unsafe { &*pool }.free(envelope, class);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn payloads_of_all_sizes_come_out_as_they_went_in() {
+        fn check<T: Send + 'static + PartialEq + std::fmt::Debug + Clone>(value: T) {
+            let parcel = Parcel::new(Kind::Tell, value.clone());
+            assert!(parcel.holds::<T>());
+            assert_eq!(parcel.peek::<T>(), Some(&value));
+            assert_eq!(parcel.try_open::<T>().unwrap(), value);
+        }
+        check(());
+        check(7_u8);
+        check([1_u64; 5]);
+        check([2_u64; 6]);
+        check([3_u64; 29]);
+        check([4_u64; 30]);
+        check(vec![5_u8; 1_000_000]);
+        check(5_u128);
+    }
+
+    #[test]
+    fn the_tag_keeps_kind_cell_and_class_apart() {
+        let parcel = Parcel::new(Kind::Reply, [0_u64; 20]);
+        parcel.set_cell(0x00ab_cdef);
+        parcel.set_kind(Kind::Down);
+        assert_eq!((parcel.kind(), parcel.cell(), parcel.class()), (Kind::Down, 0x00ab_cdef, 2));
+    }
+
+    #[test]
+    fn each_payload_is_dropped_once_also_in_lists_and_when_its_drop_panics() {
+        struct Bomb(Arc<()>);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                if Arc::strong_count(&self.0) == 3 {
+                    panic!("bomb");
+                }
+            }
+        }
+        let count = Arc::new(());
+        let mut list = List::new();
+        for _ in 0..5 {
+            list.push_back(Parcel::new(Kind::Tell, Bomb(count.clone())));
+        }
+        assert_eq!(list.iter().count(), 5);
+        while let Some(parcel) = list.pop_front() {
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(parcel)));
+        }
+        assert_eq!(Arc::strong_count(&count), 1);
+    }
+
+    #[test]
+    fn a_pool_keeps_magazines_and_hands_the_rest_to_the_depot() {
+        let depot = Arc::new(Depot::default());
+        let pool = Pool::new(depot.clone());
+        with_pool(&pool, || {
+            let mut parcels: Vec<_> = (0..1000).map(|i| Parcel::new(Kind::Tell, i)).collect();
+            assert_eq!(depot.bytes(), 64_000);
+            parcels.clear();
+            let again: Vec<_> = (0..1000).map(|i| Parcel::new(Kind::Tell, i)).collect();
+            assert_eq!(depot.bytes(), 64_000, "all came from the pool and the depot");
+            drop(again);
+        });
+        drop(pool);
+        assert!(lock(&depot.magazines[0]).len() >= 7);
+    }
+}

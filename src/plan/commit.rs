@@ -1,0 +1,442 @@
+//! The commit: admit, evolve, publish; all of a plan or none of it.
+//!
+//! ```text
+//!   plan ──▶ admit ──────────▶ evolve ─────────▶ publish
+//!            places in every   events in order   what was told, in plan order: consecutive
+//!            target's mailbox  (a refusal gives  messages to one mailbox as one chain with one
+//!            (no room: give    the places back)  exchange; replies, timers, children between
+//!            all back, wait)                     them where the plan has them
+//! ```
+//!
+//! A turn that only tells one actor admits and publishes in one exchange. While a batch streams to
+//! one target, places are leased several at a time and the chain is published at the batch's end,
+//! or as soon as turns get slow: less than one atomic operation a message.
+//!
+//! - P1: before `publish` nothing is visible, and every way out gives all places back.
+//! - P2: what one actor tells another arrives in the order of the plans, and causally: anything
+//!   that goes elsewhere publishes the pending chain first.
+//! - P3: nobody waits while holding a place.
+
+use super::{Plan, Steps, flag};
+use crate::actor::cell::{ActorCell, Body, Running};
+use crate::actor::{Behavior, Machine, subscription};
+use crate::ask;
+use crate::config::Overflow;
+use crate::dead_letter::Cause;
+use crate::dispatcher::worker::Worker;
+use crate::envelope::{Kind, Parcel, push};
+use crate::sync::inbox::{CAPACITY_MAX, Push, Wake};
+use smallvec::SmallVec;
+
+/// How strictly the targets' bounds hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// As configured.
+    Kept,
+    /// A circle of waiting commits is broken: up to the count's own limit.
+    Overdraft,
+    /// The actor's last plan: likewise, and what still finds no room is a dead letter.
+    Last,
+}
+
+/// What became of a plan.
+pub(crate) enum Committed<B: Behavior> {
+    /// All of it took effect.
+    Done,
+    /// All of it took effect, and the actor stops.
+    Stop,
+    /// The message was not handled.
+    Unhandled,
+    /// None of it took effect, and it is gone.
+    Failed(Cause),
+    /// None of it took effect yet: `target` lacks room for `places` messages.
+    Wait {
+        plan: Plan<B>,
+        target: u32,
+        places: u32,
+    },
+}
+
+/// The most places leased at once for a stream of turns.
+const LEASE: u32 = 32;
+
+/// Commits `plan` for the actor that `run` runs.
+#[inline(always)]
+pub(crate) fn commit<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    mut plan: Plan<B>,
+    bound: Bound,
+) -> Committed<B> {
+    let flags = plan.steps.flags;
+    if flags == 0 {
+        return match plan.event.take() {
+            None => Committed::Done,
+            Some(event) => match evolve_one(run, body, worker, event) {
+                Ok(()) => Committed::Done,
+                Err(cause) => Committed::Failed(cause),
+            },
+        };
+    }
+    if flags == flag::SEND && plan.steps.sends == 1 && plan.steps.system == worker.system() {
+        return commit_one_send(run, body, worker, plan, bound);
+    }
+    if flags == flag::REPLY && plan.event.is_none() {
+        worker.flush();
+        while let Some(step) = plan.steps.list.pop_front() {
+            ask::deliver(step, Kind::Answer);
+        }
+        return Committed::Done;
+    }
+    commit_all(run, body, worker, plan, bound)
+}
+
+#[inline(always)]
+fn evolve_one<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    event: <B::Machine as Machine>::Event,
+) -> Result<(), Cause> {
+    body.machine.begin();
+    if let Some(extension) = run.existing() {
+        subscription::collect::<B>(extension, worker, &event);
+    }
+    if let Err(refusal) = body.machine.try_apply(event) {
+        body.machine.roll_back();
+        worker.drop_collected();
+        return Err(Cause::from(refusal));
+    }
+    worker.send_collected(run.number());
+    Ok(())
+}
+
+#[inline(always)]
+fn capacity_for(cell: &ActorCell, target: u32, run: &Running<'_>, bound: Bound) -> u32 {
+    if bound != Bound::Kept {
+        return u32::MAX;
+    }
+    // A self-tell may use the place of the message in hand.
+    cell.capacity() + u32::from(target == run.number())
+}
+
+/// The one message of a turn: one exchange, or none while a lease lasts.
+#[inline(always)]
+fn commit_one_send<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    mut plan: Plan<B>,
+    bound: Bound,
+) -> Committed<B> {
+    let Some(parcel) = plan.steps.list.pop_front() else {
+        return Committed::Done;
+    };
+    let target = parcel.cell();
+    let Some(cell) = worker.cell(target) else {
+        plan.steps.list.push_front(parcel);
+        return Committed::Failed(Cause::Foreign);
+    };
+    if cell.life.generation() != parcel.generation() || cell.overflow() != Overflow::REJECT {
+        plan.steps.list.push_front(parcel);
+        return commit_all(run, body, worker, plan, bound);
+    }
+    let pending = worker.pending();
+    if !pending.has_place(target) {
+        let capacity = capacity_for(cell, target, run, bound);
+        if plan.event.is_none() && !run.has_more() {
+            worker.flush();
+            parcel.set_cell(run.number());
+            return match push(&cell.inbox, parcel, capacity) {
+                Ok(Wake::Enqueue) => {
+                    worker.schedule(target, cell);
+                    Committed::Done
+                }
+                Ok(Wake::Nothing) => Committed::Done,
+                Err((refused, parcel)) => {
+                    parcel.set_cell(target);
+                    plan.steps.list.push_front(parcel);
+                    match refused {
+                        Push::Closed => commit_all(run, body, worker, plan, bound),
+                        _ => no_room(run, plan, target, 1),
+                    }
+                }
+            };
+        }
+        let wanted = if run.has_more() { LEASE } else { 1 };
+        worker.flush();
+        match cell.inbox.reserve(1, wanted, capacity) {
+            Ok(leased) => pending.begin(target, leased),
+            Err(refused) => {
+                plan.steps.list.push_front(parcel);
+                return match refused {
+                    Push::Closed => commit_all(run, body, worker, plan, bound),
+                    _ => no_room(run, plan, target, 1),
+                };
+            }
+        }
+    }
+    if let Some(event) = plan.event.take() {
+        // A panic in here leaves the lease to the flush that follows it.
+        if let Err(cause) = evolve_one(run, body, worker, event) {
+            return Committed::Failed(cause);
+        }
+    }
+    parcel.set_cell(run.number());
+    worker.pending().push(parcel);
+    if worker.is_slow() {
+        worker.flush();
+    }
+    Committed::Done
+}
+
+/// What the actor's own policy makes of a full target.
+#[cold]
+fn no_room<B: Behavior>(
+    run: &Running<'_>,
+    plan: Plan<B>,
+    target: u32,
+    places: u32,
+) -> Committed<B> {
+    use crate::config::WhenFull;
+    match WhenFull::from_byte(run.cell().when_full.get()) {
+        WhenFull::Wait => Committed::Wait {
+            plan,
+            target,
+            places,
+        },
+        _ => {
+            crate::ask::losing(crate::AskError::Refused, || drop(plan));
+            Committed::Failed(Cause::Full)
+        }
+    }
+}
+
+/// Places reserved so far: target, how many.
+type Reserved = SmallVec<[(u32, u32); 8]>;
+
+/// Any plan.
+#[inline(never)]
+fn commit_all<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    mut plan: Plan<B>,
+    bound: Bound,
+) -> Committed<B> {
+    let flags = plan.steps.flags;
+    let system = plan.steps.system;
+    if flags & flag::FOREIGN != 0 || (system != 0 && system != worker.system()) {
+        return Committed::Failed(Cause::Foreign);
+    }
+    if flags & flag::NO_ROOM != 0 {
+        return Committed::Failed(Cause::TooManyActors);
+    }
+    worker.flush();
+    let mut reserved = Reserved::new();
+    if flags & flag::SEND != 0 {
+        if let Err((target, places)) = admit(run, worker, &plan.steps, bound, &mut reserved) {
+            release(worker, &reserved);
+            return no_room(run, plan, target, places);
+        }
+    }
+    let guard = ReleaseOnUnwind {
+        worker,
+        reserved: &reserved,
+    };
+    let evolved = evolve_all(run, body, worker, &mut plan);
+    std::mem::forget(guard);
+    if let Err(cause) = evolved {
+        release(worker, &reserved);
+        return Committed::Failed(cause);
+    }
+    publish(run, worker, &mut plan.steps);
+    if flags & flag::STOP != 0 {
+        return Committed::Stop;
+    }
+    if flags & flag::UNHANDLED != 0 {
+        return Committed::Unhandled;
+    }
+    Committed::Done
+}
+
+struct ReleaseOnUnwind<'a> {
+    worker: &'a Worker,
+    reserved: &'a Reserved,
+}
+
+impl Drop for ReleaseOnUnwind<'_> {
+    fn drop(&mut self) {
+        release(self.worker, self.reserved);
+    }
+}
+
+fn release(worker: &Worker, reserved: &Reserved) {
+    for &(target, places) in reserved {
+        if let Some(cell) = worker.cell(target) {
+            worker.release(target, cell, places);
+        }
+    }
+}
+
+/// How a message of a plan was admitted; kept in its generation's place when it will be dropped.
+const REFUSED: u32 = 0;
+
+/// Takes a place for each message, in plan order, consecutive ones of one target together.
+/// Messages to the dead need none; nor do those that the target's own policy will drop.
+fn admit(
+    run: &Running<'_>,
+    worker: &Worker,
+    steps: &Steps,
+    bound: Bound,
+    reserved: &mut Reserved,
+) -> Result<(), (u32, u32)> {
+    let mut sends = steps
+        .list
+        .iter()
+        .filter(|step| matches!(step.kind(), Kind::Tell | Kind::Ask))
+        .peekable();
+    while let Some(first) = sends.next() {
+        let target = first.cell();
+        let generation = first.generation();
+        let Some(cell) = worker.cell(target) else {
+            first.set_generation(REFUSED);
+            continue;
+        };
+        if generation == REFUSED || cell.life.generation() != generation {
+            first.set_generation(REFUSED);
+            continue;
+        }
+        if cell.overflow() == Overflow::DROP_OLDEST {
+            continue;
+        }
+        let mut places = 1;
+        let mut last_of_group = first;
+        while let Some(next) = sends.next_if(|next| {
+            next.cell() == target && next.generation() == generation
+        }) {
+            places += 1;
+            last_of_group = next;
+        }
+        let capacity = capacity_for(cell, target, run, bound);
+        match cell.inbox.reserve(places, places, capacity) {
+            Ok(_) => reserved.push((target, places)),
+            Err(Push::Closed) => refuse_group(steps, first, last_of_group),
+            Err(_) if bound == Bound::Last || drops_when_full(run, cell) => {
+                let free = capacity.saturating_sub(cell.inbox.places_taken());
+                let kept = cell.inbox.reserve(0, free.min(places), capacity).unwrap_or(0);
+                if kept > 0 {
+                    reserved.push((target, kept));
+                }
+                refuse_all_but(steps, first, last_of_group, kept);
+            }
+            Err(_) if target == run.number() || places > capacity.min(CAPACITY_MAX) => {
+                // Room will never come: the actor waits for itself, or asks for more than there is.
+                match cell.inbox.reserve(places, places, u32::MAX) {
+                    Ok(_) => {
+                        worker.count_overdraft(places);
+                        reserved.push((target, places));
+                    }
+                    Err(_) => return Err((target, places)),
+                }
+            }
+            Err(_) => return Err((target, places)),
+        }
+    }
+    Ok(())
+}
+
+fn drops_when_full(run: &Running<'_>, target: &ActorCell) -> bool {
+    use crate::config::WhenFull;
+    target.overflow() == Overflow::DROP_NEWEST
+        || WhenFull::from_byte(run.cell().when_full.get()) == WhenFull::Drop
+}
+
+/// Marks the messages from `first` to `last` as refused.
+fn refuse_group(steps: &Steps, first: &Parcel, last: &Parcel) {
+    refuse_all_but(steps, first, last, 0);
+}
+
+fn refuse_all_but(steps: &Steps, first: &Parcel, last: &Parcel, kept: u32) {
+    let mut inside = false;
+    let mut seen = 0;
+    for step in steps.list.iter() {
+        inside |= std::ptr::eq(step.header(), first.header());
+        if inside && matches!(step.kind(), Kind::Tell | Kind::Ask) {
+            seen += 1;
+            if seen > kept {
+                step.set_generation(REFUSED);
+            }
+        }
+        if std::ptr::eq(step.header(), last.header()) {
+            return;
+        }
+    }
+}
+
+fn evolve_all<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    plan: &mut Plan<B>,
+) -> Result<(), Cause> {
+    let first = plan.event.take();
+    if plan.steps.flags & flag::EVENT == 0 {
+        return match first {
+            Some(event) => evolve_one(run, body, worker, event),
+            None => Ok(()),
+        };
+    }
+    body.machine.begin();
+    let others = plan.steps.list.iter().filter(|step| step.kind() == Kind::Event);
+    let others = others.filter_map(Parcel::try_take::<<B::Machine as Machine>::Event>);
+    for event in first.into_iter().chain(others) {
+        if let Some(extension) = run.existing() {
+            subscription::collect::<B>(extension, worker, &event);
+        }
+        if let Err(refusal) = body.machine.try_apply(event) {
+            body.machine.roll_back();
+            worker.drop_collected();
+            return Err(Cause::from(refusal));
+        }
+    }
+    worker.send_collected(run.number());
+    Ok(())
+}
+
+/// Makes an admitted plan visible, in plan order.
+fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps) {
+    let me = run.number();
+    while let Some(step) = steps.list.pop_front() {
+        match step.kind() {
+            Kind::Tell | Kind::Ask => {
+                let target = step.cell();
+                if step.generation() == REFUSED {
+                    worker.flush();
+                    worker.refuse(target, step);
+                    continue;
+                }
+                step.set_cell(me);
+                let pending = worker.pending();
+                if !pending.is_for(target) {
+                    worker.flush();
+                    pending.begin(target, 0);
+                }
+                pending.push_reserved(step);
+            }
+            Kind::Event => drop(step),
+            Kind::Continue => worker.open_ask(run, step),
+            Kind::Reply => {
+                worker.flush();
+                ask::deliver(step, Kind::Answer);
+            }
+            Kind::Timer | Kind::Interval => worker.arm(run, step),
+            _ => {
+                worker.flush();
+                step.call::<(), ()>(());
+            }
+        }
+    }
+    worker.flush();
+}

@@ -1,0 +1,356 @@
+//! Plans: what a behavior wants to happen, as data, until the turn commits.
+
+pub(crate) mod commit;
+
+use crate::actor::{ActorRef, Address, Behavior, Machine};
+use crate::ask::{self, AskError, Reply};
+use crate::dispatcher::worker;
+use crate::envelope::{Kind, List, Parcel};
+use std::fmt;
+use std::time::Duration;
+
+/// What a turn does: events that evolve the machine, and steps that act on others.
+///
+/// A plan is built by a behavior and committed by the runtime: all of it or none. It costs no
+/// allocation in steady state: a step is an envelope from the worker's own pool, and a send's
+/// step is the very envelope that the target will read.
+#[must_use = "a plan does nothing until a behavior returns it"]
+pub struct Plan<B: Behavior> {
+    pub(crate) event: Option<<B::Machine as Machine>::Event>,
+    pub(crate) steps: Steps,
+}
+
+/// The steps of a plan, in order.
+pub(crate) struct Steps {
+    pub(crate) list: List,
+    pub(crate) flags: u16,
+    /// How many messages it sends; stays at the largest count.
+    pub(crate) sends: u16,
+    /// Whose actors it names; 0 while it names none.
+    pub(crate) system: u32,
+}
+
+/// What is in a plan's steps.
+pub(crate) mod flag {
+    /// A message to an actor.
+    pub(crate) const SEND: u16 = 1;
+    /// A further event.
+    pub(crate) const EVENT: u16 = 2;
+    /// A reply to an actor.
+    pub(crate) const REPLY: u16 = 4;
+    /// Anything else.
+    pub(crate) const OTHER: u16 = 8;
+    /// The actor stops itself.
+    pub(crate) const STOP: u16 = 16;
+    /// The message was not handled.
+    pub(crate) const UNHANDLED: u16 = 32;
+    /// It names actors of two systems.
+    pub(crate) const FOREIGN: u16 = 64;
+    /// A child could not be made.
+    pub(crate) const NO_ROOM: u16 = 128;
+}
+
+impl Steps {
+    #[inline(always)]
+    const fn none() -> Self {
+        Self {
+            list: List::new(),
+            flags: 0,
+            sends: 0,
+            system: 0,
+        }
+    }
+
+    #[inline(always)]
+    fn one(parcel: Parcel, flags: u16, system: u32) -> Self {
+        Self {
+            list: List::one(parcel),
+            flags,
+            sends: flags & flag::SEND,
+            system,
+        }
+    }
+
+    fn append(&mut self, mut other: Self) {
+        self.list.append(std::mem::take(&mut other.list));
+        self.flags |= std::mem::take(&mut other.flags);
+        self.sends = self.sends.saturating_add(other.sends);
+        if self.system == 0 {
+            self.system = other.system;
+        } else if other.system != 0 && other.system != self.system {
+            self.flags |= flag::FOREIGN;
+        }
+    }
+}
+
+impl Drop for Steps {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if !self.list.is_empty() {
+            drop_steps(&mut self.list);
+        }
+    }
+}
+
+/// Drops steps that will not be committed: envelopes go back, replies fail their askers.
+#[cold]
+fn drop_steps(list: &mut List) {
+    let error = match ask::loss() {
+        AskError::Dropped => AskError::Panicked,
+        error => error,
+    };
+    ask::losing(error, || {
+        while let Some(step) = list.pop_front() {
+            if step.kind() == Kind::Reply {
+                ask::fail(step.emptied(), error);
+            }
+        }
+    });
+}
+
+impl<B: Behavior> Plan<B> {
+    /// Nothing happens.
+    #[inline(always)]
+    pub fn none() -> Self {
+        Self {
+            event: None,
+            steps: Steps::none(),
+        }
+    }
+
+    /// The message was not for this actor: it is counted and becomes a dead letter.
+    pub fn unhandled() -> Self {
+        let mut plan = Self::none();
+        plan.steps.flags = flag::UNHANDLED;
+        plan
+    }
+
+    /// The machine evolves by `event`; subscribers get a clone of it.
+    #[inline(always)]
+    pub fn emit(event: <B::Machine as Machine>::Event) -> Self {
+        Self {
+            event: Some(event),
+            steps: Steps::none(),
+        }
+    }
+
+    /// `to` gets `message`.
+    #[inline(always)]
+    pub fn tell<M: Send + 'static>(to: ActorRef<M>, message: M) -> Self {
+        let parcel = Parcel::new(Kind::Tell, message);
+        parcel.set_cell(to.address.cell);
+        parcel.set_generation(to.address.generation.get());
+        Self::step(parcel, flag::SEND, to.address.system)
+    }
+
+    /// Each of `targets` gets a clone of `message`.
+    ///
+    /// One envelope each; all are admitted or none.
+    pub fn tell_all<'a, M: Clone + Send + 'static>(
+        targets: impl IntoIterator<Item = &'a ActorRef<M>>,
+        message: M,
+    ) -> Self {
+        let mut plan = Self::none();
+        for &target in targets {
+            plan.steps.append(Plan::<B>::tell(target, message.clone()).into_steps());
+        }
+        plan
+    }
+
+    /// Answers an ask with `value`.
+    #[inline(always)]
+    pub fn reply<T: Send + 'static>(reply: Reply<T>, value: T) -> Self {
+        let step = reply.into_step(value);
+        let flags = match step.kind() {
+            Kind::Reply => flag::REPLY,
+            _ => flag::OTHER,
+        };
+        Self::step(step, flags, 0)
+    }
+
+    /// Answers an ask for a `Result` with an error.
+    pub fn reply_err<T: Send + 'static, E: Send + 'static>(
+        reply: Reply<Result<T, E>>,
+        error: E,
+    ) -> Self {
+        Self::reply(reply, Err(error))
+    }
+
+    /// Asks `to`: `question` makes the message around the right to answer it. Finish with
+    /// [`AskStep::on_ok`].
+    pub fn ask<M: Send + 'static, T: Send + 'static>(
+        to: ActorRef<M>,
+        question: impl FnOnce(Reply<T>) -> M,
+    ) -> AskStep<T> {
+        let (asker, number) = worker::next_ask();
+        let request = Parcel::new(Kind::Ask, question(Reply::to_actor(asker, number)));
+        request.set_cell(to.address.cell);
+        request.set_generation(to.address.generation.get());
+        AskStep {
+            request,
+            number,
+            system: to.address.system,
+            timeout: None,
+            answer: std::marker::PhantomData,
+        }
+    }
+
+    /// The actor stops after this turn.
+    pub fn stop() -> Self {
+        let mut plan = Self::none();
+        plan.steps.flags = flag::STOP;
+        plan
+    }
+
+    /// This plan, then `next`: in one commit, in this order.
+    #[inline(always)]
+    pub fn and(mut self, next: impl Into<Self>) -> Self {
+        let mut next = next.into();
+        if let Some(event) = next.event.take() {
+            if self.event.is_none() && self.steps.list.is_empty() {
+                self.event = Some(event);
+            } else {
+                let step = Parcel::new(Kind::Event, event);
+                self.steps.append(Steps::one(step, flag::EVENT, 0));
+            }
+        }
+        self.steps.append(next.into_steps());
+        self
+    }
+
+    #[inline(always)]
+    fn step(parcel: Parcel, flags: u16, system: u32) -> Self {
+        Self {
+            event: None,
+            steps: Steps::one(parcel, flags, system),
+        }
+    }
+
+    #[inline(always)]
+    fn into_steps(mut self) -> Steps {
+        std::mem::replace(&mut self.steps, Steps::none())
+    }
+}
+
+impl<B: Behavior> Default for Plan<B> {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl<B: Behavior, const N: usize> From<[Plan<B>; N]> for Plan<B> {
+    fn from(plans: [Plan<B>; N]) -> Self {
+        plans.into_iter().fold(Plan::none(), Plan::and)
+    }
+}
+
+/// An ask being built; [`AskStep::on_ok`] makes it a plan.
+#[must_use = "an ask does nothing until it is part of a plan"]
+pub struct AskStep<T> {
+    request: Parcel,
+    number: u64,
+    system: u32,
+    timeout: Option<Duration>,
+    answer: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: Send + 'static> AskStep<T> {
+    /// How long to wait; the system's `ask_timeout` if not given.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The answer becomes the message that `on_ok` makes of it, in the asker's own turn. A failure
+    /// becomes a dead letter of the asker, unless [`AskPlan::on_error`] follows.
+    pub fn on_ok<B: Behavior>(
+        self,
+        on_ok: impl FnOnce(T) -> B::Message + Send + 'static,
+    ) -> AskPlan<B, T, impl FnOnce(T) -> B::Message + Send + 'static> {
+        AskPlan {
+            step: self,
+            on_ok,
+            behavior: std::marker::PhantomData,
+        }
+    }
+}
+
+/// An ask with what becomes of its answer; a plan by `into`, or by [`AskPlan::on_error`].
+#[must_use = "an ask does nothing until it is part of a plan"]
+pub struct AskPlan<B, T, F> {
+    step: AskStep<T>,
+    on_ok: F,
+    behavior: std::marker::PhantomData<fn() -> B>,
+}
+
+/// What an actor's slot came back with.
+pub(crate) type Outcome = Result<Parcel, AskError>;
+
+impl<B: Behavior, T: Send + 'static, F: FnOnce(T) -> B::Message + Send + 'static> AskPlan<B, T, F> {
+    /// A failure becomes the message that `on_error` makes of it.
+    pub fn on_error(self, on_error: impl FnOnce(AskError) -> B::Message + Send + 'static) -> Plan<B> {
+        self.into_plan(move |error| Ok(on_error(error)))
+    }
+
+    fn into_plan(
+        self,
+        on_error: impl FnOnce(AskError) -> Result<B::Message, AskError> + Send + 'static,
+    ) -> Plan<B> {
+        let on_ok = self.on_ok;
+        let timeout = self.step.timeout.map_or(0, |timeout| {
+            u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1)
+        });
+        let continuation = Parcel::closure::<Outcome, Result<B::Message, AskError>, _>(
+            Kind::Continue,
+            move |outcome: Outcome| match outcome.map(Parcel::try_open::<T>) {
+                Ok(Ok(answer)) => Ok(on_ok(answer)),
+                Ok(Err(_)) => unreachable!("an ask's slot holds the answer's type"),
+                Err(error) => on_error(error),
+            },
+            [self.step.number, timeout],
+        );
+        let mut steps = Steps::one(
+            self.step.request,
+            flag::SEND | flag::OTHER,
+            self.step.system,
+        );
+        steps.list.push_back(continuation);
+        Plan { event: None, steps }
+    }
+}
+
+impl<B: Behavior, T: Send + 'static, F: FnOnce(T) -> B::Message + Send + 'static>
+    From<AskPlan<B, T, F>> for Plan<B>
+{
+    fn from(ask: AskPlan<B, T, F>) -> Self {
+        ask.into_plan(Err)
+    }
+}
+
+impl<B: Behavior> fmt::Debug for Plan<B> {
+    /// Kinds, targets and types of the steps, in order.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = f.debug_list();
+        if self.event.is_some() {
+            let name = std::any::type_name::<<B::Machine as Machine>::Event>();
+            list.entry(&format_args!("Event {name}"));
+        }
+        for step in self.steps.list.iter() {
+            let target = std::num::NonZeroU32::new(step.generation()).map(|generation| Address {
+                cell: step.cell(),
+                generation,
+                system: self.steps.system,
+            });
+            match (step.kind(), target) {
+                (kind @ (Kind::Tell | Kind::Ask), Some(target)) => {
+                    list.entry(&format_args!("{kind:?} {target} {}", step.type_name()))
+                }
+                (kind, _) => list.entry(&format_args!("{kind:?} {}", step.type_name())),
+            };
+        }
+        if self.steps.flags & flag::STOP != 0 {
+            list.entry(&format_args!("Stop"));
+        }
+        list.finish()
+    }
+}
