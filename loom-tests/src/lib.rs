@@ -21,7 +21,7 @@
 #[cfg(loom)]
 mod model;
 #[cfg(loom)]
-pub use model::{model, model_exhaustive};
+pub use model::{model, model_bound, model_exhaustive};
 
 #[cfg(not(loom))]
 pub mod runner;

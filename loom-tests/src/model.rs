@@ -26,6 +26,18 @@ pub fn model(name: &str, body: impl Fn() + Send + Sync + 'static) {
     explore(name, builder, body);
 }
 
+/// As [`model`] with a bound of its own, where two preemptions do not reach the race.
+///
+/// # Panics
+///
+/// As [`model`].
+pub fn model_bound(name: &str, preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    let asked = builder.preemption_bound.unwrap_or(preemptions);
+    builder.preemption_bound = Some(asked.max(preemptions));
+    explore(name, builder, body);
+}
+
 /// Runs `body` in every interleaving without a bound: for the smallest shapes only.
 ///
 /// # Panics

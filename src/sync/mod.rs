@@ -6,10 +6,12 @@
 
 #![allow(unreachable_pub)] // public to the models only
 
+#[allow(dead_code)] // until the dispatcher wakes its workers
+pub mod idle;
 pub mod inbox;
-pub mod slots;
 #[allow(dead_code)] // until the dispatcher parks its workers
 pub mod parker;
+pub mod slots;
 
 #[cfg(not(loom))]
 mod imp {

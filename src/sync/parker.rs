@@ -32,8 +32,7 @@
 
 use super::atomic::{AtomicU32, Ordering};
 use super::thread::{self, Thread, ThreadId};
-use super::{Arc, Mutex};
-use std::sync::PoisonError;
+use super::{Arc, Mutex, MutexGuard, lock};
 use std::time::Duration;
 
 const EMPTY: u32 = 0;
@@ -165,9 +164,8 @@ impl Shared {
             .is_ok()
     }
 
-    fn lock_thread(&self) -> super::MutexGuard<'_, Option<Thread>> {
-        // Nothing panics under this lock.
-        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_thread(&self) -> MutexGuard<'_, Option<Thread>> {
+        lock(&self.thread)
     }
 }
 
