@@ -220,7 +220,11 @@ fn pointer(word: u64) -> *mut Link {
 #[inline(always)]
 fn address(link: NonNull<Link>) -> u64 {
     let address = link.as_ptr().expose_provenance() as u64;
-    debug_assert_eq!(address & !POINTER, 0, "an envelope is 16-aligned and below 2^48");
+    debug_assert_eq!(
+        address & !POINTER,
+        0,
+        "an envelope is 16-aligned and below 2^48"
+    );
     address
 }
 
@@ -346,10 +350,11 @@ impl Inbox {
                 last: false,
             };
         }
-        let before = self
-            .0
-            .fetch_sub(u64::from(places) * ONE, Ordering::AcqRel);
-        debug_assert!(count(before) >= u64::from(places), "I4: a place given back twice");
+        let before = self.0.fetch_sub(u64::from(places) * ONE, Ordering::AcqRel);
+        debug_assert!(
+            count(before) >= u64::from(places),
+            "I4: a place given back twice"
+        );
         Released {
             wake_waiters: before & (WAITERS | CLOSED) == WAITERS && self.clear_waiters(),
             last: before & DEAD == DEAD && count(before) == u64::from(places),
@@ -366,7 +371,10 @@ impl Inbox {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             debug_assert!(word & IDLE == 0, "I3: only a run takes");
-            debug_assert!(count(word) >= u64::from(finished), "I4: a place given back twice");
+            debug_assert!(
+                count(word) >= u64::from(finished),
+                "I4: a place given back twice"
+            );
             let wake_waiters = finished > 0 && word & WAITERS != 0;
             let kept = word & (CLOSED | if wake_waiters { 0 } else { WAITERS });
             let next = ((count(word) - u64::from(finished)) << COUNT_SHIFT) | kept;
@@ -396,8 +404,15 @@ impl Inbox {
     pub fn finish(&self, finished: u32, ignore_messages: bool) -> Finish {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            debug_assert!(count(word) >= u64::from(finished), "I4: a place given back twice");
-            let busy = if ignore_messages { SIGNAL } else { SIGNAL | POINTER };
+            debug_assert!(
+                count(word) >= u64::from(finished),
+                "I4: a place given back twice"
+            );
+            let busy = if ignore_messages {
+                SIGNAL
+            } else {
+                SIGNAL | POINTER
+            };
             let blocked = if ignore_messages { 0 } else { CLOSED };
             let idle = word & (busy | blocked) == 0;
             if !idle && finished == 0 {

@@ -6,8 +6,12 @@
 
 #![allow(unreachable_pub)] // public to the models only
 
+#[allow(dead_code)] // until the dispatcher wakes its workers
+pub mod idle;
 pub mod inbox;
 pub mod scope;
+#[allow(dead_code)] // until the dispatcher parks its workers
+pub mod parker;
 pub mod slots;
 
 #[cfg(not(loom))]
@@ -52,7 +56,55 @@ mod imp {
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic;
     pub use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
-    pub use loom::thread;
+
+    /// Loom's threads, with a `park` that keeps its token as std's does: loom's own loses the token
+    /// of a thread that has yielded, and lets a stray one out of a lock or a join.
+    pub mod thread {
+        use super::{Arc, Condvar, Mutex};
+        pub use loom::thread::{JoinHandle, ThreadId, spawn, yield_now};
+
+        loom::thread_local! {
+            static CURRENT: Thread = Thread {
+                id: loom::thread::current().id(),
+                token: Arc::new((Mutex::new(false), Condvar::new())),
+            };
+        }
+
+        /// A thread to wake.
+        #[derive(Clone, Debug)]
+        pub struct Thread {
+            id: ThreadId,
+            token: Arc<(Mutex<bool>, Condvar)>,
+        }
+
+        impl Thread {
+            /// As std's.
+            pub fn id(&self) -> ThreadId {
+                self.id
+            }
+
+            /// As std's.
+            pub fn unpark(&self) {
+                *self.token.0.lock().unwrap() = true;
+                self.token.1.notify_one();
+            }
+        }
+
+        /// As std's.
+        pub fn current() -> Thread {
+            CURRENT.with(Thread::clone)
+        }
+
+        /// As std's; it never returns without a token.
+        pub fn park() {
+            let token = current().token;
+            let mut there = token.0.lock().unwrap();
+            while !*there {
+                there = token.1.wait(there).unwrap();
+            }
+            *there = false;
+        }
+    }
 
     /// Lets the model run another thread: a loop that waits must yield under loom.
     pub fn spin_loop() {

@@ -97,8 +97,7 @@ impl Life {
     pub fn next(&self) -> bool {
         let generation = self.generation().wrapping_add(1);
         // A swap: set races it with compare-exchanges.
-        self.0
-            .swap(u64::from(generation) << 32, Ordering::AcqRel);
+        self.0.swap(u64::from(generation) << 32, Ordering::AcqRel);
         generation != 0
     }
 }
