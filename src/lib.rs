@@ -5,3 +5,6 @@
 pub mod sync;
 #[cfg(not(loom))]
 mod sync;
+
+pub mod config;
+mod dispatcher;
