@@ -1,0 +1,3 @@
+//! The dispatcher: workers and the cores that they run on.
+
+pub(crate) mod pinning;
