@@ -5,3 +5,7 @@
 pub mod sync;
 #[cfg(not(loom))]
 mod sync;
+
+// Public to the benches only.
+#[doc(hidden)]
+pub mod timer;
