@@ -97,7 +97,8 @@ impl<T: Send + 'static> Reply<T> {
                 }
                 Err(error) => fail(slot, error),
             },
-            Some(To::Outside(slot)) => slot.answer(outcome),
+            // The asker may have given up; then the answer is nobody's.
+            Some(To::Outside(slot)) => drop(slot.answer(outcome)),
             None => {}
         }
     }

@@ -65,6 +65,8 @@ pub(crate) enum Kind {
     Step,
     /// A plan's continuation of the ask whose request is the step before it.
     Continue,
+    /// A plan's cancelling of a timer.
+    Cancel,
     /// A watched actor's end.
     Down,
 }
@@ -207,7 +209,9 @@ impl Parcel {
     /// An envelope with `value` inside.
     #[inline(always)]
     pub(crate) fn new<T: Send + 'static>(kind: Kind, value: T) -> Self {
-        Self::with_room(kind, value, 0)
+        let parcel = Self::empty(class_of::<T>(0), kind);
+        parcel.put(value);
+        parcel
     }
 
     /// As [`Parcel::new`], with a note at the envelope's end.

@@ -489,7 +489,7 @@ fn run<B: Behavior>(run: &Running<'_>, worker: &Worker) -> After {
 #[inline(always)]
 fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> End {
     let vtable = run.cell.vtable.get();
-    worker.enter(run, vtable.type_name);
+    worker.enter(run);
     if run.cell.life.flags() & (life::END | life::COMMIT_DUE | life::OVERDRAFT) != 0 {
         if let Some(exit) = signals(run, worker) {
             return End::Dies(exit);
@@ -553,7 +553,7 @@ fn shutdown_or(run: &Running<'_>, exit: Exit) -> Exit {
 #[cold]
 fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> Option<End> {
     run.cell.vtable.set(VtableOf::<B>::STARTED);
-    let turn = worker.turn(run, false);
+    let turn = worker.turn(false);
     let plan = body
         .behavior
         .on_start(Snapshot::new(&body.machine, &turn));
@@ -593,7 +593,7 @@ fn handle<B: Behavior>(
     message: B::Message,
 ) -> Option<End> {
     worker.take_in_hand(kind, std::any::type_name::<B::Message>);
-    let turn = worker.turn(run, kind == Kind::Ask);
+    let turn = worker.turn(kind == Kind::Ask);
     let plan = body
         .behavior
         .on_message(message, Snapshot::new(&body.machine, &turn));
@@ -678,6 +678,13 @@ fn unusual<B: Behavior>(
 pub(crate) struct Waiting<B: Behavior> {
     plan: Plan<B>,
     kind: Option<Kind>,
+}
+
+impl<B: Behavior> Waiting<B> {
+    /// Whether the plan answers a message, rather than a start.
+    pub(crate) fn has_message(&self) -> bool {
+        self.kind.is_some()
+    }
 }
 
 /// Tries to commit a plan that waited.
@@ -838,7 +845,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
         quietly(|| {
             // SAFETY: C1, C2.
             let body = unsafe { &mut *cell.body::<B>() };
-            let turn = worker.turn(run, false);
+            let turn = worker.turn(false);
             let snapshot = Snapshot::new(&body.machine, &turn);
             let plan = body.behavior.on_stop(&exit, snapshot);
             drop(commit::<B>(run, body, worker, plan, Bound::Last));
@@ -863,7 +870,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
             // SAFETY: made from a box by this cell's runner.
             let extension = unsafe { Box::from_raw(extension) };
             if extension.has_waiting_message() {
-                run.dead_letter(worker, Kind::Tell, "a message whose commit waited", cause);
+                run.dead_letter(worker, Kind::Tell, "a message whose commit waited", cause.clone());
             }
             quietly(|| drop(extension));
         }
@@ -873,7 +880,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
             while let Some(parcel) = run.pop() {
                 let kind = parcel.kind();
                 if matches!(kind, Kind::Tell | Kind::Ask) {
-                    run.dead_letter(worker, kind, parcel.type_name(), cause);
+                    run.dead_letter(worker, kind, parcel.type_name(), cause.clone());
                 }
                 quietly(|| drop(parcel));
             }

@@ -1,6 +1,7 @@
 //! What a behavior sees of its actor.
 
 use super::{ActorRef, Address, Behavior};
+use crate::dispatcher::batch_clock::BatchClock;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -13,8 +14,7 @@ pub struct Snapshot<'a, B: Behavior> {
 /// The facts of one turn.
 pub(crate) struct Turn<'a> {
     pub(crate) me: Address,
-    pub(crate) sender: Option<Address>,
-    pub(crate) clock: &'a dyn Fn() -> u64,
+    pub(crate) clock: &'a BatchClock,
     pub(crate) is_ask: bool,
 }
 
@@ -30,13 +30,12 @@ impl<'a, B: Behavior> Snapshot<'a, B> {
 
     /// The time since the system's clock began, read once in a batch.
     pub fn now(&self) -> Duration {
-        Duration::from_nanos((self.turn.clock)())
+        Duration::from_nanos(self.turn.clock.now_ns())
     }
 
     /// Facts of the message in hand.
     pub fn meta(&self) -> Meta {
         Meta {
-            sender: self.turn.sender,
             is_ask: self.turn.is_ask,
         }
     }
@@ -65,8 +64,6 @@ impl<B: Behavior> Copy for Snapshot<'_, B> {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Meta {
-    /// Who sent it; none if it came from outside, a timer or the runtime.
-    pub sender: Option<Address>,
     /// Whether it came as an ask.
     pub is_ask: bool,
 }

@@ -21,7 +21,7 @@ use super::{Plan, Steps, flag};
 use crate::actor::cell::{ActorCell, Body, Running};
 use crate::actor::{Behavior, Machine, subscription};
 use crate::ask;
-use crate::config::Overflow;
+use crate::system::policy;
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel, push};
@@ -108,7 +108,9 @@ fn evolve_one<B: Behavior>(
         worker.drop_collected();
         return Err(Cause::from(refusal));
     }
-    worker.send_collected(run.number());
+    if run.existing().is_some() {
+        worker.send_collected(run.number());
+    }
     Ok(())
 }
 
@@ -138,7 +140,7 @@ fn commit_one_send<B: Behavior>(
         plan.steps.list.push_front(parcel);
         return Committed::Failed(Cause::Foreign);
     };
-    if cell.life.generation() != parcel.generation() || cell.overflow() != Overflow::REJECT {
+    if cell.life.generation() != parcel.generation() || cell.overflow() > policy::WAIT {
         plan.steps.list.push_front(parcel);
         return commit_all(run, body, worker, plan, bound);
     }
@@ -199,9 +201,8 @@ fn no_room<B: Behavior>(
     target: u32,
     places: u32,
 ) -> Committed<B> {
-    use crate::config::WhenFull;
-    match WhenFull::from_byte(run.cell().when_full.get()) {
-        WhenFull::Wait => Committed::Wait {
+    match run.cell().when_full.get() {
+        policy::WAIT => Committed::Wait {
             plan,
             target,
             places,
@@ -308,7 +309,7 @@ fn admit(
             first.set_generation(REFUSED);
             continue;
         }
-        if cell.overflow() == Overflow::DROP_OLDEST {
+        if cell.overflow() == policy::DROP_OLDEST {
             continue;
         }
         let mut places = 1;
@@ -348,9 +349,7 @@ fn admit(
 }
 
 fn drops_when_full(run: &Running<'_>, target: &ActorCell) -> bool {
-    use crate::config::WhenFull;
-    target.overflow() == Overflow::DROP_NEWEST
-        || WhenFull::from_byte(run.cell().when_full.get()) == WhenFull::Drop
+    target.overflow() == policy::DROP_NEWEST || run.cell().when_full.get() == policy::DROP
 }
 
 /// Marks the messages from `first` to `last` as refused.
@@ -401,7 +400,9 @@ fn evolve_all<B: Behavior>(
             return Err(Cause::from(refusal));
         }
     }
-    worker.send_collected(run.number());
+    if run.existing().is_some() {
+        worker.send_collected(run.number());
+    }
     Ok(())
 }
 
@@ -432,6 +433,7 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps) {
                 ask::deliver(step, Kind::Answer);
             }
             Kind::Timer | Kind::Interval => worker.arm(run, step),
+            Kind::Cancel => worker.cancel(run, step.note()[0]),
             _ => {
                 worker.flush();
                 step.call::<(), ()>(());

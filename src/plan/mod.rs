@@ -1,6 +1,8 @@
 //! Plans: what a behavior wants to happen, as data, until the turn commits.
 
+pub(crate) mod children;
 pub(crate) mod commit;
+pub(crate) mod timers;
 
 use crate::actor::{ActorRef, Address, Behavior, Machine};
 use crate::ask::{self, AskError, Reply};

@@ -398,7 +398,8 @@ impl Inbox {
     /// Ends a run: gives `finished` places back and goes idle when nothing came meanwhile.
     ///
     /// With `ignore_messages` only a signal counts as something: an actor whose commit waits for
-    /// room goes idle with messages in its inbox, and each further push runs it again.
+    /// room goes idle with messages in its inbox, and each further push runs it again. A signal is
+    /// then cleared here, since such a run may not take.
     /// A closed inbox never goes idle: its run ends in [`Inbox::retire`].
     #[inline]
     pub fn finish(&self, finished: u32, ignore_messages: bool) -> Finish {
@@ -415,7 +416,7 @@ impl Inbox {
             };
             let blocked = if ignore_messages { 0 } else { CLOSED };
             let idle = word & (busy | blocked) == 0;
-            if !idle && finished == 0 {
+            if !idle && finished == 0 && !ignore_messages {
                 return Finish {
                     idle: false,
                     wake_waiters: false,
@@ -423,6 +424,10 @@ impl Inbox {
             }
             let wake_waiters = finished > 0 && word & WAITERS != 0;
             let mut kept = word & (CLOSED | SIGNAL | POINTER | WAITERS);
+            if ignore_messages {
+                // The next run looks at what was raised; it may not get to take.
+                kept &= !SIGNAL;
+            }
             if wake_waiters {
                 kept &= !WAITERS;
             }

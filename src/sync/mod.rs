@@ -6,16 +6,13 @@
 
 #![allow(unreachable_pub)] // public to the models only
 
-#[allow(dead_code)] // until the dispatcher wakes its workers
 pub mod idle;
 pub mod inbox;
 pub mod oneshot;
 #[cfg(not(loom))]
 pub mod scope;
-#[allow(dead_code)] // until the dispatcher parks its workers
 pub mod parker;
 pub mod slots;
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only the clock there uses it
 pub mod anchor;
 pub mod clock;
 

@@ -1,0 +1,16 @@
+//! Actors: behaviors, machines, addresses, and the cells that they live in.
+
+mod behavior;
+pub(crate) mod cell;
+mod exit;
+pub(crate) mod extension;
+mod reference;
+mod snapshot;
+pub(crate) mod subscription;
+
+pub use behavior::{Behavior, Events, Machine, Refusal};
+pub use cell::Counts;
+pub use exit::{Down, Exit};
+pub use reference::{ActorRef, Address};
+pub use snapshot::{Meta, Snapshot};
+pub(crate) use snapshot::Turn;

@@ -1,0 +1,136 @@
+//! Dead letters: what could not be handled, why, and how often.
+
+use crate::AskError;
+use crate::actor::{Address, Refusal};
+use crate::sync::{Mutex, lock};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Why a message was not handled, or a turn failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The target had stopped, or stopped with the message in its mailbox.
+    Stopped,
+    /// The system shut down.
+    Shutdown,
+    /// The target's mailbox was full, and the sender's or the mailbox's policy drops.
+    Full,
+    /// The mailbox was full and drops its oldest message.
+    DroppedOldest,
+    /// The behavior said that it does not handle the message.
+    Unhandled,
+    /// The handler panicked.
+    Panicked,
+    /// The machine refused an event of the turn.
+    Refused(Refusal),
+    /// A target of the turn's plan had no room until the commit's deadline.
+    NoRoom,
+    /// The turn's plan named an actor of another system.
+    Foreign,
+    /// The turn's plan spawned an actor, and there are as many as there may be.
+    TooManyActors,
+    /// An ask failed, and its plan named nothing for that case.
+    AskFailed(AskError),
+}
+
+impl From<Refusal> for Cause {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Cause {
+    const COUNT: usize = 11;
+
+    fn index(&self) -> usize {
+        match self {
+            Self::Stopped => 0,
+            Self::Shutdown => 1,
+            Self::Full => 2,
+            Self::DroppedOldest => 3,
+            Self::Unhandled => 4,
+            Self::Panicked => 5,
+            Self::Refused(_) => 6,
+            Self::NoRoom => 7,
+            Self::Foreign => 8,
+            Self::TooManyActors => 9,
+            Self::AskFailed(_) => 10,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("the actor has stopped"),
+            Self::Shutdown => f.write_str("the system shut down"),
+            Self::Full => f.write_str("the mailbox was full"),
+            Self::DroppedOldest => f.write_str("a newer message took its place in a full mailbox"),
+            Self::Unhandled => f.write_str("the behavior does not handle it"),
+            Self::Panicked => f.write_str("the handler panicked"),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::NoRoom => f.write_str("a target had no room until the commit's deadline"),
+            Self::Foreign => f.write_str("the plan named an actor of another system"),
+            Self::TooManyActors => f.write_str("the system holds as many actors as it may"),
+            Self::AskFailed(error) => write!(f, "an ask failed: {error}"),
+        }
+    }
+}
+
+/// One message that was not handled. The message itself is gone; its type is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// Whom it was for, or whose turn failed.
+    pub actor: Address,
+    /// The message's type.
+    pub message: &'static str,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// The latest dead letters, and the counts of all.
+#[derive(Debug)]
+pub(crate) struct DeadLetters {
+    latest: Mutex<VecDeque<DeadLetter>>,
+    capacity: usize,
+    counts: [AtomicU64; Cause::COUNT],
+}
+
+impl DeadLetters {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            latest: Mutex::new(VecDeque::new()),
+            capacity,
+            counts: Default::default(),
+        }
+    }
+
+    /// Counts a dead letter and keeps it until newer ones take its place. When another thread
+    /// writes at this moment it is only counted.
+    pub(crate) fn add(&self, letter: DeadLetter) {
+        self.counts[letter.cause.index()].fetch_add(1, Relaxed);
+        if self.capacity == 0 {
+            return;
+        }
+        let Ok(mut latest) = self.latest.try_lock() else {
+            return;
+        };
+        if latest.len() == self.capacity {
+            latest.pop_front();
+        }
+        latest.push_back(letter);
+    }
+
+    /// The latest, oldest first.
+    pub(crate) fn latest(&self) -> Vec<DeadLetter> {
+        lock(&self.latest).iter().cloned().collect()
+    }
+
+    /// How many there were in all.
+    pub(crate) fn count(&self) -> u64 {
+        self.counts.iter().map(|count| count.load(Relaxed)).sum()
+    }
+}

@@ -1,0 +1,43 @@
+//! The time of a batch: read when first asked for, then the same for the whole batch.
+
+use crate::timer::Clock;
+use std::cell::Cell;
+
+/// A clock that stands still during a batch.
+#[derive(Debug)]
+pub(crate) struct BatchClock {
+    clock: Clock,
+    /// 0 until read in this batch.
+    now_ns: Cell<u64>,
+}
+
+impl BatchClock {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            now_ns: Cell::new(0),
+        }
+    }
+
+    /// Forgets the reading.
+    #[inline(always)]
+    pub(crate) fn begin(&self) {
+        self.now_ns.set(0);
+    }
+
+    /// The batch's time, read at the first call.
+    #[inline(always)]
+    pub(crate) fn now_ns(&self) -> u64 {
+        match self.now_ns.get() {
+            0 => self.read(),
+            now_ns => now_ns,
+        }
+    }
+
+    /// Reads the clock anew.
+    pub(crate) fn read(&self) -> u64 {
+        let now_ns = self.clock.now_ns();
+        self.now_ns.set(now_ns);
+        now_ns
+    }
+}

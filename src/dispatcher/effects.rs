@@ -1,0 +1,406 @@
+//! What a commit and a death do beyond sending: asks, timers, waiting for room, children, news.
+
+use super::worker::Worker;
+use crate::AskError;
+use crate::actor::cell::{ActorCell, Body, Limits, Running, life, quietly};
+use crate::actor::{ActorRef, Address, Behavior, Exit};
+use crate::ask;
+use crate::dead_letter::{Cause, DeadLetter};
+use crate::envelope::{Kind, Parcel, push, push_uncounted};
+use crate::plan::timers::{Armed, Missed, Repeat, Tick};
+use crate::sync::inbox::Wake;
+use crate::system::{Due, policy};
+use crate::timer::{Resolution, TimerKey as WheelKey};
+use std::any::TypeId;
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Worker {
+    /// The batch's time.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.clock.now_ns()
+    }
+
+    // Asks.
+
+    /// Notes an ask of the running actor; `step` is its continuation.
+    pub(crate) fn open_ask(&self, run: &Running<'_>, step: Parcel) {
+        let [number, timeout_ns] = step.note();
+        let timeout_ns = match timeout_ns {
+            0 => self.shared.ask_timeout_ns,
+            timeout_ns => timeout_ns,
+        };
+        let now_ns = self.now_ns();
+        let deadline_ns = now_ns.saturating_add(timeout_ns);
+        let asks = &run.extension().asks;
+        asks.borrow_mut().insert(number, now_ns, deadline_ns, step);
+        if asks.borrow().armed_ns.is_none_or(|armed_ns| armed_ns > deadline_ns) {
+            self.arm_asks_at(run, deadline_ns);
+        }
+    }
+
+    /// Arms the one wheel entry for the open asks that are left.
+    pub(crate) fn arm_asks(&self, run: &Running<'_>) {
+        let asks = &run.extension().asks;
+        let next_ns = asks.borrow().next_deadline_ns();
+        asks.borrow_mut().armed_ns = None;
+        if let Some(next_ns) = next_ns {
+            self.arm_asks_at(run, next_ns);
+        }
+    }
+
+    fn arm_asks_at(&self, run: &Running<'_>, deadline_ns: u64) {
+        run.extension().asks.borrow_mut().armed_ns = Some(deadline_ns);
+        self.arm_wheel(deadline_ns, Due::Asks(run.address(self)));
+    }
+
+    /// Sends what takes no place; what finds nobody is dropped.
+    pub(crate) fn send_uncounted(&self, parcel: Parcel) {
+        let number = parcel.cell();
+        let generation = parcel.generation();
+        let target = self.cell(number);
+        let target = target.filter(|cell| cell.life.generation() == generation);
+        let refused = match target {
+            None => Some(parcel),
+            Some(cell) => match push_uncounted(&cell.inbox, parcel) {
+                Ok(Wake::Enqueue) => {
+                    self.schedule(number, cell);
+                    None
+                }
+                Ok(Wake::Nothing) => None,
+                Err(parcel) => Some(parcel),
+            },
+        };
+        if let Some(parcel) = refused {
+            ask::losing(AskError::Stopped, || quietly(|| drop(parcel)));
+        }
+    }
+
+    /// Makes a message that was not admitted a dead letter.
+    pub(crate) fn refuse(&self, target: u32, parcel: Parcel) {
+        let gone = self
+            .cell(target)
+            .is_none_or(|cell| cell.inbox.is_closed() || cell.life.generation() != parcel.generation());
+        let (cause, loss) = if gone {
+            (Cause::Stopped, AskError::Stopped)
+        } else {
+            (Cause::Full, AskError::Refused)
+        };
+        self.dead_letter(self.address(target), parcel.type_name(), cause);
+        ask::losing(loss, || quietly(|| drop(parcel)));
+    }
+
+    pub(crate) fn dead_letter(&self, actor: Address, message: &'static str, cause: Cause) {
+        self.shared.dead_letters.add(DeadLetter {
+            actor,
+            message,
+            cause,
+        });
+    }
+
+    pub(crate) fn count_panic(&self) {
+        self.stats.panics.add(1);
+    }
+
+    pub(crate) fn count_overdraft(&self, places: u32) {
+        self.stats.overdraft.add(u64::from(places));
+    }
+
+    /// Sends the messages for subscribers of the events just applied. One who has no room misses
+    /// the event.
+    pub(crate) fn send_collected(&self, me: u32) {
+        let mut collected = self.take_collected();
+        while let Some(parcel) = collected.pop_front() {
+            let target = parcel.cell();
+            let Some(cell) = self.cell(target) else {
+                continue;
+            };
+            parcel.set_cell(me);
+            match push(&cell.inbox, parcel, cell.capacity()) {
+                Ok(Wake::Enqueue) => self.schedule(target, cell),
+                Ok(Wake::Nothing) => {}
+                Err((_, parcel)) => self.refuse(target, parcel),
+            }
+        }
+    }
+
+    // Timers.
+
+    fn arm_wheel(&self, deadline_ns: u64, due: Due) -> WheelKey {
+        let tick = Resolution::MILLISECOND.deadline(deadline_ns, std::time::Duration::ZERO);
+        let mut wheel = self.wheel.borrow_mut();
+        let key = wheel.insert(tick, due);
+        self.note_next_timer(&wheel);
+        key
+    }
+
+    /// Arms a timer or an interval of the running actor.
+    pub(crate) fn arm(&self, run: &Running<'_>, step: Parcel) {
+        let [key, delay_ns] = step.note();
+        let deadline_ns = self.now_ns().saturating_add(delay_ns);
+        let address = run.address(self);
+        let timers = &run.extension().timers;
+        let seq = timers.borrow_mut().next_seq();
+        let armed = if step.kind() == Kind::Timer {
+            step.set_cell(address.cell);
+            step.set_generation(address.generation.get());
+            step.set_note([key, seq]);
+            Armed {
+                seq,
+                worker: self.id,
+                wheel_key: self.arm_wheel(deadline_ns, Due::Message(step)),
+                repeat: None,
+            }
+        } else {
+            Armed {
+                seq,
+                worker: self.id,
+                wheel_key: self.arm_wheel(deadline_ns, Due::Tick(address, Tick { key, seq })),
+                repeat: Some((step, deadline_ns)),
+            }
+        };
+        let replaced = timers.borrow_mut().insert(key, armed);
+        if let Some(replaced) = replaced {
+            self.disarm(replaced);
+        }
+    }
+
+    /// Cancels a timer of the running actor.
+    pub(crate) fn cancel(&self, run: &Running<'_>, key: u64) {
+        let Some(extension) = run.existing() else {
+            return;
+        };
+        let armed = extension.timers.borrow_mut().remove(key);
+        if let Some(armed) = armed {
+            self.disarm(armed);
+        }
+    }
+
+    /// Takes a timer off its wheel, at once or, if another worker's, with its next turn.
+    fn disarm(&self, armed: Armed) {
+        if armed.worker == self.id {
+            let due = self.wheel.borrow_mut().cancel(armed.wheel_key);
+            quietly(|| drop(due));
+        } else {
+            self.shared.order_cancel(armed.worker, armed.wheel_key);
+        }
+        quietly(|| drop(armed.repeat));
+    }
+
+    /// Does what other threads left for this worker.
+    pub(crate) fn follow_orders(&self) {
+        for key in self.dispatcher.take_orders(self.index) {
+            let due = self.wheel.borrow_mut().cancel(key);
+            quietly(|| drop(due));
+        }
+    }
+
+    /// Cancels all timers of an actor that ends.
+    pub(crate) fn forget_timers(&self, run: &Running<'_>) {
+        let Some(extension) = run.existing() else {
+            return;
+        };
+        let mut timers = extension.timers.borrow_mut();
+        if timers.len() > 0 {
+            for armed in timers.drain() {
+                self.disarm(armed);
+            }
+        }
+    }
+
+    /// Lets what is due take its course.
+    pub(crate) fn fire(&self, due: Due) {
+        match due {
+            Due::Message(parcel) => self.send_uncounted(parcel),
+            Due::Tick(address, tick) => {
+                let parcel = Parcel::new(Kind::Interval, tick);
+                self.send_to(address, parcel);
+            }
+            Due::Asks(address) => self.send_to(address, Parcel::new(Kind::Expired, ())),
+            Due::Commit(address, seq) => {
+                if self.shared.waits().is_due(address.cell, seq) {
+                    self.raise(address, life::COMMIT_DUE);
+                }
+            }
+        }
+    }
+
+    fn send_to(&self, address: Address, parcel: Parcel) {
+        parcel.set_cell(address.cell);
+        parcel.set_generation(address.generation.get());
+        self.send_uncounted(parcel);
+    }
+
+    /// The message of a timer, unless it was cancelled or replaced meanwhile.
+    pub(crate) fn timer_message<B: Behavior>(
+        &self,
+        run: &Running<'_>,
+        parcel: Parcel,
+    ) -> Option<B::Message> {
+        let timers = &run.existing()?.timers;
+        if parcel.kind() == Kind::Timer {
+            let [key, seq] = parcel.note();
+            timers.borrow_mut().take(key, seq)?;
+            return parcel.try_open::<B::Message>().ok();
+        }
+        let tick = parcel.try_open::<Tick>().ok()?;
+        let mut timers = timers.borrow_mut();
+        let armed = timers.get_mut(tick.key, tick.seq)?;
+        let (repeat, due_ns) = armed.repeat.as_mut()?;
+        let repeat = repeat.peek::<Repeat<B::Message>>()?;
+        let message = (repeat.clone)(&repeat.message);
+        let now_ns = self.now_ns();
+        *due_ns = match repeat.missed {
+            Missed::Burst => due_ns.saturating_add(repeat.period_ns),
+            Missed::Delay => now_ns.saturating_add(repeat.period_ns),
+            Missed::Skip => {
+                let behind = now_ns.saturating_sub(*due_ns) / repeat.period_ns;
+                due_ns.saturating_add((behind + 1).saturating_mul(repeat.period_ns))
+            }
+        };
+        armed.worker = self.id;
+        armed.wheel_key = self.arm_wheel(*due_ns, Due::Tick(run.address(self), tick));
+        Some(message)
+    }
+
+    // Waiting for room.
+
+    /// Lets the running actor wait until `target` has room for `places` messages; false when it
+    /// has by now, or when a circle of waiting actors closed and this one goes over the bound.
+    pub(crate) fn wait_for_room(&self, run: &Running<'_>, target: u32, places: u32) -> bool {
+        let Some(cell) = self.cell(target) else {
+            return false;
+        };
+        let me = run.address(self);
+        let mut waits = self.shared.waits();
+        if waits.closes_circle(me.cell, target) {
+            self.count_overdraft(places);
+            run.cell()
+                .life
+                .set(me.generation.get(), life::OVERDRAFT, 0);
+            return false;
+        }
+        let deadline = waits.add(me, target);
+        if !cell.inbox.wait(places, cell.capacity()) {
+            waits.remove_waiter(me.cell);
+            return false;
+        }
+        drop(waits);
+        if let Some(seq) = deadline {
+            let deadline_ns = self.now_ns().saturating_add(self.shared.commit_deadline_ns);
+            self.arm_wheel(deadline_ns, Due::Commit(me, seq));
+        }
+        true
+    }
+
+    /// The running actor's commit waits no more.
+    pub(crate) fn stop_waiting(&self, run: &Running<'_>) {
+        if self.shared.anybody_waits() {
+            self.shared.waits().remove(run.number());
+        }
+    }
+
+    /// Wakes as many of those who wait for room at `target` as there is room.
+    #[cold]
+    pub(crate) fn wake_waiters(&self, target: u32) {
+        for waiter in self.shared.waiters_to_wake(target) {
+            if let Some(cell) = self.cell(waiter.cell) {
+                if cell.inbox.wake() == Wake::Enqueue {
+                    self.schedule(waiter.cell, cell);
+                }
+            }
+        }
+    }
+
+    /// Raises flags of an actor's life and lets it look at them.
+    pub(crate) fn raise(&self, address: Address, flags: u32) -> bool {
+        let Some(cell) = self.cell(address.cell) else {
+            return false;
+        };
+        if cell
+            .life
+            .set(address.generation.get(), flags, life::ENDED)
+            .is_none()
+        {
+            return false;
+        }
+        if cell.inbox.signal() == Wake::Enqueue {
+            self.schedule(address.cell, cell);
+        }
+        true
+    }
+
+    // Children.
+
+    /// Makes an actor that is not on a run queue yet. None when there are as many as there may be.
+    #[inline(always)]
+    pub(crate) fn prepare<B: Behavior>(
+        &self,
+        behavior: B,
+        machine: B::Machine,
+        limits: Limits,
+        dispatcher: u16,
+    ) -> Option<ActorRef<B::Message>> {
+        let Some(number) = self.take_number() else {
+            quietly(|| drop(machine));
+            return None;
+        };
+        let cell = self.cell(number)?;
+        let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
+        cell.type_number.store(type_number, Relaxed);
+        cell.dispatcher.store(dispatcher, Relaxed);
+        cell.prepare::<B>(number, Body { behavior, machine }, limits);
+        cell.inbox.open_scheduled();
+        self.count_actor(type_number, true);
+        Some(ActorRef::from_address(self.address(number)))
+    }
+
+    /// Lets a prepared actor run.
+    #[inline(always)]
+    pub(crate) fn launch(&self, address: Address) {
+        if let Some(cell) = self.cell(address.cell) {
+            self.schedule_newborn(address.cell, cell);
+        }
+    }
+
+    /// Ends a prepared actor before it ever ran.
+    #[cold]
+    pub(crate) fn abandon(&self, address: Address) {
+        if let Some(cell) = self.cell(address.cell) {
+            cell.life.set(address.generation.get(), life::KILL, 0);
+            self.schedule_newborn(address.cell, cell);
+        }
+    }
+
+    /// The limits that a child of the running actor gets.
+    #[inline(always)]
+    pub(crate) fn default_limits<M>(&self) -> Limits {
+        policy::limits::<M>(&self.shared.config.mailbox)
+    }
+
+    /// Tells those concerned that an actor has ended; its last messages are out.
+    pub(crate) fn ended(&self, address: Address, cell: &ActorCell, exit: Exit) {
+        self.flush();
+        let flags = cell
+            .life
+            .set(address.generation.get(), life::ENDED, 0)
+            .unwrap_or(0);
+        self.count_actor(cell.type_number.load(Relaxed), false);
+        if flags & life::WATCHED != 0 {
+            self.tell_watchers(address, exit);
+        }
+        if self.shared.anybody_waits() {
+            self.wake_waiters(address.cell);
+        }
+        self.shared.one_ended();
+    }
+
+    /// The address of an actor of this system's by number and generation.
+    pub(crate) fn address_of(&self, cell: u32, generation: NonZeroU32) -> Address {
+        Address {
+            cell,
+            generation,
+            system: self.system(),
+        }
+    }
+}

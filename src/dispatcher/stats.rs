@@ -1,0 +1,76 @@
+//! Counters that one worker writes and anybody reads: plain stores, free when nobody looks.
+
+use crate::sync::{Mutex, lock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A counter with one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline(always)]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// One worker's counters.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct WorkerStats {
+    pub(crate) turns: Counter,
+    pub(crate) messages: Counter,
+    pub(crate) steals: Counter,
+    pub(crate) parks: Counter,
+    pub(crate) wakes: Counter,
+    pub(crate) busy_ns: Counter,
+    pub(crate) idle_ns: Counter,
+    pub(crate) longest_turn_ns: Counter,
+    pub(crate) queue: Counter,
+    pub(crate) spawned: Counter,
+    pub(crate) ended: Counter,
+    pub(crate) panics: Counter,
+    pub(crate) overdraft: Counter,
+    pub(crate) timers: Counter,
+    pub(crate) handoffs: Counter,
+    types: Mutex<Vec<Arc<TypeStats>>>,
+}
+
+impl WorkerStats {
+    /// The counters of each actor type, by its number.
+    pub(crate) fn types(&self) -> Vec<Arc<TypeStats>> {
+        lock(&self.types).clone()
+    }
+
+    /// Makes counters up to number `type_number`.
+    pub(crate) fn grow(&self, type_number: u16) -> Vec<Arc<TypeStats>> {
+        let mut types = lock(&self.types);
+        while types.len() <= usize::from(type_number) {
+            types.push(Arc::default());
+        }
+        types.clone()
+    }
+}
+
+/// One actor type's counters on one worker.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct TypeStats {
+    pub(crate) batches: Counter,
+    pub(crate) handled: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) dead_lettered: Counter,
+    pub(crate) spawned: Counter,
+    pub(crate) ended: Counter,
+}

@@ -1,0 +1,749 @@
+//! The worker: one thread, its queues, and the loop that runs actors.
+//!
+//! ```text
+//!            schedule                          next
+//!   LIFO slot ◀── woken actor, newest     ──▶ 1. LIFO slot, at most `lifo_cap` in a row
+//!      │ displaced                            2. newborn actors, newest first: a tree of
+//!      ▼                                         spawns is walked in depth, so few live at once
+//!   ready ──▶ oldest first                    3. ready actors, oldest first
+//!   fresh ──▶ newest first                    4. the injector, and every 61st turn before all
+//!   injector ◀── outside, other dispatchers   5. others' queues: oldest of both kinds
+//! ```
+//!
+//! - W1: an actor is in one queue at a time, on one worker (its inbox word sees to it).
+//! - W2: work that one may steal is found by somebody: a worker that goes to sleep looks again at
+//!   all queues after it said so; a worker with a backlog of more than a few microseconds wakes
+//!   another.
+//! - W3: user code runs only inside `ActorCell::run`, under a catch; nothing it does ends the loop.
+
+use super::batch_clock::BatchClock;
+use super::stats::{TypeStats, WorkerStats};
+use super::{Dispatcher, Runnable};
+use crate::actor::cell::{ActorCell, After, Running};
+use crate::actor::{Address, Turn};
+use crate::envelope::{Kind, List, Parcel, Pending, Pool, Published, with_pool};
+use crate::sync::idle::{Rest, Slept};
+use crate::sync::inbox::Wake;
+use crate::sync::scope::{self, Scope};
+use crate::system::{Due, Shared};
+use crate::timer::{Advance, Resolution, Wheel};
+use crossbeam_deque::{Steal, Worker as Deque};
+use hashbrown::HashMap;
+use std::any::TypeId;
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Nobody in the LIFO slot.
+const NOBODY: u32 = u32::MAX;
+/// How long a stretch of turns between two looks at the clock should be.
+const LOOK_NS: u64 = 20_000;
+/// The most turns between two looks at the clock.
+const LOOK_TURNS: u32 = 16;
+/// A backlog worth waking another worker for: twice what a wake costs the waker.
+const SHARE_NS: u64 = 10_000;
+/// A mean turn from which nothing waits behind later turns of a batch.
+const SLOW_NS: u64 = 1_000;
+/// Timers fired or moved in one go.
+const TIMER_BUDGET: usize = 1_024;
+/// Newborns in a row before a ready actor gets its turn.
+const FRESH_CAP: u32 = 16;
+
+thread_local! {
+    static WORKER: Scope<Worker> = const { Scope::empty() };
+}
+
+/// Gives `look` the worker that this thread is, if it is one.
+#[inline(always)]
+pub(crate) fn with<R>(look: impl FnOnce(Option<&Worker>) -> R) -> R {
+    scope::current(&WORKER, look)
+}
+
+/// The asker and the number for an ask that a plan is being built with.
+pub(crate) fn next_ask() -> (Address, u64) {
+    with(|worker| match worker {
+        None => (Address::NOBODY, 0),
+        Some(worker) => {
+            let number = worker.ask_number.get() + 1;
+            worker.ask_number.set(number);
+            (worker.me.get(), number)
+        }
+    })
+}
+
+/// See the module's text.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    /// Its number in the dispatcher.
+    pub(crate) index: usize,
+    /// Its number in the system.
+    pub(crate) id: u32,
+    pool: Pool,
+    lifo: Cell<u32>,
+    lifo_run: Cell<u32>,
+    fresh_run: Cell<u32>,
+    ready: Deque<Runnable>,
+    fresh: Deque<Runnable>,
+    pub(crate) wheel: RefCell<Wheel<Due>>,
+    pub(crate) numbers: RefCell<Vec<u32>>,
+    pub(crate) clock: BatchClock,
+    pub(crate) stats: Arc<WorkerStats>,
+    types: RefCell<Vec<Arc<TypeStats>>>,
+    type_numbers: RefCell<HashMap<TypeId, u16>>,
+    pending: Pending,
+    collected: Cell<List>,
+    me: Cell<Address>,
+    ask_number: Cell<u64>,
+    in_hand: Cell<Option<(Kind, fn() -> &'static str)>>,
+    throughput: u32,
+    slice_ns: u64,
+    lifo_cap: u32,
+    injector_interval: u32,
+    // The batch: when it was first timed, how far it was then.
+    started_ns: Cell<u64>,
+    timed_ns: Cell<u64>,
+    timed_at: Cell<u32>,
+    slow: Cell<bool>,
+    // The loop: turns until the next look at the clock, and the mean turn seen last.
+    tick: Cell<u32>,
+    look_in: Cell<u32>,
+    look_every: Cell<u32>,
+    looked_ns: Cell<u64>,
+    turn_ns: Cell<u64>,
+    next_timer_ns: Cell<u64>,
+    spin_shift: Cell<u32>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        dispatcher: Arc<Dispatcher>,
+        index: usize,
+        queues: (Deque<Runnable>, Deque<Runnable>),
+    ) -> Self {
+        let clock = shared.clock();
+        let now_ns = clock.now_ns();
+        let config = &dispatcher.config;
+        let id = dispatcher.first_worker + index as u32;
+        Self {
+            pool: Pool::new(shared.depot.clone()),
+            lifo: Cell::new(NOBODY),
+            lifo_run: Cell::new(0),
+            fresh_run: Cell::new(0),
+            ready: queues.0,
+            fresh: queues.1,
+            wheel: RefCell::new(Wheel::new(Resolution::MILLISECOND.tick(now_ns))),
+            numbers: RefCell::default(),
+            clock: BatchClock::new(clock),
+            stats: dispatcher.stats[index].clone(),
+            types: RefCell::default(),
+            type_numbers: RefCell::default(),
+            pending: Pending::new(),
+            collected: Cell::new(List::new()),
+            me: Cell::new(Address::NOBODY),
+            ask_number: Cell::new(u64::from(id) << 48),
+            in_hand: Cell::new(None),
+            throughput: u32::try_from(config.throughput).unwrap_or(u32::MAX),
+            slice_ns: config.slice.as_nanos() as u64,
+            lifo_cap: config.lifo_cap as u32,
+            injector_interval: config.injector_interval as u32,
+            started_ns: Cell::new(0),
+            timed_ns: Cell::new(0),
+            timed_at: Cell::new(0),
+            slow: Cell::new(false),
+            tick: Cell::new(0),
+            look_in: Cell::new(1),
+            look_every: Cell::new(1),
+            looked_ns: Cell::new(now_ns),
+            turn_ns: Cell::new(0),
+            next_timer_ns: Cell::new(u64::MAX),
+            spin_shift: Cell::new(0),
+            shared,
+            dispatcher,
+            index,
+            id,
+        }
+    }
+
+    /// Makes this thread the worker while `run` runs.
+    pub(crate) fn scoped<R>(&self, run: impl FnOnce() -> R) -> R {
+        with_pool(&self.pool, || scope::enter(&WORKER, self, run))
+    }
+
+    /// The loop of a worker's thread, until the dispatcher stops.
+    pub(crate) fn run(&self, mut rest: Rest) {
+        self.scoped(|| {
+            loop {
+                if let Some(number) = self.next() {
+                    self.run_one(number);
+                } else if !self.look_for_work(&mut rest) {
+                    break;
+                }
+            }
+        });
+    }
+
+    /// Runs actors until nothing is ready, or `budget_ns` have passed. Returns whether more is
+    /// ready.
+    pub(crate) fn run_ready(&self, budget_ns: Option<u64>) -> bool {
+        self.scoped(|| {
+            let began_ns = self.clock.read();
+            self.look_at_clock();
+            loop {
+                let Some(number) = self.next() else {
+                    self.look_at_clock();
+                    if self.has_work() {
+                        continue;
+                    }
+                    return false;
+                };
+                self.run_one(number);
+                if budget_ns.is_some_and(|budget| self.clock.read() - began_ns >= budget) {
+                    return self.has_work();
+                }
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn run_one(&self, number: u32) {
+        let Some(cell) = self.shared.cells.get(number) else {
+            debug_assert!(false, "a queue holds numbers of cells only");
+            return;
+        };
+        self.stats.turns.add(1);
+        if cell.run(self) == After::Again {
+            self.ready.push(number);
+        }
+        let left = self.look_in.get() - 1;
+        self.look_in.set(left);
+        if left == 0 {
+            self.look_at_clock();
+        }
+    }
+
+    /// The next actor to run, from this worker's own queues and the injector.
+    #[inline(always)]
+    fn next(&self) -> Option<u32> {
+        let tick = self.tick.get() + 1;
+        self.tick.set(tick);
+        if tick >= self.injector_interval {
+            self.tick.set(0);
+            if let Some(number) = self.from_injector().or_else(|| self.pop_ready()) {
+                return Some(number);
+            }
+        }
+        let lifo = self.lifo.replace(NOBODY);
+        if lifo != NOBODY {
+            let run = self.lifo_run.get() + 1;
+            if run <= self.lifo_cap || self.is_empty() {
+                self.lifo_run.set(run);
+                return Some(lifo);
+            }
+            self.ready.push(lifo);
+        }
+        self.lifo_run.set(0);
+        let fresh_run = self.fresh_run.get();
+        if fresh_run < FRESH_CAP && !self.fresh.is_empty() {
+            if let Some(number) = self.fresh.pop() {
+                self.fresh_run.set(fresh_run + 1);
+                return Some(number);
+            }
+        }
+        self.fresh_run.set(0);
+        self.pop_ready()
+            .or_else(|| self.fresh.pop())
+            .or_else(|| self.from_injector())
+    }
+
+    #[inline(always)]
+    fn pop_ready(&self) -> Option<u32> {
+        // A look before the pop, which is a read-modify-write also on an empty queue.
+        if self.ready.is_empty() {
+            None
+        } else {
+            self.ready.pop()
+        }
+    }
+
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.fresh.is_empty()
+    }
+
+    fn from_injector(&self) -> Option<u32> {
+        if self.dispatcher.injector.is_empty() {
+            return None;
+        }
+        loop {
+            match self.dispatcher.injector.steal_batch_and_pop(&self.ready) {
+                Steal::Success(number) => return Some(number),
+                Steal::Empty => return None,
+                Steal::Retry => {}
+            }
+        }
+    }
+
+    /// Takes the time, fires timers, and shares a backlog. Now and then between turns.
+    #[cold]
+    #[inline(never)]
+    fn look_at_clock(&self) {
+        let now_ns = self.clock.read();
+        let turns = u64::from(self.look_every.get());
+        let elapsed_ns = now_ns.saturating_sub(self.looked_ns.replace(now_ns));
+        let turn_ns = elapsed_ns / turns;
+        self.turn_ns.set(turn_ns);
+        self.stats.busy_ns.add(elapsed_ns);
+        if elapsed_ns > self.stats.longest_turn_ns.get() && turns == 1 {
+            self.stats.longest_turn_ns.set(elapsed_ns);
+        }
+        let fitting = (LOOK_NS / turn_ns.max(1)).clamp(1, u64::from(LOOK_TURNS)) as u32;
+        self.look_every.set(fitting.min(self.look_every.get() * 2));
+        self.look_in.set(self.look_every.get());
+        if now_ns >= self.next_timer_ns.get() {
+            self.fire_timers(now_ns);
+        }
+        if self.dispatcher.has_orders(self.index) {
+            self.follow_orders();
+        }
+        let backlog = self.ready.len() + self.fresh.len();
+        self.stats.queue.set(backlog as u64);
+        if backlog as u64 * turn_ns.max(20) >= SHARE_NS && backlog > 1 && self.dispatcher.wake_one() {
+            self.stats.wakes.add(1);
+        }
+    }
+
+    pub(crate) fn fire_timers(&self, now_ns: u64) {
+        let tick = Resolution::MILLISECOND.tick(now_ns);
+        let mut due = Vec::new();
+        let more = {
+            let mut wheel = self.wheel.borrow_mut();
+            let advance = wheel.advance(tick, TIMER_BUDGET, &mut |_, timer| due.push(timer));
+            self.note_next_timer(&wheel);
+            advance == Advance::More
+        };
+        self.stats.timers.add(due.len() as u64);
+        for timer in due {
+            self.fire(timer);
+        }
+        if more {
+            self.next_timer_ns.set(now_ns);
+        }
+    }
+
+    pub(crate) fn note_next_timer(&self, wheel: &Wheel<Due>) {
+        let next = wheel
+            .next_tick()
+            .map_or(u64::MAX, |tick| Resolution::MILLISECOND.start_ns(tick));
+        self.next_timer_ns.set(next);
+    }
+
+    /// Whether there is something to run or to fire now.
+    fn has_work(&self) -> bool {
+        self.lifo.get() != NOBODY
+            || !self.is_empty()
+            || !self.dispatcher.injector.is_empty()
+            || self.dispatcher.has_orders(self.index)
+            || self.dispatcher.is_stopping()
+    }
+
+    /// Spins, steals, sleeps. Returns false when the dispatcher has stopped.
+    fn look_for_work(&self, rest: &mut Rest) -> bool {
+        let idle_since_ns = self.clock.read();
+        self.stats
+            .busy_ns
+            .add(idle_since_ns.saturating_sub(self.looked_ns.get()));
+        let spin_ns = self.dispatcher.spin_ns >> self.spin_shift.get();
+        let found = loop {
+            if self.dispatcher.is_stopping() {
+                break None;
+            }
+            let may_search = rest.start_search();
+            let began_ns = self.clock.read();
+            let mut stalled = Stalled::default();
+            let found = loop {
+                if let Some(number) = self.find(may_search, &mut stalled) {
+                    break Some(number);
+                }
+                let now_ns = self.clock.read();
+                if now_ns >= self.next_timer_ns.get() {
+                    self.fire_timers(now_ns);
+                    if self.has_work() {
+                        continue;
+                    }
+                }
+                if !may_search || now_ns - began_ns >= spin_ns || self.dispatcher.is_stopping() {
+                    break None;
+                }
+                for _ in 0..16 {
+                    std::hint::spin_loop();
+                }
+            };
+            if found.is_some() {
+                self.spin_shift.set(0);
+                break found;
+            }
+            self.give_memory_back();
+            // Idle for longer than the spin: the next one is shorter, down to an eighth.
+            self.spin_shift.set((self.spin_shift.get() + 1).min(3));
+            let limit = match self.next_timer_ns.get() {
+                u64::MAX => None,
+                at_ns => Some(Duration::from_nanos(
+                    at_ns.saturating_sub(self.clock.read()).max(1),
+                )),
+            };
+            self.stats.parks.add(1);
+            let slept = rest.sleep(limit, || {
+                self.has_work() || (limit.is_none() && self.dispatcher.anything_to_steal())
+            });
+            if slept == Slept::Stayed || slept == Slept::Woken {
+                self.spin_shift.set(0);
+            }
+        };
+        let now_ns = self.clock.read();
+        self.stats.idle_ns.add(now_ns - idle_since_ns);
+        self.looked_ns.set(now_ns);
+        self.look_in.set(1);
+        self.look_every.set(1);
+        match found {
+            Some(number) => {
+                rest.found(|| self.dispatcher.anything_to_steal());
+                self.run_one(number);
+                true
+            }
+            None => {
+                self.follow_orders();
+                self.has_actors_to_run()
+            }
+        }
+    }
+
+    fn has_actors_to_run(&self) -> bool {
+        self.lifo.get() != NOBODY || !self.is_empty() || !self.dispatcher.injector.is_empty()
+    }
+
+    fn find(&self, may_steal: bool, stalled: &mut Stalled) -> Option<u32> {
+        if self.dispatcher.has_orders(self.index) {
+            self.follow_orders();
+        }
+        if let Some(number) = self.next() {
+            return Some(number);
+        }
+        if may_steal {
+            self.steal(stalled)
+        } else {
+            None
+        }
+    }
+
+    /// Takes work from another worker: the oldest newborn, or half of its ready actors. The last
+    /// ready actor of a worker only when that worker is stuck in a turn: it would run it itself
+    /// sooner than it could be moved.
+    fn steal(&self, stalled: &mut Stalled) -> Option<u32> {
+        let others = &self.dispatcher.stealers;
+        let count = others.len();
+        for i in 1..count {
+            let victim = (self.index + i) % count;
+            let (ready, fresh) = &others[victim];
+            let backlog = ready.len() + fresh.len();
+            if backlog == 0 {
+                continue;
+            }
+            if backlog == 1 && !stalled.check(victim, self.dispatcher.stats[victim].turns.get(), || {
+                self.clock.read()
+            }) {
+                continue;
+            }
+            loop {
+                let stolen = match fresh.steal() {
+                    Steal::Empty => ready.steal_batch_and_pop(&self.ready),
+                    other => other,
+                };
+                match stolen {
+                    Steal::Success(number) => {
+                        self.stats.steals.add(1);
+                        return Some(number);
+                    }
+                    Steal::Empty => break,
+                    Steal::Retry => {}
+                }
+            }
+        }
+        None
+    }
+
+    fn give_memory_back(&self) {
+        self.shared
+            .cells
+            .give_back(&mut self.numbers.borrow_mut(), 2 * crate::sync::slots::BATCH);
+    }
+
+    /// Puts an actor, whose inbox said so, on a run queue.
+    #[inline(always)]
+    pub(crate) fn schedule(&self, number: u32, cell: &ActorCell) {
+        if cell.dispatcher.load(std::sync::atomic::Ordering::Relaxed) != self.dispatcher.id {
+            self.shared.schedule(number, cell);
+            return;
+        }
+        if self.lifo_cap == 0 {
+            self.ready.push(number);
+            return;
+        }
+        let displaced = self.lifo.replace(number);
+        if displaced != NOBODY {
+            self.ready.push(displaced);
+        }
+    }
+
+    /// Puts a newborn on a run queue.
+    #[inline(always)]
+    pub(crate) fn schedule_newborn(&self, number: u32, cell: &ActorCell) {
+        if cell.dispatcher.load(std::sync::atomic::Ordering::Relaxed) == self.dispatcher.id {
+            self.fresh.push(number);
+        } else {
+            self.shared.schedule(number, cell);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn system(&self) -> u32 {
+        self.shared.tag
+    }
+
+    #[inline(always)]
+    pub(crate) fn cell(&self, number: u32) -> Option<&ActorCell> {
+        self.shared.cells.get(number)
+    }
+
+    /// The actor being run.
+    pub(crate) fn me(&self) -> Address {
+        self.me.get()
+    }
+
+    // The batch.
+
+    /// Begins a batch of the actor.
+    #[inline(always)]
+    pub(crate) fn enter(&self, run: &Running<'_>) {
+        self.me.set(run.address(self));
+        self.clock.begin();
+        self.started_ns.set(0);
+        self.slow.set(self.turn_ns.get() > SLOW_NS);
+    }
+
+    #[inline(always)]
+    pub(crate) fn turn(&self, is_ask: bool) -> Turn<'_> {
+        Turn {
+            me: self.me.get(),
+            clock: &self.clock,
+            is_ask,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn take_in_hand(&self, kind: Kind, name: fn() -> &'static str) {
+        self.in_hand.set(Some((kind, name)));
+    }
+
+    #[inline(always)]
+    pub(crate) fn nothing_in_hand(&self) {
+        self.in_hand.set(None);
+    }
+
+    pub(crate) fn in_hand(&self) -> Option<(Kind, &'static str)> {
+        self.in_hand.take().map(|(kind, name)| (kind, name()))
+    }
+
+    #[inline(always)]
+    pub(crate) fn throughput(&self) -> u32 {
+        self.throughput
+    }
+
+    /// Whether the batch may go on with `left` of its messages. Looks at the clock after 1, 2, 4,
+    /// 8 … messages, and after each once turns are slow.
+    #[inline(always)]
+    pub(crate) fn may_go_on(&self, left: u32) -> bool {
+        let done = self.throughput - left;
+        if !done.is_power_of_two() && !self.slow.get() {
+            return true;
+        }
+        self.time_batch(done)
+    }
+
+    fn time_batch(&self, done: u32) -> bool {
+        let now_ns = self.clock.read();
+        if self.started_ns.get() == 0 {
+            self.started_ns.set(now_ns);
+        } else {
+            let turns = u64::from((done - self.timed_at.get()).max(1));
+            self.slow
+                .set((now_ns - self.timed_ns.get()) / turns > SLOW_NS);
+        }
+        self.timed_ns.set(now_ns);
+        self.timed_at.set(done);
+        if self.slow.get() {
+            self.flush();
+        }
+        now_ns - self.started_ns.get() < self.slice_ns
+    }
+
+    /// Whether turns are long enough that what one sends should not wait for the next.
+    #[inline(always)]
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow.get()
+    }
+
+    // What a commit does.
+
+    #[inline(always)]
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    /// Publishes what is pending.
+    #[inline(always)]
+    pub(crate) fn flush(&self) {
+        if let Some(target) = self.pending.target() {
+            self.flush_to(target);
+        }
+    }
+
+    fn flush_to(&self, target: u32) {
+        let Some(cell) = self.cell(target) else {
+            return;
+        };
+        match self.pending.publish(&cell.inbox) {
+            Published::In(Wake::Enqueue) => self.schedule(target, cell),
+            Published::In(Wake::Nothing) => {}
+            Published::Closed(mut list, places) => {
+                while let Some(parcel) = list.pop_front() {
+                    self.refuse(target, parcel);
+                }
+                self.release(target, cell, places);
+            }
+        }
+    }
+
+    /// Gives places back; the last ones of a dead actor free its cell.
+    pub(crate) fn release(&self, target: u32, cell: &ActorCell, places: u32) {
+        let released = cell.inbox.release(places);
+        if released.wake_waiters {
+            self.wake_waiters(target);
+        }
+        if released.last {
+            self.free_number(target);
+        }
+    }
+
+    pub(crate) fn free_number(&self, number: u32) {
+        let mut numbers = self.numbers.borrow_mut();
+        numbers.push(number);
+        if numbers.len() > 8 * crate::sync::slots::BATCH {
+            self.shared
+                .cells
+                .give_back(&mut numbers, 4 * crate::sync::slots::BATCH);
+        }
+    }
+
+    /// A free cell's number, if the system may hold one actor more.
+    pub(crate) fn take_number(&self) -> Option<u32> {
+        let mut numbers = self.numbers.borrow_mut();
+        if numbers.is_empty() {
+            self.shared.cells.refill(&mut numbers);
+        }
+        numbers.pop()
+    }
+
+    /// The number of an actor type in this system.
+    pub(crate) fn type_number(&self, id: TypeId, name: &'static str) -> u16 {
+        let mut numbers = self.type_numbers.borrow_mut();
+        *numbers
+            .entry(id)
+            .or_insert_with(|| self.shared.type_number(id, name))
+    }
+
+    #[inline(always)]
+    pub(crate) fn count_messages(&self, type_number: u16, handled: u32, failed: u32, dead: u32) {
+        self.stats.messages.add(u64::from(handled));
+        let types = self.types.borrow();
+        if let Some(stats) = types.get(usize::from(type_number)) {
+            stats.batches.add(1);
+            stats.handled.add(u64::from(handled));
+            if failed | dead != 0 {
+                stats.failed.add(u64::from(failed));
+                stats.dead_lettered.add(u64::from(dead));
+            }
+            return;
+        }
+        drop(types);
+        *self.types.borrow_mut() = self.stats.grow(type_number);
+        self.count_messages(type_number, handled, failed, dead);
+    }
+
+    /// One actor of the type more, or one less.
+    pub(crate) fn count_actor(&self, type_number: u16, born: bool) {
+        self.count_messages(type_number, 0, 0, 0);
+        let types = self.types.borrow();
+        let stats = &types[usize::from(type_number)];
+        if born {
+            self.stats.spawned.add(1);
+            stats.spawned.add(1);
+        } else {
+            self.stats.ended.add(1);
+            stats.ended.add(1);
+        }
+    }
+
+    /// Keeps a message for a subscriber until the commit.
+    pub(crate) fn collect(&self, parcel: Parcel) {
+        let mut list = self.collected.take();
+        list.push_back(parcel);
+        self.collected.set(list);
+    }
+
+    /// Forgets the messages for subscribers: the turn failed.
+    pub(crate) fn drop_collected(&self) {
+        drop(self.collected.take());
+    }
+
+    /// Takes the messages for subscribers.
+    #[inline(always)]
+    pub(crate) fn take_collected(&self) -> List {
+        self.collected.take()
+    }
+
+    pub(crate) fn address(&self, number: u32) -> Address {
+        let generation = self.cell(number).map_or(0, |cell| cell.life.generation());
+        Address {
+            cell: number,
+            generation: NonZeroU32::new(generation).unwrap_or(NonZeroU32::MAX),
+            system: self.system(),
+        }
+    }
+}
+
+/// Notes which worker has not begun a turn since the last look.
+#[derive(Default)]
+struct Stalled {
+    victim: usize,
+    turns: u64,
+    since_ns: u64,
+}
+
+impl Stalled {
+    /// Whether `victim` has been in one turn for 5 microseconds.
+    fn check(&mut self, victim: usize, turns: u64, now_ns: impl FnOnce() -> u64) -> bool {
+        let now_ns = now_ns();
+        if self.since_ns == 0 || self.victim != victim || self.turns != turns {
+            *self = Self {
+                victim,
+                turns,
+                since_ns: now_ns,
+            };
+            return false;
+        }
+        now_ns - self.since_ns >= 5_000
+    }
+}

@@ -1,0 +1,260 @@
+//! Handles: how code outside actors talks to them.
+
+use crate::actor::cell::{ActorCell, life};
+use crate::actor::{ActorRef, Address, Behavior};
+use crate::ask::{AskError, Reply};
+use crate::dead_letter::Cause;
+use crate::envelope::{Kind, Parcel, push};
+use crate::sync::inbox::{Push, Wake};
+use crate::sync::oneshot::{Asker, Patience, channel};
+use crate::system::{Shared, policy};
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Talks to an actor from outside of actors. A clone talks to the same actor.
+pub struct Handle<M: Send + 'static> {
+    shared: Arc<Shared>,
+    actor: ActorRef<M>,
+}
+
+impl<M: Send + 'static> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        Self::new(self.shared.clone(), self.actor)
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for Handle<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({:?})", self.actor)
+    }
+}
+
+/// Why a message was not accepted; it comes back to the caller.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError<M> {
+    /// The mailbox holds its capacity; a later send may succeed.
+    Full(M),
+    /// The actor has stopped or is stopping; no later send can succeed.
+    Closed(M),
+}
+
+impl<M> SendError<M> {
+    /// The message.
+    pub fn into_message(self) -> M {
+        match self {
+            Self::Full(message) | Self::Closed(message) => message,
+        }
+    }
+}
+
+impl<M> fmt::Debug for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full",
+            Self::Closed(_) => "Closed",
+        })
+    }
+}
+
+impl<M> fmt::Display for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the mailbox is full",
+            Self::Closed(_) => "the actor has stopped",
+        })
+    }
+}
+
+impl<M> std::error::Error for SendError<M> {}
+
+impl<M: Send + 'static> Handle<M> {
+    pub(crate) fn new(shared: Arc<Shared>, actor: ActorRef<M>) -> Self {
+        Self { shared, actor }
+    }
+
+    /// The actor's address, for messages, machines and plans.
+    pub fn actor(&self) -> ActorRef<M> {
+        self.actor
+    }
+
+    fn address(&self) -> Address {
+        self.actor.address
+    }
+
+    fn cell(&self) -> Option<&ActorCell> {
+        self.shared.cell_of(self.address())
+    }
+
+    /// Puts `message` in the actor's mailbox and returns at once.
+    ///
+    /// Messages of one thread arrive in the order sent. One compare-exchange; when the actor was
+    /// idle also a push on the run queue, and a wake when all workers sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message.
+    pub fn tell(&self, message: M) -> Result<(), SendError<M>> {
+        self.send(Parcel::new(Kind::Tell, message)).map_err(open)
+    }
+
+    fn send(&self, parcel: Parcel) -> Result<(), (Push, Parcel)> {
+        let Some(cell) = self.cell() else {
+            return Err((Push::Closed, parcel));
+        };
+        if self.shared.is_closed() {
+            return Err((Push::Closed, parcel));
+        }
+        let number = self.address().cell;
+        parcel.set_generation(self.address().generation.get());
+        parcel.set_cell(number);
+        match push(&cell.inbox, parcel, cell.capacity()) {
+            Ok(Wake::Enqueue) => {
+                self.shared.schedule(number, cell);
+                Ok(())
+            }
+            Ok(Wake::Nothing) => Ok(()),
+            Err((Push::Full, parcel)) if cell.overflow() == policy::DROP_NEWEST => {
+                self.shared
+                    .dead_letter(self.address(), parcel.type_name(), Cause::Full);
+                Ok(())
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// Asks: `question` makes the message around the right to answer it.
+    ///
+    /// The [`Ask`] is waited for with [`Ask::wait`] or as a future.
+    pub fn ask<T: Send + 'static>(&self, question: impl FnOnce(Reply<T>) -> M) -> Ask<T> {
+        let (asker, answerer) = channel();
+        let parcel = Parcel::new(Kind::Ask, question(Reply::outside(answerer)));
+        let refused = match self.send(parcel) {
+            Ok(()) => None,
+            Err((Push::Full, _)) => Some(AskError::Refused),
+            Err(_) => Some(AskError::Stopped),
+        };
+        Ask {
+            asker,
+            refused,
+            timeout: self.shared.config.system.ask_timeout,
+        }
+    }
+
+    /// Refuses later messages; the actor ends once it has handled those before. Returns whether
+    /// it lived.
+    pub fn stop(&self) -> bool {
+        self.shared.stop(self.address())
+    }
+
+    /// Ends the actor after its current turn; what is queued becomes dead letters.
+    pub fn stop_now(&self) -> bool {
+        self.shared.raise(self.address(), life::STOP_NOW)
+    }
+
+    /// As [`Handle::stop_now`], without its stop hook.
+    pub fn kill(&self) -> bool {
+        self.shared.raise(self.address(), life::KILL)
+    }
+
+    /// Whether the actor has not ended.
+    pub fn is_alive(&self) -> bool {
+        self.cell().is_some()
+    }
+}
+
+fn open<M: 'static>((why, parcel): (Push, Parcel)) -> SendError<M> {
+    match (parcel.try_open::<M>(), why) {
+        (Ok(message), Push::Full) => SendError::Full(message),
+        (Ok(message), _) => SendError::Closed(message),
+        (Err(_), _) => unreachable!("a refused envelope holds what was put in"),
+    }
+}
+
+/// A question on its way; waited for by a thread or awaited by a task of any executor.
+///
+/// # Cancel safety
+///
+/// None: dropping it gives the ask up; the answer is dropped when it comes.
+#[must_use = "dropping an ask gives it up"]
+pub struct Ask<T: Send + 'static> {
+    asker: Asker<Result<T, AskError>>,
+    refused: Option<AskError>,
+    timeout: Duration,
+}
+
+impl<T: Send + 'static> Ask<T> {
+    /// How long [`Ask::wait`] waits; the system's `ask_timeout` if not given.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Waits for the answer: spins for 50 microseconds, then parks the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`].
+    pub fn wait(mut self) -> Result<T, AskError> {
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
+        let start = std::time::Instant::now();
+        let patience = Patience {
+            spin_ns: 50_000,
+            limit_ns: Some(u64::try_from(self.timeout.as_nanos()).unwrap_or(u64::MAX)),
+        };
+        let outcome = self
+            .asker
+            .wait(patience, || start.elapsed().as_nanos() as u64);
+        match outcome {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Err(AskError::Dropped),
+            None => Err(AskError::Timeout {
+                waited: start.elapsed(),
+            }),
+        }
+    }
+}
+
+impl<T: Send + 'static> Future for Ask<T> {
+    type Output = Result<T, AskError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(refused) = self.refused {
+            return Poll::Ready(Err(refused));
+        }
+        self.asker
+            .poll(context)
+            .map(|outcome| outcome.unwrap_or(Err(AskError::Dropped)))
+    }
+}
+
+/// A handle that knows the actor's behavior.
+pub struct Actor<B: Behavior> {
+    handle: Handle<B::Message>,
+}
+
+impl<B: Behavior> Actor<B> {
+    pub(crate) fn new(handle: Handle<B::Message>) -> Self {
+        Self { handle }
+    }
+}
+
+impl<B: Behavior> Clone for Actor<B> {
+    fn clone(&self) -> Self {
+        Self::new(self.handle.clone())
+    }
+}
+
+impl<B: Behavior> Deref for Actor<B> {
+    type Target = Handle<B::Message>;
+    fn deref(&self) -> &Handle<B::Message> {
+        &self.handle
+    }
+}

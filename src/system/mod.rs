@@ -1,0 +1,698 @@
+//! The system: all that the actors of one runtime share, from start to shutdown.
+
+pub(crate) mod policy;
+pub(crate) mod waits;
+pub(crate) mod watch;
+
+use crate::actor::cell::{ActorCell, Body, Counts, Limits, life, quietly};
+use crate::actor::{ActorRef, Address, Behavior, Machine};
+use crate::config::{Config, ConfigError};
+use crate::dead_letter::{Cause, DeadLetter, DeadLetters};
+use crate::dispatcher::worker::{self, Worker};
+use crate::dispatcher::{Dispatcher, WorkerParts, pinning};
+use crate::envelope::{Depot, Parcel, push_uncounted};
+use crate::handle::{Actor, Handle};
+use crate::plan::timers::Tick;
+use crate::sync::inbox::Wake;
+use crate::sync::slots::Table;
+use crate::sync::{Mutex, MutexGuard, lock};
+use crate::timer::{Clock, TimerKey as WheelKey};
+use crate::{AskError, ask};
+use hashbrown::HashMap;
+use std::any::TypeId;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::{Arc, RwLock, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use waits::{Waiter, Waits};
+
+/// What a wheel holds.
+pub(crate) enum Due {
+    /// A one-shot timer's message, addressed to its actor.
+    Message(Parcel),
+    /// An interval's next tick.
+    Tick(Address, Tick),
+    /// The earliest deadline of an actor's open asks.
+    Asks(Address),
+    /// The deadline of a commit that waits for room.
+    Commit(Address, u64),
+}
+
+/// All that the actors of one runtime share.
+pub(crate) struct Shared {
+    pub(crate) tag: u32,
+    pub(crate) cells: Table<ActorCell>,
+    pub(crate) depot: Arc<Depot>,
+    pub(crate) config: Config,
+    pub(crate) dead_letters: DeadLetters,
+    pub(crate) ask_timeout_ns: u64,
+    pub(crate) commit_deadline_ns: u64,
+    dispatchers: RwLock<Vec<Arc<Dispatcher>>>,
+    clock: Clock,
+    types: Mutex<Types>,
+    waits: Mutex<Waits>,
+    pub(crate) watches: Mutex<watch::Watches>,
+    waiting: AtomicUsize,
+    /// Free cells' numbers for those who spawn from outside.
+    numbers: Mutex<Vec<u32>>,
+    spawned_outside: AtomicU64,
+    /// Outside work is refused.
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Types {
+    numbers: HashMap<TypeId, u16>,
+    names: Vec<&'static str>,
+}
+
+/// Systems by tag, for the few who hold no pointer to theirs: a reply dropped outside. No rule
+/// of one system depends on another.
+static SYSTEMS: Mutex<Option<HashMap<u32, Weak<Shared>>>> = Mutex::new(None);
+static NEXT_TAG: AtomicU32 = AtomicU32::new(1);
+
+fn find(tag: u32) -> Option<Arc<Shared>> {
+    lock(&SYSTEMS).as_ref()?.get(&tag)?.upgrade()
+}
+
+/// Sends what takes no place to an actor of the system with this tag.
+pub(crate) fn send_uncounted(tag: u32, parcel: Parcel) {
+    worker::with(|worker| match worker {
+        Some(worker) if worker.system() == tag => worker.send_uncounted(parcel),
+        _ => match find(tag) {
+            Some(shared) => shared.send_uncounted(parcel),
+            None => quietly(|| drop(parcel)),
+        },
+    });
+}
+
+impl Shared {
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    pub(crate) fn send_uncounted(&self, parcel: Parcel) {
+        let number = parcel.cell();
+        let generation = parcel.generation();
+        let cell = self.cells.get(number);
+        let refused = match cell.filter(|cell| cell.life.generation() == generation) {
+            None => Some(parcel),
+            Some(cell) => match push_uncounted(&cell.inbox, parcel) {
+                Ok(Wake::Enqueue) => {
+                    self.schedule(number, cell);
+                    None
+                }
+                Ok(Wake::Nothing) => None,
+                Err(parcel) => Some(parcel),
+            },
+        };
+        if let Some(parcel) = refused {
+            ask::losing(AskError::Stopped, || quietly(|| drop(parcel)));
+        }
+    }
+
+    /// Puts an actor on the queue of its dispatcher.
+    pub(crate) fn schedule(&self, number: u32, cell: &ActorCell) {
+        let id = usize::from(cell.dispatcher.load(Relaxed));
+        let dispatchers = self
+            .dispatchers
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        dispatchers[id].inject(number);
+    }
+
+    pub(crate) fn dispatchers(&self) -> Vec<Arc<Dispatcher>> {
+        self.dispatchers
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn type_number(&self, id: TypeId, name: &'static str) -> u16 {
+        let mut types = lock(&self.types);
+        let next = types.names.len() as u16;
+        let number = *types.numbers.entry(id).or_insert(next);
+        if number == next {
+            types.names.push(name);
+        }
+        number
+    }
+
+    pub(crate) fn waits(&self) -> WaitsGuard<'_> {
+        WaitsGuard {
+            waits: lock(&self.waits),
+            count: &self.waiting,
+        }
+    }
+
+    /// Whether anybody waits for room; may be behind by a moment.
+    pub(crate) fn anybody_waits(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
+    /// Takes the waiters off `target`'s list that there is room for. Threads are woken here.
+    pub(crate) fn waiters_to_wake(&self, target: u32) -> Vec<Address> {
+        let mut taken = Vec::new();
+        let mut waits = self.waits();
+        let Some(cell) = self.cells.get(target) else {
+            return Vec::new();
+        };
+        loop {
+            let room = cell
+                .capacity()
+                .saturating_sub(cell.inbox.places_taken())
+                .max(1);
+            let room = if cell.inbox.is_closed() { u32::MAX } else { room };
+            let more = waits.take(target, room, &mut taken);
+            // The next place that comes back wakes the others, if it is not there already.
+            if !more || cell.inbox.wait(1, cell.capacity()) {
+                break;
+            }
+        }
+        drop(waits);
+        let mut actors = Vec::new();
+        for waiter in taken {
+            match waiter {
+                Waiter::Actor(address) => actors.push(address),
+                Waiter::Thread(unparker) => unparker.unpark(),
+            }
+        }
+        actors
+    }
+
+    pub(crate) fn order_cancel(&self, worker: u32, key: WheelKey) {
+        for dispatcher in self.dispatchers() {
+            let first = dispatcher.first_worker;
+            if (first..first + dispatcher.stats.len() as u32).contains(&worker) {
+                dispatcher.order_cancel((worker - first) as usize, key);
+            }
+        }
+    }
+
+    /// Whether outside work is refused.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Acquire)
+    }
+
+    /// Actors alive.
+    pub(crate) fn live(&self) -> u64 {
+        let mut live = self.spawned_outside.load(Relaxed) as i64;
+        for dispatcher in self.dispatchers() {
+            for stats in &dispatcher.stats {
+                live += stats.spawned.get() as i64 - stats.ended.get() as i64;
+            }
+        }
+        live.max(0) as u64
+    }
+
+    pub(crate) fn one_ended(&self) {}
+
+    /// Makes an actor from outside and lets it run.
+    fn spawn<B: Behavior>(
+        self: &Arc<Self>,
+        behavior: B,
+        machine: B::Machine,
+        limits: Limits,
+        dispatcher: u16,
+    ) -> Result<ActorRef<B::Message>, SpawnError> {
+        if self.is_closed() {
+            return Err(SpawnError::Closed);
+        }
+        let number = {
+            let mut numbers = lock(&self.numbers);
+            if numbers.is_empty() {
+                self.cells.refill(&mut numbers);
+            }
+            numbers.pop()
+        };
+        let Some(number) = number else {
+            return Err(SpawnError::TooMany {
+                limit: self.config.system.max_actors,
+            });
+        };
+        let Some(cell) = self.cells.get(number) else {
+            unreachable!("a number from the table has a cell");
+        };
+        let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
+        cell.type_number.store(type_number, Relaxed);
+        cell.dispatcher.store(dispatcher, Relaxed);
+        cell.prepare::<B>(number, Body { behavior, machine }, limits);
+        cell.inbox.open_scheduled();
+        self.spawned_outside.fetch_add(1, Relaxed);
+        let address = Address {
+            cell: number,
+            generation: NonZeroU32::new(cell.life.generation())
+                .expect("a cell that is handed out has generations left"),
+            system: self.tag,
+        };
+        self.schedule(number, cell);
+        Ok(ActorRef::from_address(address))
+    }
+
+    /// Raises flags of an actor's life and lets it look at them; false if it has ended.
+    pub(crate) fn raise(&self, address: Address, flags: u32) -> bool {
+        let Some(cell) = self.cells.get(address.cell) else {
+            return false;
+        };
+        if cell
+            .life
+            .set(address.generation.get(), flags, life::ENDED)
+            .is_none()
+        {
+            return false;
+        }
+        if cell.inbox.signal() == Wake::Enqueue {
+            self.schedule(address.cell, cell);
+        }
+        true
+    }
+
+    /// The cell of a living actor.
+    pub(crate) fn cell_of(&self, address: Address) -> Option<&ActorCell> {
+        let cell = self.cells.get(address.cell)?;
+        (cell.life.generation() == address.generation.get()).then_some(cell)
+    }
+
+    /// Refuses later messages of an actor, which ends after those it has.
+    pub(crate) fn stop(&self, address: Address) -> bool {
+        let Some(cell) = self.cell_of(address) else {
+            return false;
+        };
+        if cell.inbox.close() == Wake::Enqueue {
+            self.schedule(address.cell, cell);
+        }
+        true
+    }
+
+    /// Notes a dead letter from outside.
+    pub(crate) fn dead_letter(&self, actor: Address, message: &'static str, cause: Cause) {
+        self.dead_letters.add(DeadLetter {
+            actor,
+            message,
+            cause,
+        });
+    }
+}
+
+/// The waits, locked; keeps the count that others look at without the lock.
+pub(crate) struct WaitsGuard<'a> {
+    waits: MutexGuard<'a, Waits>,
+    count: &'a AtomicUsize,
+}
+
+impl std::ops::Deref for WaitsGuard<'_> {
+    type Target = Waits;
+    fn deref(&self) -> &Waits {
+        &self.waits
+    }
+}
+
+impl std::ops::DerefMut for WaitsGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Waits {
+        &mut self.waits
+    }
+}
+
+impl Drop for WaitsGuard<'_> {
+    fn drop(&mut self) {
+        self.count
+            .store(usize::from(!self.waits.is_empty()), Release);
+    }
+}
+
+/// Why an actor could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The system shuts down.
+    Closed,
+    /// The system holds as many actors as its `max_actors` allows.
+    TooMany {
+        /// `max_actors`.
+        limit: usize,
+    },
+    /// There is no dispatcher of this name.
+    NoDispatcher(String),
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the system shuts down"),
+            Self::TooMany { limit } => write!(
+                f,
+                "the system holds {limit} actors, as many as system.max_actors allows"
+            ),
+            Self::NoDispatcher(name) => write!(f, "there is no dispatcher named {name:?}"),
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+/// Why a system could not be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration is wrong.
+    Config(ConfigError),
+    /// Workers can't be pinned as asked for.
+    Pinning(pinning::PinError),
+    /// The operating system refused a thread.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Pinning(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "a worker's thread could not be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+/// A runtime: its workers, its actors and their time.
+///
+/// Dropping it shuts it down as [`System::shutdown`] does.
+pub struct System {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The host's own worker, in a system without threads.
+    stepped: Option<Worker>,
+}
+
+/// What a shutdown left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// Actors that had not ended in time.
+    pub actors_left: u64,
+    /// Workers that did not return from a handler in time; their threads were detached.
+    pub workers_stuck: usize,
+}
+
+impl System {
+    /// A system with the default configuration: one worker for each core that it may use.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Thread`] when the operating system refuses a thread.
+    pub fn new() -> Result<Self, StartError> {
+        Self::with_config(Config::default())
+    }
+
+    /// A system with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], before any thread runs.
+    pub fn with_config(config: Config) -> Result<Self, StartError> {
+        Self::start(config, Clock::real(), true)
+    }
+
+    /// A system without threads: the caller runs its actors with [`System::run_until_idle`] and
+    /// [`System::run_for`], on one thread and otherwise just the same.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Config`].
+    pub fn stepped(config: Config, clock: Clock) -> Result<Self, StartError> {
+        Self::start(config, clock, false)
+    }
+
+    fn start(mut config: Config, clock: Clock, threads: bool) -> Result<Self, StartError> {
+        config.validate()?;
+        if !threads {
+            config.dispatcher.workers = 1;
+        }
+        let tag = NEXT_TAG.fetch_add(1, Relaxed);
+        assert!(tag != 0, "a process makes fewer than 2^32 systems");
+        let allowed = pinning::allowed_cores();
+        let topology = pinning::Topology::read(&allowed);
+        let mut dispatchers = Vec::new();
+        let mut parts = Vec::new();
+        let mut first_worker = 0;
+        let all = std::iter::once(("default", &config.dispatcher));
+        let named = config.dispatchers.iter();
+        for (name, settings) in all.chain(named.map(|(name, settings)| (name.as_str(), settings))) {
+            let cores = pinning::plan(&settings.pinning, settings.workers, &allowed, &topology)
+                .map_err(StartError::Pinning)?;
+            let id = dispatchers.len() as u16;
+            let (dispatcher, workers) = Dispatcher::new(id, name, settings.clone(), first_worker);
+            first_worker += settings.workers as u32;
+            dispatchers.push(dispatcher);
+            parts.push((workers, cores));
+        }
+        let shared = Arc::new(Shared {
+            tag,
+            cells: Table::new(config.system.max_actors as u32),
+            depot: Arc::default(),
+            dead_letters: DeadLetters::new(config.system.dead_letter_capacity),
+            ask_timeout_ns: config.system.ask_timeout.as_nanos() as u64,
+            commit_deadline_ns: config.mailbox.commit_deadline.as_nanos() as u64,
+            dispatchers: RwLock::new(dispatchers.clone()),
+            clock,
+            types: Mutex::default(),
+            waits: Mutex::default(),
+            watches: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            numbers: Mutex::default(),
+            spawned_outside: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            config,
+        });
+        lock(&SYSTEMS)
+            .get_or_insert_default()
+            .insert(tag, Arc::downgrade(&shared));
+        let mut system = Self {
+            shared,
+            threads: Mutex::default(),
+            stepped: None,
+        };
+        for (dispatcher, (workers, cores)) in dispatchers.into_iter().zip(parts) {
+            for (index, (part, core)) in workers.into_iter().zip(cores).enumerate() {
+                if threads {
+                    system.start_worker(&dispatcher, index, part, core)?;
+                } else if dispatcher.id == 0 {
+                    let worker = Worker::new(
+                        system.shared.clone(),
+                        dispatcher.clone(),
+                        index,
+                        part.queues,
+                    );
+                    system.stepped = Some(worker);
+                }
+            }
+        }
+        Ok(system)
+    }
+
+    fn start_worker(
+        &self,
+        dispatcher: &Arc<Dispatcher>,
+        index: usize,
+        part: WorkerParts,
+        core: Option<usize>,
+    ) -> Result<(), StartError> {
+        let (shared, dispatcher) = (self.shared.clone(), dispatcher.clone());
+        let (started, result) = std::sync::mpsc::sync_channel(1);
+        let builder = std::thread::Builder::new()
+            .name(format!("{}-{index}", dispatcher.config.thread_name))
+            .stack_size(dispatcher.config.stack_bytes);
+        let thread = builder.spawn(move || {
+            let pinned = core.map_or(Ok(()), pinning::pin_current_thread);
+            let failed = pinned.is_err();
+            let _ = started.send(pinned);
+            if !failed {
+                Worker::new(shared, dispatcher, index, part.queues).run(part.rest);
+            }
+        });
+        let thread = thread.map_err(StartError::Thread)?;
+        lock(&self.threads).push(thread);
+        match result.recv() {
+            Ok(pinned) => pinned.map_err(StartError::Pinning),
+            Err(_) => unreachable!("a worker's thread says how it started"),
+        }
+    }
+
+    /// Makes an actor and starts it.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`]; the machine is dropped.
+    pub fn spawn<B: Behavior>(
+        &self,
+        behavior: B,
+        machine: B::Machine,
+    ) -> Result<Actor<B>, SpawnError> {
+        let limits = policy::limits::<B::Message>(&self.shared.config.mailbox);
+        let actor = self.shared.spawn(behavior, machine, limits, 0)?;
+        Ok(Actor::new(Handle::new(self.shared.clone(), actor)))
+    }
+
+    /// Makes an actor whose messages are its machine's events.
+    ///
+    /// # Errors
+    ///
+    /// As [`System::spawn`].
+    pub fn spawn_machine<M: Machine>(
+        &self,
+        machine: M,
+    ) -> Result<Actor<crate::actor::Events<M>>, SpawnError> {
+        self.spawn(crate::actor::Events::new(), machine)
+    }
+
+    /// A handle to an actor by its address.
+    pub fn handle<M: Send + 'static>(&self, actor: ActorRef<M>) -> Option<Handle<M>> {
+        (actor.address().system == self.shared.tag)
+            .then(|| Handle::new(self.shared.clone(), actor))
+    }
+
+    /// Runs actors on this thread until nothing is ready, in a system without threads; timers
+    /// that are due fire.
+    ///
+    /// # Panics
+    ///
+    /// In a system with threads.
+    pub fn run_until_idle(&self) {
+        let _ = self.host().run_ready(None);
+    }
+
+    /// As [`System::run_until_idle`], for `budget` at most, exceeded by one turn. Returns whether
+    /// more is ready.
+    ///
+    /// # Panics
+    ///
+    /// In a system with threads.
+    pub fn run_for(&self, budget: Duration) -> bool {
+        self.host().run_ready(Some(budget.as_nanos() as u64))
+    }
+
+    fn host(&self) -> &Worker {
+        self.stepped
+            .as_ref()
+            .expect("only a system made by System::stepped is run by its host")
+    }
+
+    /// Actors alive.
+    pub fn actors(&self) -> u64 {
+        self.shared.live()
+    }
+
+    /// The latest dead letters, oldest first.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.shared.dead_letters.latest()
+    }
+
+    /// How many dead letters there were in all.
+    pub fn dead_letter_count(&self) -> u64 {
+        self.shared.dead_letters.count()
+    }
+
+    /// How one actor's messages fared; none if it has ended.
+    pub fn counts(&self, actor: impl Into<Address>) -> Option<Counts> {
+        self.shared.cell_of(actor.into()).map(ActorCell::counts)
+    }
+
+    /// Stops all actors in order, each after the messages that it has, then the workers.
+    ///
+    /// What is left at the deadline is stopped before its next message; a worker that is still in
+    /// a handler a second later is detached and counted.
+    pub fn shutdown(self, deadline: Duration) -> Shutdown {
+        self.end(deadline)
+    }
+
+    fn end(&self, deadline: Duration) -> Shutdown {
+        if self.shared.closed.swap(true, Release) {
+            return Shutdown::default();
+        }
+        let inside = worker::with(|worker| worker.is_some_and(|w| w.system() == self.shared.tag));
+        let start = Instant::now();
+        let step = || {
+            if let Some(host) = &self.stepped {
+                let _ = host.run_ready(None);
+            } else {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        };
+        self.stop_all(0);
+        let mut forced = false;
+        while !inside && self.shared.live() > 0 {
+            if start.elapsed() >= deadline {
+                if forced && start.elapsed() >= deadline + Duration::from_millis(500) {
+                    break;
+                }
+                if !forced {
+                    self.stop_all(life::STOP_NOW);
+                    forced = true;
+                }
+            }
+            step();
+        }
+        let actors_left = if inside { 0 } else { self.shared.live() };
+        for dispatcher in self.shared.dispatchers() {
+            dispatcher.stop();
+        }
+        let mut workers_stuck = 0;
+        if !inside {
+            for thread in lock(&self.threads).drain(..) {
+                while !thread.is_finished() && start.elapsed() < deadline + Duration::from_secs(1) {
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+                if thread.is_finished() {
+                    let _ = thread.join();
+                } else {
+                    workers_stuck += 1;
+                }
+            }
+        }
+        if let Some(systems) = lock(&SYSTEMS).as_mut() {
+            systems.remove(&self.shared.tag);
+        }
+        Shutdown {
+            actors_left,
+            workers_stuck,
+        }
+    }
+
+    fn stop_all(&self, flags: u32) {
+        self.shared.cells.for_each(|number, cell| {
+            let (generation, _) = cell.life.load();
+            if cell.inbox.is_closed() && flags == 0 {
+                return;
+            }
+            if cell
+                .life
+                .set(generation, life::SHUTDOWN | flags, life::ENDED)
+                .is_some()
+            {
+                let wake = if flags == 0 {
+                    cell.inbox.close()
+                } else {
+                    cell.inbox.signal()
+                };
+                if wake == Wake::Enqueue {
+                    self.shared.schedule(number, cell);
+                }
+            }
+        });
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        self.end(self.shared.config.system.shutdown_timeout);
+    }
+}

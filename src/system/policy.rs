@@ -1,0 +1,32 @@
+//! The mailbox policies as the cells keep them: one byte each.
+
+use crate::actor::cell::Limits;
+use crate::config::{MailboxConfig, Overflow, WhenFull};
+use crate::envelope::bytes_of;
+
+pub(crate) const REJECT: u8 = 0;
+pub(crate) const WAIT: u8 = 1;
+pub(crate) const DROP_NEWEST: u8 = 2;
+pub(crate) const DROP_OLDEST: u8 = 3;
+
+/// For an actor's own plan.
+pub(crate) const DROP: u8 = 2;
+
+/// The limits of a mailbox for messages of type `M`: as many as its bytes allow, at least one.
+pub(crate) fn limits<M>(config: &MailboxConfig) -> Limits {
+    let by_bytes = config.capacity_bytes / bytes_of::<M>() as u64;
+    Limits {
+        capacity: (config.capacity as u64).min(by_bytes).clamp(1, 32_768) as u16,
+        overflow: match config.overflow {
+            Overflow::Reject => REJECT,
+            Overflow::Wait => WAIT,
+            Overflow::DropNewest => DROP_NEWEST,
+            Overflow::DropOldest => DROP_OLDEST,
+        },
+        when_full: match config.when_full {
+            WhenFull::Wait => WAIT,
+            WhenFull::Refuse => REJECT,
+            WhenFull::Drop => DROP,
+        },
+    }
+}

@@ -1,0 +1,290 @@
+//! Who is told when an actor ends: monitors, links, and the names that it held.
+//!
+//! - X1: one monitor, one `Down`: the ending actor takes its watchers off the list under the lock,
+//!   and who comes later is told at once that it is gone.
+//! - X2: a `Down` is pushed after the dead actor's last message, by the same thread.
+//! - X3: after `unmonitor` no `Down` is delivered: the letter's flag is down by then.
+//! - X4: names are free before the first `Down` is out.
+//! - X5: nothing of an actor stays here after its end.
+
+use super::Shared;
+use crate::actor::cell::{Running, life};
+use crate::actor::{Address, Behavior, Down, Exit};
+use crate::dispatcher::worker::Worker;
+use crate::envelope::{Kind, Parcel};
+use crate::sync::lock;
+use crate::sync::oneshot::Answerer;
+use hashbrown::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// All of a system's monitors, links and names.
+#[derive(Default)]
+pub(crate) struct Watches {
+    actors: HashMap<Address, Watched>,
+    names: HashMap<Arc<str>, Address>,
+}
+
+#[derive(Default)]
+struct Watched {
+    watchers: Vec<Watcher>,
+    /// Whom it watches, and the flags of the letters that may come.
+    watching: Vec<(Address, Arc<AtomicBool>)>,
+    links: Vec<Address>,
+    names: Vec<Arc<str>>,
+    /// The linked actor whose end ends this one.
+    ended_by: Option<Address>,
+}
+
+enum Watcher {
+    Actor {
+        address: Address,
+        wanted: Arc<AtomicBool>,
+        on_down: Parcel,
+    },
+    Outside(Answerer<Down>),
+}
+
+/// A `Down` on its way, and what its actor makes of it.
+struct Letter {
+    down: Down,
+    wanted: Arc<AtomicBool>,
+    on_down: Parcel,
+}
+
+impl Shared {
+    /// Marks an actor as watched, in the step that sees it alive.
+    fn mark(&self, actor: Address) -> bool {
+        self.cells.get(actor.cell).is_some_and(|cell| {
+            actor.system == self.tag
+                && cell
+                    .life
+                    .set(actor.generation.get(), life::WATCHED, life::ENDED)
+                    .is_some()
+        })
+    }
+
+    /// Tells the other end once when `actor` ends, at once if it has.
+    pub(crate) fn monitor_outside(&self, actor: Address, slot: Answerer<Down>) {
+        let mut watches = lock(&self.watches);
+        if self.mark(actor) {
+            let watched = watches.actors.entry(actor).or_default();
+            watched.watchers.push(Watcher::Outside(slot));
+            return;
+        }
+        drop(watches);
+        let exit = Exit::Gone;
+        let _ = slot.answer(Down { actor, exit });
+    }
+
+    /// Gives an actor a name.
+    pub(crate) fn name(&self, actor: Address, name: &str) -> Result<(), NameError> {
+        let mut watches = lock(&self.watches);
+        if let Some(&holder) = watches.names.get(name) {
+            return Err(NameError::Taken(holder));
+        }
+        if watches.names.len() >= self.config.system.names_max || name.len() > 255 {
+            return Err(NameError::TooMany);
+        }
+        if !self.mark(actor) {
+            return Err(NameError::Gone);
+        }
+        let name: Arc<str> = name.into();
+        watches.names.insert(name.clone(), actor);
+        watches.actors.entry(actor).or_default().names.push(name);
+        Ok(())
+    }
+
+    /// Who holds a name.
+    pub(crate) fn named(&self, name: &str) -> Option<Address> {
+        lock(&self.watches).names.get(name).copied()
+    }
+}
+
+/// Why an actor could not be given a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameError {
+    /// This actor holds the name.
+    Taken(Address),
+    /// The actor has ended.
+    Gone,
+    /// There are `names_max` names, or this one is longer than 255 bytes.
+    TooMany,
+}
+
+impl std::fmt::Display for NameError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Taken(holder) => write!(f, "actor {holder} holds this name"),
+            Self::Gone => f.write_str("the actor has ended"),
+            Self::TooMany => f.write_str(
+                "no room for the name: it is longer than 255 bytes, or system.names_max is reached",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+impl Worker {
+    /// Lets the actor `me` make a message of the end of `target`.
+    pub(crate) fn monitor(&self, me: Address, target: Address, on_down: Parcel) {
+        let wanted = Arc::new(AtomicBool::new(true));
+        let mut watches = lock(&self.shared.watches);
+        if !self.shared.mark(me) {
+            return;
+        }
+        let watching = &mut watches.actors.entry(me).or_default().watching;
+        watching.push((target, wanted.clone()));
+        if self.shared.mark(target) {
+            let watched = watches.actors.entry(target).or_default();
+            watched.watchers.push(Watcher::Actor {
+                address: me,
+                wanted,
+                on_down,
+            });
+            return;
+        }
+        drop(watches);
+        let down = Down {
+            actor: target,
+            exit: Exit::Gone,
+        };
+        self.send_letter(me, down, wanted, on_down);
+    }
+
+    /// Ends all monitors of `me` on `target`; no `Down` of them is handled from now on.
+    pub(crate) fn unmonitor(&self, me: Address, target: Address) {
+        let mut watches = lock(&self.shared.watches);
+        if let Some(watched) = watches.actors.get_mut(&me) {
+            watched.watching.retain(|(address, wanted)| {
+                if *address == target {
+                    wanted.store(false, Relaxed);
+                }
+                *address != target
+            });
+        }
+        watches.drop_watcher(target, me);
+    }
+
+    /// Links two actors: the abnormal end of one ends the other.
+    pub(crate) fn link(&self, me: Address, target: Address) {
+        let mut watches = lock(&self.shared.watches);
+        if !self.shared.mark(me) {
+            return;
+        }
+        if !self.shared.mark(target) {
+            drop(watches);
+            self.end_linked(me, target);
+            return;
+        }
+        for (one, other) in [(me, target), (target, me)] {
+            let links = &mut watches.actors.entry(one).or_default().links;
+            if !links.contains(&other) {
+                links.push(other);
+            }
+        }
+    }
+
+    /// Ends a link.
+    pub(crate) fn unlink(&self, me: Address, target: Address) {
+        let mut watches = lock(&self.shared.watches);
+        for (one, other) in [(me, target), (target, me)] {
+            if let Some(watched) = watches.actors.get_mut(&one) {
+                watched.links.retain(|link| *link != other);
+            }
+        }
+    }
+
+    /// Why a linked actor's signal ends this one.
+    pub(crate) fn linked_exit(&self, me: Address) -> Exit {
+        let watches = lock(&self.shared.watches);
+        let ended_by = watches.actors.get(&me).and_then(|watched| watched.ended_by);
+        ended_by.map_or(Exit::Killed, Exit::Linked)
+    }
+
+    /// Takes an ended actor off all lists and tells its watchers.
+    pub(crate) fn tell_watchers(&self, actor: Address, exit: Exit) {
+        let mut watches = lock(&self.shared.watches);
+        let Some(watched) = watches.actors.remove(&actor) else {
+            return;
+        };
+        for name in &watched.names {
+            watches.names.remove(name);
+        }
+        for (target, _) in &watched.watching {
+            watches.drop_watcher(*target, actor);
+        }
+        for link in &watched.links {
+            if let Some(other) = watches.actors.get_mut(link) {
+                other.links.retain(|address| *address != actor);
+            }
+        }
+        drop(watches);
+        for watcher in watched.watchers {
+            let exit = exit.clone();
+            let down = Down { actor, exit };
+            match watcher {
+                Watcher::Actor {
+                    address,
+                    wanted,
+                    on_down,
+                } => self.send_letter(address, down, wanted, on_down),
+                Watcher::Outside(slot) => drop(slot.answer(down)),
+            }
+        }
+        if !exit.is_normal() {
+            for link in watched.links {
+                self.end_linked(link, actor);
+            }
+        }
+    }
+
+    fn end_linked(&self, actor: Address, by: Address) {
+        if let Some(watched) = lock(&self.shared.watches).actors.get_mut(&actor) {
+            watched.ended_by.get_or_insert(by);
+        }
+        self.raise(actor, life::LINKED);
+    }
+
+    fn send_letter(&self, to: Address, down: Down, wanted: Arc<AtomicBool>, on_down: Parcel) {
+        let letter = Letter {
+            down,
+            wanted,
+            on_down,
+        };
+        let parcel = Parcel::new(Kind::Down, letter);
+        parcel.set_cell(to.cell);
+        parcel.set_generation(to.generation.get());
+        self.send_uncounted(parcel);
+    }
+
+    /// The message that the running actor makes of a `Down`, unless it ended the monitor.
+    pub(crate) fn down_message<B: Behavior>(
+        &self,
+        run: &Running<'_>,
+        parcel: Parcel,
+    ) -> Option<B::Message> {
+        let letter = parcel.try_open::<Letter>().ok()?;
+        if !letter.wanted.load(Relaxed) {
+            return None;
+        }
+        let me = run.address(self);
+        if let Some(watched) = lock(&self.shared.watches).actors.get_mut(&me) {
+            let ours = |(_, wanted): &(_, Arc<AtomicBool>)| !Arc::ptr_eq(wanted, &letter.wanted);
+            watched.watching.retain(ours);
+        }
+        Some(letter.on_down.call::<Down, B::Message>(letter.down))
+    }
+}
+
+impl Watches {
+    fn drop_watcher(&mut self, target: Address, watcher: Address) {
+        if let Some(watched) = self.actors.get_mut(&target) {
+            watched.watchers.retain(|entry| {
+                !matches!(entry, Watcher::Actor { address, .. } if *address == watcher)
+            });
+        }
+    }
+}
