@@ -142,7 +142,7 @@ impl<T> Wheel<T> {
     }
 
     /// Arms a timer: `value` comes back from the first [`advance`](Self::advance) to
-    /// `deadline_tick` or later. O(1), about 5 ns when warm.
+    /// `deadline_tick` or later. O(1); with a `cancel` about 7 ns when warm.
     ///
     /// A deadline before the wheel's tick counts as that tick, and fires at the next `advance`.
     ///
@@ -165,7 +165,7 @@ impl<T> Wheel<T> {
     }
 
     /// Cancels a timer and gives its payload back; `None` when it has fired or was cancelled.
-    /// O(1), about 3 ns when warm.
+    /// O(1).
     #[inline]
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
         let entry = self.entries.get(key.index as usize)?;
