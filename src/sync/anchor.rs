@@ -208,7 +208,7 @@ mod tests {
             let mut time = Simulation::new(hz, start);
             let mut readings = 0;
             while time.true_ns() < 3_600_000_000_000 {
-                let slew_ppm = if time.true_ns() / 600_000_000_000 % 2 == 0 {
+                let slew_ppm = if (time.true_ns() / 600_000_000_000).is_multiple_of(2) {
                     -500
                 } else {
                     500

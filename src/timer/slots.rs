@@ -1,76 +1,73 @@
-//! The slots of a wheel: first-in first-out queues of `u32`, kept in cache lines.
+//! The slots of a wheel: first-in first-out lists, linked through the entries they hold.
 //!
 //! ```text
 //!  occupied   summary ─▶ words: one bit a slot, so that the first slot in use is two bit scans away
-//!  slot 517   first ───▶ chunk 3 ◀──▶ chunk 9 ◀─── last
-//!                        [ 7 · · 21 30 … ]  [ 44 45 ]     · = removed
-//!                        live: one bit an index
+//!  slot 517   first ───▶ entry 7 ◀──▶ entry 44 ◀──▶ entry 30 ◀─── last
 //! ```
 //!
-//! A queue is a list of chunks of one cache line each, with up to 13 indices in it. Walking one
-//! reads the indices in sequence, so the entries they name are fetched from memory side by side;
-//! a list linked through the entries would wait for each in turn.
+//! - Q1: an entry is in one list at most, the one its `slot` names.
+//! - Q2: a slot's bit is set exactly while its list has an entry; a summary bit, while its word has
+//!   a bit.
+//! - Q3: a list gives its entries in the order in which they were appended.
 //!
-//! - Q1: a linked chunk has at least one live index, so there are never more chunks than indices.
-//! - Q2: a slot's bit is set exactly while it has a chunk; a summary bit, while its word has a bit.
-//! - Q3: a queue gives its indices in the order in which they were pushed.
+//! Queues of indices in cache lines were tried instead of links: no faster with a million cold
+//! timers (the entries' own cache and TLB misses decide) and 1.2 to 1.5 times slower warm.
 
 /// How many slots there are; slots are numbered from 0.
 pub(super) const SLOTS: usize = 2048;
 const WORDS: usize = SLOTS / 64;
-/// Indices in a chunk: what a cache line has room for.
-const ROOM: usize = 13;
-/// No chunk: an index that no vector reaches, so that `get` answers `None`.
-const NONE: u32 = u32::MAX;
+/// No entry: an index that no slice reaches, so that `get` answers `None`.
+pub(super) const NONE: u32 = u32::MAX;
 
-/// Where an index lies: its chunk, and its position there in the low four bits.
+/// An entry's place in the list of its slot.
 #[derive(Clone, Copy)]
-pub(super) struct Place(pub(super) u32);
+pub(super) struct Link {
+    pub(super) next: u32,
+    previous: u32,
+    slot: u16,
+}
 
-/// Places can name this many chunks, and so (Q1) at least as many indices.
-pub(super) const PLACES_MAX: usize = 1 << 28;
+const _: () = assert!(SLOTS <= 1 << u16::BITS);
+
+impl Link {
+    /// In no list.
+    pub(super) const fn new() -> Self {
+        Self {
+            next: NONE,
+            previous: NONE,
+            slot: 0,
+        }
+    }
+}
+
+/// What a list can hold.
+pub(super) trait Linked {
+    fn link(&mut self) -> &mut Link;
+}
 
 #[derive(Clone, Copy)]
-struct Queue {
+struct List {
     first: u32,
     last: u32,
 }
 
-#[repr(align(64))]
-struct Chunk {
-    indices: [u32; ROOM],
-    /// The next chunk of the queue, or of the free list.
-    next: u32,
-    previous: u32,
-    slot: u16,
-    /// Bit `i` is set while `indices[i]` is in the queue; new ones go above the highest.
-    live: u16,
-}
-
-const _: () = assert!(size_of::<Chunk>() == 64 && ROOM <= 16 && SLOTS <= 1 << 16);
-
-/// All slots of a wheel; 16 KiB, and about 5 bytes an index in well-filled slots.
+/// The lists of all slots of a wheel; 16 KiB.
 pub(super) struct Slots {
     summary: u32,
     occupied: [u64; WORDS],
-    queues: Box<[Queue; SLOTS]>,
-    chunks: Vec<Chunk>,
-    /// Chunks in no queue, linked by `next`.
-    free: u32,
+    lists: Box<[List; SLOTS]>,
 }
 
 impl Slots {
-    pub(super) fn with_capacity(indices: usize) -> Self {
-        let empty = Queue {
+    pub(super) fn new() -> Self {
+        let empty = List {
             first: NONE,
             last: NONE,
         };
         Self {
             summary: 0,
             occupied: [0; WORDS],
-            queues: Box::new([empty; SLOTS]),
-            chunks: Vec::with_capacity(indices.div_ceil(ROOM)),
-            free: NONE,
+            lists: Box::new([empty; SLOTS]),
         }
     }
 
@@ -89,117 +86,70 @@ impl Slots {
         self.occupied[slot / 64 % WORDS] >> (slot % 64) & 1 != 0
     }
 
-    /// Appends `index` to the queue of `slot`.
+    /// Appends the entry `index`, which is in no list, to the list of `slot`.
     #[inline]
-    pub(super) fn push(&mut self, slot: usize, index: u32) -> Place {
-        let last = self.queues[slot % SLOTS].last;
-        if let Some(chunk) = self.chunks.get_mut(last as usize) {
-            let at = (u16::BITS - chunk.live.leading_zeros()) as usize;
-            if let Some(vacant) = chunk.indices.get_mut(at) {
-                *vacant = index;
-                chunk.live |= 1 << at;
-                return Place(last << 4 | at as u32);
-            }
-        }
-        self.push_chunk(slot % SLOTS, index)
-    }
-
-    /// Takes the oldest index of `slot`.
-    #[inline]
-    pub(super) fn pop(&mut self, slot: usize) -> Option<u32> {
-        let first = self.queues[slot % SLOTS].first;
-        let chunk = self.chunks.get_mut(first as usize)?;
-        let at = chunk.live.trailing_zeros();
-        let index = chunk.indices[at as usize];
-        self.remove(Place(first << 4 | at));
-        Some(index)
-    }
-
-    /// Removes the index at `place`, which the caller got from `push` and has not removed since.
-    #[inline]
-    pub(super) fn remove(&mut self, place: Place) {
-        let number = place.0 >> 4;
-        let chunk = &mut self.chunks[number as usize];
-        chunk.live &= !(1 << (place.0 & 15));
-        if chunk.live == 0 {
-            self.unlink(number);
-        }
-    }
-
-    /// Puts a chunk with `index` alone at the end of the queue of `slot`.
-    #[inline]
-    fn push_chunk(&mut self, slot: usize, index: u32) -> Place {
-        let number = if self.free == NONE {
-            self.grow()
-        } else {
-            self.free
+    pub(super) fn append<E: Linked>(&mut self, entries: &mut [E], slot: usize, index: u32) {
+        let slot = slot % SLOTS;
+        let list = &mut self.lists[slot];
+        let previous = list.last;
+        *entries[index as usize].link() = Link {
+            next: NONE,
+            previous,
+            slot: slot as u16,
         };
-        let queue = &mut self.queues[slot];
-        let previous = queue.last;
-        queue.last = number;
-        let chunk = &mut self.chunks[number as usize];
-        self.free = chunk.next;
-        chunk.indices[0] = index;
-        chunk.live = 1;
-        chunk.slot = slot as u16;
-        chunk.next = NONE;
-        chunk.previous = previous;
-        match self.chunks.get_mut(previous as usize) {
-            Some(previous) => previous.next = number,
+        list.last = index;
+        match entries.get_mut(previous as usize) {
+            Some(previous) => previous.link().next = index,
             None => {
-                queue.first = number;
+                list.first = index;
                 self.occupied[slot / 64] |= 1 << (slot % 64);
                 self.summary |= 1 << (slot / 64);
             }
         }
-        Place(number << 4)
     }
 
-    #[cold]
-    fn grow(&mut self) -> u32 {
-        assert!(
-            self.chunks.len() < PLACES_MAX,
-            "a place names at most 2^28 chunks"
-        );
-        self.chunks.push(Chunk {
-            indices: [0; ROOM],
-            next: NONE,
-            previous: NONE,
-            slot: 0,
-            live: 0,
-        });
-        self.chunks.len() as u32 - 1
-    }
-
-    /// Moves an empty chunk from its queue to the free list.
+    /// Takes the oldest entry of `slot` out of its list.
     #[inline]
-    fn unlink(&mut self, number: u32) {
-        let chunk = &mut self.chunks[number as usize];
-        let (next, previous) = (chunk.next, chunk.previous);
-        let slot = chunk.slot as usize % SLOTS;
-        chunk.next = self.free;
-        self.free = number;
-        let queue = &mut self.queues[slot];
-        match self.chunks.get_mut(next as usize) {
-            Some(next) => next.previous = previous,
-            None => queue.last = previous,
+    pub(super) fn pop<E: Linked>(&mut self, entries: &mut [E], slot: usize) -> Option<u32> {
+        let first = self.lists[slot % SLOTS].first;
+        if first == NONE {
+            return None;
         }
-        match self.chunks.get_mut(previous as usize) {
-            Some(previous) => previous.next = next,
-            None => queue.first = next,
+        self.remove(entries, first);
+        Some(first)
+    }
+
+    /// Takes the entry `index`, which is in a list, out of it.
+    #[inline]
+    pub(super) fn remove<E: Linked>(&mut self, entries: &mut [E], index: u32) {
+        let Link {
+            next,
+            previous,
+            slot,
+        } = *entries[index as usize].link();
+        let slot = slot as usize % SLOTS;
+        let list = &mut self.lists[slot];
+        match entries.get_mut(next as usize) {
+            Some(next) => next.link().previous = previous,
+            None => list.last = previous,
         }
-        if queue.first == NONE {
-            let word = &mut self.occupied[slot / 64];
-            *word &= !(1 << (slot % 64));
-            if *word == 0 {
-                self.summary &= !(1 << (slot / 64));
+        match entries.get_mut(previous as usize) {
+            Some(previous) => previous.link().next = next,
+            None => {
+                list.first = next;
+                if next == NONE {
+                    self.clear(slot);
+                }
             }
         }
     }
 
-    /// How many cache lines the queues use or keep.
-    #[cfg(test)]
-    pub(super) fn chunks_len(&self) -> usize {
-        self.chunks.len()
+    #[inline]
+    fn clear(&mut self, slot: usize) {
+        let word = &mut self.occupied[slot / 64];
+        *word &= !(1 << (slot % 64));
+        if *word == 0 {
+            self.summary &= !(1 << (slot / 64));
+        }
     }
 }
