@@ -84,7 +84,8 @@ impl<'de> Visitor<'de> for NodeSeed {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
-        node(Data::Other(value.to_string()))
+        // Debug keeps the point of 4.0, which is what makes it no whole number.
+        node(Data::Other(format!("{value:?}")))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {

@@ -278,7 +278,7 @@ impl fmt::Display for PinError {
             ),
             Self::ShortList { cores, workers } => write!(
                 f,
-                "{cores} cores listed for {workers} workers, expected one for each worker"
+                "cores for {cores} of {workers} threads, expected one for each"
             ),
             Self::Refused { core, mask } => write!(
                 f,
@@ -403,7 +403,7 @@ mod tests {
         );
         assert_eq!(
             failure(Pinning::Cores(vec![0]), 3, &[0, 1]),
-            "1 cores listed for 3 workers, expected one for each worker"
+            "cores for 1 of 3 threads, expected one for each"
         );
         assert_eq!(
             failure(Pinning::Compact, 1, &[]),
