@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use mainspring::config::{Builder, Config, Pinning, ProblemKind, Source};
+#[cfg(any(feature = "affinity", feature = "config-file"))]
+use mainspring::config::Source;
+use mainspring::config::{Builder, Config, Pinning, ProblemKind};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -15,6 +17,7 @@ struct Row {
     /// As a variable has it.
     text: String,
     /// As a file has it; `None` when TOML cannot say it.
+    #[cfg_attr(not(feature = "config-file"), allow(dead_code))]
     toml: Option<String>,
     /// As code has it, with the value as the error shows it; `None` when types rule it out.
     code: Option<(Builder, String)>,

@@ -250,6 +250,7 @@ impl Draft {
         }
     }
 
+    #[cfg(feature = "config-file")]
     pub(super) fn unreadable(&mut self, source: Source, message: String) {
         let problem = Problem::new(ProblemKind::Unreadable, "", source, message);
         self.problems.push(problem);
