@@ -215,7 +215,7 @@ fn deal(piles: Vec<Vec<usize>>) -> Vec<usize> {
 pub(crate) fn pin_current_thread(core: usize) -> Result<(), PinError> {
     #[cfg(feature = "affinity")]
     {
-        // A larger number would leave the crate's fixed mask, which panics.
+        // A larger number leaves the fixed mask of the crate below, which aborts the process.
         let set =
             core <= CORE_MAX && core_affinity::set_for_current(core_affinity::CoreId { id: core });
         if !set || (cfg!(target_os = "linux") && allowed_cores() != [core]) {
