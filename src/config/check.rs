@@ -243,3 +243,114 @@ pub(super) fn warnings(config: &Config, machine: &Machine) -> Vec<Warning> {
     }
     warnings
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::config::DispatcherConfig;
+    use std::time::Duration;
+
+    const FOUR: [usize; 4] = [0, 1, 2, 3];
+
+    fn machine(mask: &[usize]) -> Machine {
+        Machine {
+            mask: mask.to_vec(),
+            cores: mask.len(),
+        }
+    }
+
+    /// A config of `workers` on `dispatcher` and two on `io`, whatever this machine has.
+    fn pinned(workers: usize, dispatcher: Pinning, io: Pinning) -> Config {
+        let mut config = Config::default();
+        config.dispatcher.workers = workers;
+        config.dispatcher.pinning = dispatcher;
+        config.compute.threads = 1;
+        let mut named = DispatcherConfig::named("io");
+        named.workers = 2;
+        named.pinning = io;
+        config.dispatchers.insert("io".to_owned(), named);
+        config
+    }
+
+    fn warned(config: &Config, mask: &[usize]) -> Vec<String> {
+        let warnings = warnings(config, &machine(mask));
+        warnings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_defaults_warn_of_nothing() {
+        assert_eq!(Config::default().warnings(), []);
+        assert_eq!(
+            warned(&pinned(2, Pinning::None, Pinning::None), &FOUR),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn cores_that_are_shared_repeated_or_left_over_are_warned_of() {
+        use Pinning::{Cores, None};
+        let shared = pinned(2, Cores(vec![0, 1]), Cores(vec![1, 2]));
+        let text = "dispatchers.io.pinning: core 1 is also in dispatcher.pinning";
+        assert!(warned(&shared, &FOUR).contains(&text.to_owned()));
+        let twice = pinned(2, Cores(vec![3, 3]), None);
+        let text = "dispatcher.pinning: core 3 is listed twice";
+        assert!(warned(&twice, &FOUR).contains(&text.to_owned()));
+        let spare = pinned(2, Cores(vec![0, 1, 2, 3]), Cores(vec![2, 3]));
+        let text = "dispatcher.pinning: cores [2, 3] stay unused, since dispatcher.workers = 2";
+        let warned = warned(&spare, &FOUR);
+        assert!(warned.contains(&text.to_owned()));
+        // A core that stays unused is not shared.
+        assert!(
+            !warned.iter().any(|text| text.contains("also in")),
+            "{warned:?}"
+        );
+    }
+
+    #[test]
+    fn more_threads_than_cores_are_warned_of() {
+        let many = pinned(5, Pinning::None, Pinning::None);
+        let text = "dispatcher.workers: 5 threads for 4 cores, which will take turns";
+        assert_eq!(warned(&many, &FOUR), [text]);
+        let mut crowded = pinned(3, Pinning::Compact, Pinning::None);
+        crowded.compute.threads = 2;
+        let text = "compute.threads: 2 compute threads and 3 pinned workers share 4 cores";
+        let expected: &[&str] = if cfg!(feature = "compute") {
+            &[text]
+        } else {
+            &[]
+        };
+        assert_eq!(warned(&crowded, &FOUR), expected);
+    }
+
+    #[test]
+    fn times_that_defeat_each_other_are_warned_of() {
+        let mut config = pinned(1, Pinning::None, Pinning::None);
+        config.dispatcher.slice = Duration::from_millis(4);
+        config.mailbox.commit_deadline = Duration::from_secs(6);
+        assert_eq!(
+            warned(&config, &FOUR),
+            [
+                "dispatcher.slice: a full slice counts as stuck (system.watchdog_stuck = 4ms)",
+                "mailbox.commit_deadline: an asker gives up before its turn does (system.ask_timeout = 5s)",
+            ]
+        );
+    }
+
+    #[cfg(feature = "affinity")]
+    #[test]
+    fn a_config_is_checked_against_the_mask_of_its_machine() {
+        let config = pinned(1, Pinning::Cores(vec![2]), Pinning::Compact);
+        let checked = |mask: &[usize]| {
+            let mut problems = Problems::default();
+            together(&config, &machine(mask), &mut problems);
+            problems.into_result().map_err(|error| error.to_string())
+        };
+        assert_eq!(checked(&FOUR), Ok(()));
+        assert_eq!(checked(&[2]), Ok(()));
+        let outside = "dispatcher.pinning = 2 (code): core 2 is not one of the cores that this process may use (0-1,3)";
+        assert_eq!(checked(&[0, 1, 3]), Err(outside.to_owned()));
+        let unknown = checked(&[]).unwrap_err();
+        let text = "the system does not tell which cores this process may use";
+        assert_eq!(unknown.matches(text).count(), 2, "{unknown}");
+    }
+}

@@ -84,7 +84,8 @@ impl<'de> Visitor<'de> for NodeSeed {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
-        node(Data::Other(value.to_string()))
+        // Debug keeps the point of 4.0, which is what makes it no whole number.
+        node(Data::Other(format!("{value:?}")))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
@@ -180,16 +181,18 @@ impl Serialize for Branch {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+
     use serde::de::value::{Error, MapDeserializer};
 
-    /// A format that nests one map in another without end.
-    struct Endless;
+    /// A format that nests one map in another without end, and counts how many were asked for.
+    struct Endless<'a>(&'a Cell<usize>);
 
-    impl<'de> Deserializer<'de> for Endless {
+    impl<'de> Deserializer<'de> for Endless<'_> {
         type Error = Error;
 
         fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            visitor.visit_map(Self)
+            visitor.visit_map(self)
         }
 
         serde::forward_to_deserialize_any! {
@@ -198,7 +201,7 @@ mod tests {
         }
     }
 
-    impl<'de> MapAccess<'de> for Endless {
+    impl<'de> MapAccess<'de> for Endless<'_> {
         type Error = Error;
 
         fn next_key_seed<K: DeserializeSeed<'de>>(
@@ -210,13 +213,16 @@ mod tests {
         }
 
         fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-            seed.deserialize(Self)
+            self.0.set(self.0.get() + 1);
+            seed.deserialize(Endless(self.0))
         }
     }
 
     #[test]
     fn endless_nesting_is_refused() {
-        let error = Config::deserialize(Endless).unwrap_err();
+        let depth = Cell::new(0);
+        let error = Config::deserialize(Endless(&depth)).unwrap_err();
+        assert_eq!(depth.get(), DEPTH_MAX);
         assert_eq!(error.to_string(), "configuration nested deeper than 8");
     }
 

@@ -73,7 +73,7 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// The key, or nothing when the whole source is wrong.
     pub key: String,
-    /// The value as it was written, cut to 80 characters; nothing when there is none.
+    /// The value as it was written, cut to 80 characters; `""` is an empty one, and nothing none.
     pub value: String,
     /// Who said so.
     pub source: Source,
@@ -93,7 +93,10 @@ impl Problem {
     }
 
     pub(super) fn with_value(mut self, value: &str) -> Self {
-        self.value = shorten(value);
+        self.value = match value {
+            "" => "\"\"".to_owned(),
+            value => shorten(value),
+        };
         self
     }
 }

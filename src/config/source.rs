@@ -85,7 +85,7 @@ impl Draft {
 
     /// Reports a path that is none: the nearest key of its section, or section, is what was meant.
     fn unknown(&mut self, path: &str, source: Source) {
-        let (section, key) = path.split_once('.').unwrap_or((path, ""));
+        let section = path.split('.').next().unwrap_or_default();
         let (inner, last) = path.rsplit_once('.').unwrap_or(("", path));
         let mut message = "no such key".to_owned();
         if ["include", "import", "extends"].contains(&last) {
@@ -95,10 +95,11 @@ impl Draft {
             if let Some(meant) = nearest(section, SECTIONS) {
                 message = format!("no such section, did you mean {meant}?");
             }
-        } else if !key.is_empty()
-            && let Some(meant) = nearest(last, key_names(section))
-        {
-            message += &format!(", did you mean {inner}.{meant}?");
+        } else if let Some(meant) = nearest(last, key_names(section)) {
+            let meant = format!("{inner}.{meant}");
+            if Place::of_path(&meant).is_some() {
+                message += &format!(", did you mean {meant}?");
+            }
         }
         let problem = Problem::new(ProblemKind::UnknownKey, path, source, message);
         self.problems.push(problem);
@@ -249,6 +250,7 @@ impl Draft {
         }
     }
 
+    #[cfg(feature = "config-file")]
     pub(super) fn unreadable(&mut self, source: Source, message: String) {
         let problem = Problem::new(ProblemKind::Unreadable, "", source, message);
         self.problems.push(problem);
@@ -337,8 +339,8 @@ fn toml_node(
         DeValue::String(text) => Data::Text(text.into_owned()),
         DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Data::Whole(number),
-            // Past 128 bits no key allows it; which way does not matter.
-            Err(_) => Data::Whole(i128::MAX),
+            // Past 128 bits: no key takes it, and the error shows it as it was written.
+            Err(_) => Data::Other(written),
         },
         DeValue::Array(items) => {
             let item = |item: toml::Spanned<DeValue<'_>>| {

@@ -387,7 +387,9 @@ pub(super) fn duration_text(time: Duration) -> String {
     if ns == 0 {
         return "0s".to_owned();
     }
-    let fits = UNITS.iter().find(|(_, unit_ns)| ns % unit_ns == 0);
+    let fits = UNITS
+        .iter()
+        .find(|(_, unit_ns)| ns.is_multiple_of(*unit_ns));
     let (unit, unit_ns) = fits.expect("every duration is a whole number of nanoseconds");
     format!("{}{unit}", ns / unit_ns)
 }

@@ -39,7 +39,7 @@ pub(crate) struct Topology(BTreeMap<usize, Place>);
 
 impl Topology {
     /// A topology of the cores given.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "affinity"))]
     pub(crate) fn new(places: impl IntoIterator<Item = (usize, Place)>) -> Self {
         Self(places.into_iter().collect())
     }
@@ -215,7 +215,7 @@ fn deal(piles: Vec<Vec<usize>>) -> Vec<usize> {
 pub(crate) fn pin_current_thread(core: usize) -> Result<(), PinError> {
     #[cfg(feature = "affinity")]
     {
-        // A larger number would leave the crate's fixed mask, which panics.
+        // A larger number leaves the fixed mask of the crate below, which aborts the process.
         let set =
             core <= CORE_MAX && core_affinity::set_for_current(core_affinity::CoreId { id: core });
         if !set || (cfg!(target_os = "linux") && allowed_cores() != [core]) {
@@ -278,7 +278,7 @@ impl fmt::Display for PinError {
             ),
             Self::ShortList { cores, workers } => write!(
                 f,
-                "{cores} cores listed for {workers} workers, expected one for each worker"
+                "cores for {cores} of {workers} threads, expected one for each"
             ),
             Self::Refused { core, mask } => write!(
                 f,
@@ -314,6 +314,7 @@ mod tests {
 
     /// Two packages, each with two caches of two cores with two siblings: 16 logical cores,
     /// numbered as Linux does, second siblings last.
+    #[cfg(feature = "affinity")]
     fn big() -> Topology {
         Topology::new((0..16).map(|id| {
             let core = id % 8;
@@ -334,7 +335,8 @@ mod tests {
         let one_high = vec![1023];
         let two = vec![5, 13];
         let (flat, big) = (Topology::default(), big());
-        let rows: Vec<(Pinning, usize, &[usize], &Topology, &[usize])> = vec![
+        type Row<'a> = (Pinning, usize, &'a [usize], &'a Topology, &'a [usize]);
+        let rows: Vec<Row<'_>> = vec![
             // siblings, then the cache, then the package
             (Compact, 6, &all, &big, &[0, 8, 1, 9, 2, 10]),
             (Compact, 3, &[0, 1, 4, 5, 8], &big, &[0, 8, 1]),
@@ -403,7 +405,7 @@ mod tests {
         );
         assert_eq!(
             failure(Pinning::Cores(vec![0]), 3, &[0, 1]),
-            "1 cores listed for 3 workers, expected one for each worker"
+            "cores for 1 of 3 threads, expected one for each"
         );
         assert_eq!(
             failure(Pinning::Compact, 1, &[]),
