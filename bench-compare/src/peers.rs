@@ -158,6 +158,19 @@ pub fn until(due: Instant) -> Duration {
 /// Makes a contender of a peer.
 pub struct Shared<P>(pub P);
 
+impl<P: Peer> Shared<P> {
+    /// Sends the first messages from inside, where they don't cost a wake each. Returns when.
+    fn begin<A: Actor<P>>(&self, first: Vec<(P::Address<A>, A::Message)>) -> Instant {
+        let begun = Instant::now();
+        self.0.inside(async move {
+            for (to, message) in first {
+                P::tell::<A>(&to, message).await;
+            }
+        });
+        begun
+    }
+}
+
 impl<P: Peer> Contender for Shared<P> {
     fn rally(&self, load: &Rally) -> Tally {
         let finish = Finish::after(load.pairs as u64);
@@ -171,17 +184,11 @@ impl<P: Peer> Contender for Shared<P> {
                 one
             })
             .collect();
-        let begun = Instant::now();
-        for starter in &starters {
-            P::tell_outside(
-                starter,
-                Pass::Ball {
-                    left: load.hops,
-                    passed: 0,
-                },
-            );
-        }
-        finish.wait(begun)
+        let (left, passed) = (load.hops, 0);
+        let balls = starters
+            .into_iter()
+            .map(|one| (one, Pass::Ball { left, passed }));
+        finish.wait(self.begin::<Player<P>>(balls.collect()))
     }
 
     fn ring(&self, load: &Ring) -> Tally {
@@ -230,11 +237,10 @@ impl<P: Peer> Contender for Shared<P> {
                 )
             })
             .collect();
-        let begun = Instant::now();
-        for source in &sources {
-            P::tell_outside(source, Go(source.clone()));
-        }
-        finish.wait(begun)
+        let go = sources
+            .into_iter()
+            .map(|source| (source.clone(), Go(source)));
+        finish.wait(self.begin::<Source<P>>(go.collect()))
     }
 
     fn fan_out(&self, load: &FanOut) -> Tally {
@@ -286,11 +292,8 @@ impl<P: Peer> Contender for Shared<P> {
         for member in all.iter() {
             P::tell_outside(member, Crowd::Everyone(all.clone()));
         }
-        let begun = Instant::now();
-        for member in all.iter() {
-            P::tell_outside(member, Crowd::Start);
-        }
-        finish.wait(begun)
+        let start = all.iter().map(|member| (member.clone(), Crowd::Start));
+        finish.wait(self.begin::<Member<P>>(start.collect()))
     }
 
     fn chameneos(&self, load: &Chameneos) -> Tally {
@@ -323,11 +326,10 @@ impl<P: Peer> Contender for Shared<P> {
         for creature in creatures.iter() {
             P::tell_outside(creature, Meeting::Others(creatures.clone()));
         }
-        let begun = Instant::now();
-        for creature in creatures.iter() {
-            P::tell_outside(creature, Meeting::Start);
-        }
-        finish.wait(begun)
+        let start = creatures
+            .iter()
+            .map(|creature| (creature.clone(), Meeting::Start));
+        finish.wait(self.begin::<Creature<P>>(start.collect()))
     }
 
     fn skynet(&self, load: &Skynet) -> Tally {
@@ -444,17 +446,11 @@ impl<P: Peer> Contender for Shared<P> {
                 Token::Next(workers[(index + 1) % load.actors].clone()),
             );
         }
-        let begun = Instant::now();
-        for worker in &workers {
-            P::tell_outside(
-                worker,
-                Token::Hop {
-                    left: load.hops,
-                    made: 0,
-                },
-            );
-        }
-        finish.wait(begun)
+        let (left, made) = (load.hops, 0);
+        let tokens = workers
+            .into_iter()
+            .map(|worker| (worker, Token::Hop { left, made }));
+        finish.wait(self.begin::<Worker<P>>(tokens.collect()))
     }
 
     fn mixed(&self, load: &'static Mixed) -> Tally {

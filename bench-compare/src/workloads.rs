@@ -444,7 +444,7 @@ impl Workload {
     ) -> Result<Vec<Metric>, String> {
         match self {
             Workload::PingPong => rally(on, 1, size.of(2_000_000)),
-            Workload::Pairs => rally(on, 1_000, size.of(4_000)),
+            Workload::Pairs => rally(on, 1_000, size.of(10_000)),
             Workload::Ring => ring(on, size.of(2_000_000)),
             Workload::Counting => stream(on, 1, size.of(5_000_000)),
             Workload::FanIn => stream(on, 64, size.of(50_000)),
