@@ -200,11 +200,14 @@ mod job {
         fn judge(&self, mutant: &Mutant) -> Result<Fate, Box<dyn Error>> {
             let place = self.work.join(&mutant.file);
             fs::write(&place, self.mutated(mutant)?)?;
-            let (_, program) = self.compile(&mutant.test)?;
+            let (built, program) = self.compile(&mutant.test)?;
             let fate = match program {
                 None => Fate {
                     killed: false,
-                    how: "does not compile".into(),
+                    how: match built.status {
+                        Some(_) => "does not compile".into(),
+                        None => format!("still building after {} s", BUILD_LIMIT.as_secs()),
+                    },
                 },
                 Some(program) => fate(&self.execute(&program)?),
             };
