@@ -8,6 +8,8 @@
 
 pub mod idle;
 pub mod inbox;
+#[allow(dead_code)] // until the dispatcher takes work from outside
+pub mod injector;
 pub mod oneshot;
 #[cfg(not(loom))]
 pub mod scope;

@@ -27,12 +27,13 @@
 //! | step             | operation                    | order   | pairs with     | if Relaxed, the model sees        |
 //! |------------------|------------------------------|---------|----------------|-----------------------------------|
 //! | register         | cmpxchg(EMPTY → WAITING)     | Release | call           | a race on the waiter (S3)         |
-//! | take back        | cmpxchg(WAITING → EMPTY)     | Relaxed | —              | (already: the asker's own cell)   |
+//! | take back        | cmpxchg(WAITING → EMPTY)     | Relaxed | —              | (already so: the asker's cell)    |
 //! | call             | cmpxchg(WAITING → CALLING)   | Acquire | register       | a race on the waiter (S3)         |
 //! | answer           | cmpxchg, swap(ANSWERED)      | Release | look           | a race on the answer (S2)         |
 //! | look             | load, failed cmpxchg         | Acquire | answer         | a race on the answer (S2)         |
-//! | asker: drop      | swap(GONE)                   | AcqRel  | answer         | a race on what is freed (S2, S3)  |
-//! | answer: gone     | failed cmpxchg, swap         | Acquire | asker: drop    | a race on what is freed (S3)      |
+//! | asker: drop      | swap(GONE)                   | AcqRel  | answer         | a race on the freed answer (S2)   |
+//! | answer: gone     | failed cmpxchg, swap         | Acquire | asker: drop    | nothing: as in `Arc`, the order   |
+//! |                  |                              |         |                | of the last look and the free     |
 //!
 //! Model: `loom-tests/tests/oneshot.rs`. Known bug of this kind: the notifier touches a slot that
 //! the woken thread has freed (rayon-core 1.7.1, 1.9.3).
@@ -346,8 +347,8 @@ impl<T> Future for Asker<T> {
 
 impl<T> Drop for Asker<T> {
     fn drop(&mut self) {
-        // AcqRel: after ANSWERED this end frees what the answerer wrote; else the answerer frees
-        // what this end wrote.
+        // Acquire: after ANSWERED this end frees what the answerer wrote. Release: else the answerer
+        // frees the slot, and not before our last look at it.
         if self.slot().state.swap(GONE, Ordering::AcqRel) == ANSWERED {
             // SAFETY: the answerer left (ANSWERED) and this end leaves now.
             let slot = unsafe { Box::from_raw(self.slot.as_ptr()) };

@@ -53,7 +53,7 @@ mod job {
         name: String,
         /// Below the root of the repository.
         file: String,
-        /// Must be in the file exactly once.
+        /// Must be in the file exactly once; white space and commas before `)` don't count.
         find: String,
         replace: String,
         /// The model file: `loom-tests/tests/TEST.rs`.
@@ -152,14 +152,30 @@ mod job {
         fn mutated(&self, mutant: &Mutant) -> Result<String, Box<dyn Error>> {
             let text = fs::read_to_string(self.root.join(&mutant.file))
                 .map_err(|error| format!("{}: file {}: {error}", mutant.name, mutant.file))?;
-            match text.matches(&mutant.find).count() {
-                1 => Ok(text.replacen(&mutant.find, &mutant.replace, 1)),
-                count => Err(format!(
-                    "{}: find: expected once in {}, found {count} times",
-                    mutant.name, mutant.file
+            let (places, pattern) = (squeeze(&text), squeeze(&mutant.find));
+            let bytes = |squeezed: &[(usize, u8)]| -> Vec<u8> {
+                squeezed.iter().map(|&(_, byte)| byte).collect()
+            };
+            let (haystack, needle) = (bytes(&places), bytes(&pattern));
+            let found: Vec<usize> = (0..haystack.len())
+                .filter(|&at| !needle.is_empty() && haystack[at..].starts_with(&needle))
+                .collect();
+            let [at] = found[..] else {
+                return Err(format!(
+                    "{}: find: expected once in {}, found {} times",
+                    mutant.name,
+                    mutant.file,
+                    found.len()
                 )
-                .into()),
-            }
+                .into());
+            };
+            let (begin, last) = (places[at].0, places[at + needle.len() - 1].0);
+            Ok(format!(
+                "{}{}{}",
+                &text[..begin],
+                mutant.replace,
+                &text[last + 1..]
+            ))
         }
 
         /// Runs the models that `mutants` need, unchanged.
@@ -184,11 +200,14 @@ mod job {
         fn judge(&self, mutant: &Mutant) -> Result<Fate, Box<dyn Error>> {
             let place = self.work.join(&mutant.file);
             fs::write(&place, self.mutated(mutant)?)?;
-            let (_, program) = self.compile(&mutant.test)?;
+            let (built, program) = self.compile(&mutant.test)?;
             let fate = match program {
                 None => Fate {
                     killed: false,
-                    how: "does not compile".into(),
+                    how: match built.status {
+                        Some(_) => "does not compile".into(),
+                        None => format!("still building after {} s", BUILD_LIMIT.as_secs()),
+                    },
                 },
                 Some(program) => fate(&self.execute(&program)?),
             };
@@ -231,6 +250,22 @@ mod job {
                 .env("RUST_BACKTRACE", "0");
             run_limited(&mut model, MODEL_LIMIT, &self.build.join("execute"))
         }
+    }
+
+    /// The bytes of `text` that count, and where they stand: neither white space nor a comma
+    /// before a closing bracket, so that formatting does not move a mutant.
+    fn squeeze(text: &str) -> Vec<(usize, u8)> {
+        let mut squeezed: Vec<(usize, u8)> = Vec::with_capacity(text.len());
+        for (place, byte) in text.bytes().enumerate() {
+            if byte.is_ascii_whitespace() {
+                continue;
+            }
+            if byte == b')' && squeezed.last().is_some_and(|&(_, last)| last == b',') {
+                squeezed.pop();
+            }
+            squeezed.push((place, byte));
+        }
+        squeezed
     }
 
     /// Reads from a model's end whether it noticed.
