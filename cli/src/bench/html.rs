@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::json::{Record, Report};
 use super::measure::Measure;
+use super::meter::Sample;
 use super::plot::{self, Bar, BarChart, BarGroup, Curve, CurveChart, DotChart, DotRow, escape};
 use super::setting::{Pin, Setting};
 use super::table::{goal_text, judged, median, others, spread};
@@ -366,78 +367,72 @@ impl Page<'_> {
     }
 
     fn noise(&self) -> String {
-        let mut charts = String::new();
-        let relative = |value: f64| format!("{:+.0} %", (value - 1.0) * 100.0);
-        let mut rows = Vec::new();
-        for record in self.right().filter(|record| record.rounds.len() > 1) {
-            let Some(summary) = record.summary(record.headline) else {
-                continue;
-            };
-            let value = |sample: &super::meter::Sample| {
-                Some(sample.figures.get(record.headline)? / summary.median)
-            };
-            if summary.median == 0.0 {
-                continue;
+        let against_median = |record: &Record| {
+            let median = record.summary(record.headline)?.median;
+            let share = |sample: &Sample| Some(sample.figures.get(record.headline)? / median);
+            (median != 0.0).then(|| record.rounds.iter().filter_map(share).collect())
+        };
+        let all_of = |measure: Measure| {
+            move |record: &Record| {
+                let values = record
+                    .rounds
+                    .iter()
+                    .filter_map(|round| round.figures.get(measure));
+                Some(values.collect())
             }
-            let values = record.rounds.iter().filter_map(value).collect();
-            rows.push(DotRow {
+        };
+        let relative = |value: f64| format!("{:+.0} %", (value - 1.0) * 100.0);
+        let charts = [
+            self.dots(
+                "Each round against the median of its case",
+                &against_median,
+                false,
+                &relative,
+            ),
+            self.dots(
+                "Cache-line round trip between two cores, just before each round",
+                &all_of(Measure::RoundTripNs),
+                true,
+                &|ns| Measure::RoundTripNs.write(ns),
+            ),
+            self.dots(
+                "Share of the machine that others took during each round",
+                &all_of(Measure::OthersShare),
+                true,
+                &|share| format!("{:.0} %", share * 100.0),
+            ),
+        ];
+        let note = "A dot is a round. Where cores moved apart or others took time, figures follow.";
+        self.section("How quiet the machine was", &charts.concat(), note, true)
+    }
+
+    /// A dot chart of what `values_of` finds in each record; nothing when it finds nothing.
+    fn dots(
+        &self,
+        title: &str,
+        values_of: &dyn Fn(&Record) -> Option<Vec<f64>>,
+        from_zero: bool,
+        write: &dyn Fn(f64) -> String,
+    ) -> String {
+        let row = |record: &Record| {
+            let values = values_of(record).filter(|values| !values.is_empty())?;
+            Some(DotRow {
                 label: record.id.clone(),
                 series: self.series_of(record),
                 values,
-            });
-        }
-        if !rows.is_empty() {
-            let label =
-                "Each round's headline figure relative to the median of its case.".to_owned();
-            let chart = DotChart {
-                label,
-                rows,
-                from_zero: false,
-                write: &relative,
-            };
-            add(
-                &mut charts,
-                format_args!(
-                    "<h3>Each round against the median of its case</h3>\n{}",
-                    framed(&chart.draw())
-                ),
-            );
-        }
-        let time = |ns: f64| Measure::RoundTripNs.write(ns);
-        let trips = |record: &Record| {
-            let trip = |sample: &super::meter::Sample| sample.figures.get(Measure::RoundTripNs);
-            let values: Vec<f64> = record.rounds.iter().filter_map(trip).collect();
-            let (label, series) = (record.id.clone(), self.series_of(record));
-            (!values.is_empty()).then_some(DotRow {
-                label,
-                series,
-                values,
             })
         };
-        let rows: Vec<DotRow> = self.right().filter_map(trips).collect();
-        if !rows.is_empty() {
-            let label = "Cache-line round trip between two cores beside each round.".to_owned();
-            let chart = DotChart {
-                label,
-                rows,
-                from_zero: true,
-                write: &time,
-            };
-            add(
-                &mut charts,
-                format_args!(
-                    "<h3>Cache-line round trip between two cores, just before each round</h3>\n{}",
-                    framed(&chart.draw())
-                ),
-            );
+        let rows: Vec<DotRow> = self.right().filter_map(row).collect();
+        if rows.is_empty() {
+            return String::new();
         }
-        self.section(
-            "How quiet the machine was",
-            &charts,
-            "A dot is a round. Where cores moved \
-             apart, every figure across them follows.",
-            true,
-        )
+        let chart = DotChart {
+            label: format!("{title}."),
+            rows,
+            from_zero,
+            write,
+        };
+        format!("<h3>{title}</h3>\n{}", framed(&chart.draw()))
     }
 
     fn table(&self) -> String {
@@ -450,6 +445,7 @@ impl Page<'_> {
             Measure::AllocationsPerMessage,
             Measure::ResidentPeakBytes,
             Measure::RoundTripNs,
+            Measure::OthersShare,
         ];
         let has = |measure: &Measure| self.right().any(|r| r.summary(*measure).is_some());
         let columns: Vec<Measure> = columns.into_iter().filter(has).collect();

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use core_affinity::CoreId;
 use crossbeam_utils::CachePadded;
@@ -110,6 +110,34 @@ impl Machine {
             .filter(|(_, fact)| !fact.is_empty())
             .collect()
     }
+}
+
+/// Processors of the machine, allowed or not.
+pub(crate) fn cpus() -> usize {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let is_cpu = |line: &&str| line.starts_with("cpu") && !line.starts_with("cpu ");
+    stat.lines().filter(is_cpu).count().max(1)
+}
+
+/// The time all processors together have been busy since the machine began, whoever used them,
+/// a hypervisor's other guests included; in steps of 10 ms. `None` where the system does not tell.
+pub(crate) fn busy_time() -> Option<Duration> {
+    busy_time_in(&fs::read_to_string("/proc/stat").ok()?)
+}
+
+fn busy_time_in(stat: &str) -> Option<Duration> {
+    // proc_stat(5): user nice system idle iowait irq softirq steal, in hundredths of a second.
+    let total = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let fields: Option<Vec<u64>> = total
+        .split_whitespace()
+        .take(8)
+        .map(|field| field.parse().ok())
+        .collect();
+    let fields = fields.filter(|fields| fields.len() == 8)?;
+    let idle = fields[3] + fields[4];
+    Some(Duration::from_millis(
+        10 * (fields.iter().sum::<u64>() - idle),
+    ))
 }
 
 /// The processors this process may run on, in ascending order; never empty.
@@ -337,6 +365,13 @@ mod tests {
             field("model name\t: Fast One\n", "model name"),
             Some("Fast One")
         );
+    }
+
+    #[test]
+    fn busy_time_is_all_but_idle_and_waiting() {
+        let stat = "cpu  100 20 30 9000 400 5 6 7 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n";
+        assert_eq!(busy_time_in(stat), Some(Duration::from_millis(1_680)));
+        assert_eq!(busy_time_in("cpu  1 2 3\n"), None);
     }
 
     #[test]

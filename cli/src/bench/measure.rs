@@ -26,6 +26,7 @@ pub(crate) enum Measure {
     BytesEach,
     ResidentPeakBytes,
     RoundTripNs,
+    OthersShare,
 }
 
 /// What a figure counts, so how it is written.
@@ -52,7 +53,7 @@ use Better::{Higher, Lower, Neither};
 
 impl Measure {
     /// Every measure, in the order reports show them.
-    pub(crate) const ALL: [Measure; 18] = [
+    pub(crate) const ALL: [Measure; 19] = [
         Measure::NsPerMessage,
         Measure::MessagesPerS,
         Measure::Seconds,
@@ -71,6 +72,7 @@ impl Measure {
         Measure::BytesEach,
         Measure::ResidentPeakBytes,
         Measure::RoundTripNs,
+        Measure::OthersShare,
     ];
 
     const fn row(self) -> (&'static str, &'static str, Unit, Better) {
@@ -100,6 +102,7 @@ impl Measure {
                 ("resident_peak_bytes", "resident, peak", Unit::Bytes, Lower)
             }
             Measure::RoundTripNs => ("round_trip_ns", "cache-line round trip", Unit::Ns, Neither),
+            Measure::OthersShare => ("others_share", "taken by others", Unit::Share, Neither),
         }
     }
 

@@ -12,8 +12,11 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::alloc;
+use super::machine;
 use super::measure::{Figures, Measure};
 use super::memory::PeakWatch;
+
+const OTHERS_WINDOW_MIN: Duration = Duration::from_millis(200);
 
 /// Opens windows.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ pub(crate) struct Window {
     pub(crate) elapsed: Duration,
     /// Processor time of all threads of the process.
     pub(crate) cpu: Duration,
+    /// Processor time that others had of the whole machine; `None` where the system does not tell.
+    pub(crate) others: Option<Duration>,
     pub(crate) allocations: u64,
     pub(crate) resident_peak_bytes: u64,
 }
@@ -49,6 +54,7 @@ impl Meter {
     /// Runs `load` in a window.
     pub(crate) fn window<T>(&mut self, load: impl FnOnce() -> T) -> (Window, T) {
         let watch = PeakWatch::begin();
+        let busy = machine::busy_time();
         let allocations = alloc::allocations();
         let cpu = ProcessTime::now();
         let began = Instant::now();
@@ -56,16 +62,17 @@ impl Meter {
         let elapsed = began.elapsed();
         let cpu = cpu.elapsed();
         let allocations = alloc::allocations() - allocations;
-        let resident_peak_bytes = watch.end();
-        (
-            Window {
-                elapsed,
-                cpu,
-                allocations,
-                resident_peak_bytes,
-            },
-            result,
-        )
+        let others = machine::busy_time()
+            .zip(busy)
+            .map(|(after, before)| after.saturating_sub(before).saturating_sub(cpu));
+        let window = Window {
+            elapsed,
+            cpu,
+            others,
+            allocations,
+            resident_peak_bytes: watch.end(),
+        };
+        (window, result)
     }
 }
 
@@ -74,14 +81,27 @@ impl Window {
     pub(crate) fn sample(&self, messages: u64) -> Sample {
         let elapsed = self.elapsed.as_secs_f64();
         let messages = messages as f64;
-        Sample::default()
+        self.bare_sample()
             .with(Measure::NsPerMessage, elapsed * 1e9 / messages)
             .with(Measure::MessagesPerS, messages / elapsed)
             .with(
                 Measure::AllocationsPerMessage,
                 self.allocations as f64 / messages,
             )
-            .with(Measure::ResidentPeakBytes, self.resident_peak_bytes as f64)
+    }
+
+    /// The sample of a window that is not about messages.
+    pub(crate) fn bare_sample(&self) -> Sample {
+        let resident = self.resident_peak_bytes as f64;
+        let sample = Sample::default().with(Measure::ResidentPeakBytes, resident);
+        match self.others {
+            // The system counts in steps of 10 ms: a short window would show mere rounding.
+            Some(others) if self.elapsed >= OTHERS_WINDOW_MIN => {
+                let whole = self.elapsed.as_secs_f64() * machine::cpus() as f64;
+                sample.with(Measure::OthersShare, others.as_secs_f64() / whole)
+            }
+            _ => sample,
+        }
     }
 
     /// Processor time as a share of one core.
@@ -131,6 +151,7 @@ mod tests {
         let window = Window {
             elapsed: Duration::from_millis(500),
             cpu: Duration::from_millis(750),
+            others: Some(Duration::from_millis(250) * machine::cpus() as u32),
             allocations: 25,
             resident_peak_bytes: 4_096,
         };
@@ -139,6 +160,7 @@ mod tests {
         assert_eq!(figures.get(Measure::MessagesPerS), Some(200.0));
         assert_eq!(figures.get(Measure::AllocationsPerMessage), Some(0.25));
         assert_eq!(figures.get(Measure::ResidentPeakBytes), Some(4_096.0));
+        assert_eq!(figures.get(Measure::OthersShare), Some(0.5));
         assert_eq!(window.cpu_share(), 1.5);
     }
 

@@ -6,7 +6,7 @@ use super::json::{Record, Report};
 use super::measure::{Goal, Measure, percent};
 
 /// The measures with a column of their own; others share one.
-const COLUMNS: [(Measure, &str); 8] = [
+const COLUMNS: [(Measure, &str); 9] = [
     (Measure::NsPerMessage, "a message"),
     (Measure::MessagesPerS, "messages/s"),
     (Measure::P50Ns, "p50"),
@@ -15,6 +15,7 @@ const COLUMNS: [(Measure, &str); 8] = [
     (Measure::AllocationsPerMessage, "allocations\na message"),
     (Measure::ResidentPeakBytes, "resident"),
     (Measure::RoundTripNs, "between\ncores"),
+    (Measure::OthersShare, "others"),
 ];
 
 /// Writes the medians of a run as a table: a row a case, a column for each measure some case has.
@@ -57,6 +58,7 @@ pub(crate) fn new_table() -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_style(TableComponent::HeaderLines, '─');
+    table.set_style(TableComponent::MiddleHeaderIntersections, '─');
     table.remove_style(TableComponent::HorizontalLines);
     table.remove_style(TableComponent::MiddleIntersections);
     table.remove_style(TableComponent::LeftBorderIntersections);
