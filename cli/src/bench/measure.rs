@@ -85,11 +85,11 @@ impl Measure {
             Measure::P999Ns => ("p999_ns", "p99.9", Unit::Ns, Lower),
             Measure::LateP50Ns => ("late_p50_ns", "late by, p50", Unit::Ns, Lower),
             Measure::LateP99Ns => ("late_p99_ns", "late by, p99", Unit::Ns, Lower),
-            Measure::ArmsPerS => ("arms_per_s", "timers armed/s", Unit::PerS, Higher),
-            Measure::CancelsPerS => ("cancels_per_s", "timers canceled/s", Unit::PerS, Higher),
+            Measure::ArmsPerS => ("arms_per_s", "armed/s", Unit::PerS, Higher),
+            Measure::CancelsPerS => ("cancels_per_s", "canceled/s", Unit::PerS, Higher),
             Measure::RefusedShare => ("refused_share", "refused", Unit::Share, Neither),
             Measure::ShareOfIdeal => ("share_of_ideal", "share of ideal", Unit::Share, Higher),
-            Measure::OverheadNs => ("overhead_ns", "overhead a message", Unit::Ns, Lower),
+            Measure::OverheadNs => ("overhead_ns", "overhead", Unit::Ns, Lower),
             Measure::CpuShare => ("cpu_share", "share of one core", Unit::Share, Lower),
             Measure::AllocationsPerMessage => (
                 "allocations_per_message",
@@ -98,9 +98,7 @@ impl Measure {
                 Lower,
             ),
             Measure::BytesEach => ("bytes_each", "bytes each", Unit::Bytes, Lower),
-            Measure::ResidentPeakBytes => {
-                ("resident_peak_bytes", "resident, peak", Unit::Bytes, Lower)
-            }
+            Measure::ResidentPeakBytes => ("resident_peak_bytes", "resident", Unit::Bytes, Lower),
             Measure::RoundTripNs => ("round_trip_ns", "cache-line round trip", Unit::Ns, Neither),
             Measure::OthersShare => ("others_share", "taken by others", Unit::Share, Neither),
         }

@@ -53,6 +53,8 @@ pub(crate) struct BarChart<'a> {
     /// What the chart shows, for those who cannot see it.
     pub(crate) label: String,
     pub(crate) groups: Vec<BarGroup>,
+    /// Thin bars, for a chart of many.
+    pub(crate) compact: bool,
     pub(crate) write: &'a dyn Fn(f64) -> String,
 }
 
@@ -84,7 +86,10 @@ pub(crate) struct DotChart<'a> {
 }
 
 pub(crate) struct DotRow {
+    /// What stands beside it; may be empty.
     pub(crate) label: String,
+    /// What a pointer that rests on it is told it is.
+    pub(crate) name: String,
     pub(crate) series: usize,
     pub(crate) values: Vec<f64>,
 }
@@ -95,22 +100,24 @@ const VALUES: f64 = 92.0;
 
 impl BarChart<'_> {
     pub(crate) fn draw(&self) -> String {
-        const BAR: f64 = 15.0;
-        const GAP: f64 = 4.0;
-        const BETWEEN: f64 = 15.0;
+        let (bar_height, gap, between, text_down) = match self.compact {
+            true => (8.0, 3.0, 9.0, 3.5),
+            false => (15.0, 4.0, 15.0, 4.5),
+        };
+        let value_class = if self.compact { "value small" } else { "value" };
         let bars = || self.groups.iter().flat_map(|group| &group.bars);
         let greatest = bars().flat_map(|bar| [bar.value.max, bar.goal.unwrap_or(0.0)]);
         let axis = Axis::linear(0.0, greatest.fold(0.0, f64::max), LABELS, WIDTH - VALUES);
-        let inner: f64 = bars().count() as f64 * (BAR + GAP);
-        let height = inner + self.groups.len() as f64 * BETWEEN + 26.0;
+        let inner: f64 = bars().count() as f64 * (bar_height + gap);
+        let height = inner + self.groups.len() as f64 * between + 26.0;
         let mut svg = Svg::new(WIDTH, height, &self.label);
         axis.draw_below(&mut svg, 2.0, height - 24.0, self.write);
-        let mut y = BETWEEN / 2.0 + 2.0;
+        let mut y = between / 2.0 + 2.0;
         for group in &self.groups {
-            let tall = group.bars.len() as f64 * (BAR + GAP) - GAP;
+            let tall = group.bars.len() as f64 * (bar_height + gap) - gap;
             svg.text(
                 LABELS - 12.0,
-                y + tall / 2.0 + 4.5,
+                y + tall / 2.0 + text_down,
                 "ink",
                 "end",
                 &group.label,
@@ -122,10 +129,10 @@ impl BarChart<'_> {
                     LABELS,
                     y,
                     (end - LABELS).max(1.5),
-                    BAR,
+                    bar_height,
                     &format!("s{}", bar.series % COLORS),
                 );
-                let middle = y + BAR / 2.0;
+                let middle = y + bar_height / 2.0;
                 let (low, high) = (axis.at(bar.value.min), axis.at(bar.value.max));
                 if high - low >= 1.0 {
                     svg.line(low, middle, high, middle, "whisker");
@@ -135,7 +142,7 @@ impl BarChart<'_> {
                 let mut text_x = high.max(end);
                 if let Some(goal) = bar.goal {
                     let x = axis.at(goal);
-                    svg.line(x, y - 2.0, x, y + BAR + 2.0, "goal");
+                    svg.line(x, y - 2.0, x, y + bar_height + 2.0, "goal");
                     // The figure stands right of the goal where it would else cross it.
                     if (text_x - 4.0..text_x + 74.0).contains(&x) {
                         text_x = x;
@@ -143,15 +150,15 @@ impl BarChart<'_> {
                 }
                 svg.text(
                     text_x + 7.0,
-                    middle + 4.5,
-                    "value",
+                    middle + text_down,
+                    value_class,
                     "start",
                     &(self.write)(bar.value.median),
                 );
                 svg.end_group();
-                y += BAR + GAP;
+                y += bar_height + gap;
             }
-            y += BETWEEN;
+            y += between;
         }
         svg.finish()
     }
@@ -185,7 +192,13 @@ impl CurveChart<'_> {
         for decade in low as i32..=high as i32 {
             let ns = 10f64.powi(decade);
             svg.line(LEFT, y(ns), RIGHT, y(ns), "grid");
-            svg.text(LEFT - 8.0, y(ns) + 4.0, "muted", "end", &(self.write)(ns));
+            svg.text(
+                LEFT - 8.0,
+                y(ns) + 4.0,
+                "muted",
+                "end",
+                &without_zeros(&(self.write)(ns)),
+            );
         }
         let ticks = [
             (0.0, "0"),
@@ -198,7 +211,7 @@ impl CurveChart<'_> {
         ];
         for (quantile, name) in ticks
             .into_iter()
-            .filter(|tick| nines(tick.0) < nines_max - 0.2)
+            .filter(|tick| nines(tick.0) < nines_max - 0.65)
         {
             let anchor = if quantile == 0.0 { "start" } else { "middle" };
             svg.line(x(quantile), TOP, x(quantile), BOTTOM, "grid");
@@ -250,28 +263,29 @@ impl CurveChart<'_> {
 
 impl DotChart<'_> {
     pub(crate) fn draw(&self) -> String {
-        const ROW: f64 = 21.0;
-        let labels = 250.0;
+        const ROW: f64 = 17.0;
+        const LABELS: f64 = 118.0;
+        const WIDTH: f64 = 470.0;
         let values = || self.rows.iter().flat_map(|row| &row.values).copied();
         let least = if self.from_zero {
             0.0
         } else {
             values().fold(f64::INFINITY, f64::min)
         };
-        let axis = Axis::linear(least, values().fold(least, f64::max), labels, WIDTH - 20.0);
+        let axis = Axis::linear(least, values().fold(least, f64::max), LABELS, WIDTH - 16.0);
         let height = self.rows.len() as f64 * ROW + 34.0;
         let mut svg = Svg::new(WIDTH, height, &self.label);
         axis.draw_below(&mut svg, 2.0, height - 24.0, self.write);
         for (index, row) in self.rows.iter().enumerate() {
             let y = (index as f64 + 0.5) * ROW + 4.0;
-            svg.text(labels - 12.0, y + 4.5, "ink", "end", &row.label);
+            svg.text(LABELS - 12.0, y + 3.5, "ink small", "end", &row.label);
             let Some(summary) = Summary::of(&row.values) else {
                 continue;
             };
             svg.line(axis.at(summary.min), y, axis.at(summary.max), y, "range");
             let tip = format!(
                 "{}: {} rounds, {} to {}, median {}",
-                row.label,
+                row.name,
                 summary.rounds,
                 (self.write)(summary.min),
                 (self.write)(summary.max),
@@ -282,15 +296,15 @@ impl DotChart<'_> {
                 svg.dot(
                     axis.at(value),
                     y,
-                    4.2,
+                    3.6,
                     &format!("s{} seen-through", row.series % COLORS),
                 );
             }
             svg.line(
                 axis.at(summary.median),
-                y - 6.5,
+                y - 5.5,
                 axis.at(summary.median),
-                y + 6.5,
+                y + 5.5,
                 "whisker",
             );
             svg.end_group();
@@ -305,6 +319,25 @@ fn nines(quantile: f64) -> f64 {
         f64::INFINITY
     } else {
         -(1.0 - quantile).log10()
+    }
+}
+
+/// `50.0 M/s` as `50 M/s`: the ticks of an axis are round.
+fn without_zeros(text: &str) -> String {
+    let end = text.find([' ', '/']).unwrap_or(text.len());
+    let (figure, unit) = text.split_at(end);
+    if figure == "0" {
+        return figure.to_owned();
+    }
+    match figure.contains('.') {
+        true => {
+            figure
+                .trim_end_matches('0')
+                .trim_end_matches('.')
+                .to_owned()
+                + unit
+        }
+        false => text.to_owned(),
     }
 }
 
@@ -355,7 +388,13 @@ impl Axis {
         for tick in self.ticks() {
             let x = self.at(tick);
             svg.line(x, top, x, bottom, if tick == 0.0 { "axis" } else { "grid" });
-            svg.text(x, bottom + 17.0, "muted", "middle", &write(tick));
+            svg.text(
+                x,
+                bottom + 17.0,
+                "muted",
+                "middle",
+                &without_zeros(&write(tick)),
+            );
         }
     }
 }
@@ -475,6 +514,18 @@ mod tests {
         assert_eq!(nines(0.0), 0.0);
         assert!((nines(0.9) - 1.0).abs() < 1e-9 && (nines(0.999) - 3.0).abs() < 1e-9);
         assert_eq!(nines(1.0), f64::INFINITY);
+    }
+
+    #[test]
+    fn ticks_have_no_zeros_behind_the_point() {
+        for (text, short) in [
+            ("50.0 M/s", "50 M/s"),
+            ("2.50 µs", "2.5 µs"),
+            ("100 ns", "100 ns"),
+            ("0/s", "0"),
+        ] {
+            assert_eq!(without_zeros(text), short);
+        }
     }
 
     #[test]

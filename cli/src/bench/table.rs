@@ -6,7 +6,7 @@ use super::json::{Record, Report};
 use super::measure::{Goal, Measure, percent};
 
 /// The measures with a column of their own; others share one.
-const COLUMNS: [(Measure, &str); 9] = [
+pub(crate) const COLUMNS: [(Measure, &str); 9] = [
     (Measure::NsPerMessage, "a message"),
     (Measure::MessagesPerS, "messages/s"),
     (Measure::P50Ns, "p50"),
@@ -99,9 +99,9 @@ pub(crate) fn judged(record: &Record) -> Vec<(Goal, bool)> {
     record.goals.iter().filter_map(judge).collect()
 }
 
-/// A goal in words: its measure is named unless it is the headline.
+/// A goal in words: its measure is named unless it is the headline or its unit says it.
 pub(crate) fn goal_text(record: &Record, goal: Goal) -> String {
-    if goal.measure == record.headline {
+    if goal.measure == record.headline || goal.measure == Measure::MessagesPerS {
         return goal.to_string();
     }
     format!("{} {goal}", goal.measure.label())

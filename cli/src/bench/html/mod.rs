@@ -1,6 +1,8 @@
 //! The report as one HTML file: no script, nothing loaded from elsewhere, light or dark as the
 //! reader's system is.
 
+mod figures;
+
 use std::fmt::Write;
 
 use super::json::{Record, Report};
@@ -8,10 +10,10 @@ use super::measure::Measure;
 use super::meter::Sample;
 use super::plot::{self, Bar, BarChart, BarGroup, Curve, CurveChart, DotChart, DotRow, escape};
 use super::setting::{Pin, Setting};
-use super::table::{goal_text, judged, median, others, spread};
+use super::table::{judged, median};
 use super::workloads::Group;
 
-const STYLE: &str = include_str!("report.css");
+const STYLE: &str = include_str!("style.css");
 
 /// Writes the whole page.
 pub(crate) fn page(report: &Report) -> String {
@@ -26,8 +28,8 @@ pub(crate) fn page(report: &Report) -> String {
         page.throughput(),
         page.latency(),
         page.memory(),
-        page.noise(),
         page.table(),
+        page.noise(),
         page.machine(),
     ];
     let (date, style) = (report.machine.date(), STYLE);
@@ -204,6 +206,12 @@ impl Page<'_> {
                 );
             }
         }
+        let of_ideal = "Share of what plain pinned threads make of the same work";
+        let goal = |record: &Record| goal_of(record, Measure::ShareOfIdeal);
+        let write = |share| Measure::ShareOfIdeal.write(share);
+        if let Some(chart) = self.bars(Measure::ShareOfIdeal, &|_| true, &goal, &write, of_ideal) {
+            add(&mut charts, format_args!("<h3>{of_ideal}</h3>\n{chart}"));
+        }
         self.section(
             "Throughput",
             &charts,
@@ -223,13 +231,7 @@ impl Page<'_> {
                 "Resident at most, the whole process",
             ),
         ] {
-            let goal = |record: &Record| {
-                record
-                    .goals
-                    .iter()
-                    .find(|goal| goal.measure == measure)
-                    .map(|goal| goal.bound)
-            };
+            let goal = |record: &Record| goal_of(record, measure);
             if let Some(chart) = self.bars(measure, &|_| true, &goal, &write, title) {
                 add(&mut charts, format_args!("<h3>{title}</h3>\n{chart}"));
             }
@@ -289,6 +291,7 @@ impl Page<'_> {
         let label = format!("{title}. {}.", said.join("; "));
         let chart = BarChart {
             label,
+            compact: groups.len() > 12,
             groups,
             write,
         };
@@ -296,7 +299,7 @@ impl Page<'_> {
     }
 
     fn latency(&self) -> String {
-        let write = |ns| short_time(ns);
+        let write = |ns| super::measure::nanoseconds(ns);
         let mut charts = String::new();
         let mut names: Vec<&str> = Vec::new();
         for record in self.right().filter(|record| !record.curve().is_empty()) {
@@ -403,7 +406,11 @@ impl Page<'_> {
             ),
         ];
         let note = "A dot is a round. Where cores moved apart or others took time, figures follow.";
-        self.section("How quiet the machine was", &charts.concat(), note, true)
+        let charts = match charts.concat() {
+            none if none.is_empty() => none,
+            some => format!("<div class=\"pair\">\n{some}</div>\n"),
+        };
+        self.section("How quiet the machine was", &charts, note, true)
     }
 
     /// A dot chart of what `values_of` finds in each record; nothing when it finds nothing.
@@ -414,15 +421,26 @@ impl Page<'_> {
         from_zero: bool,
         write: &dyn Fn(f64) -> String,
     ) -> String {
-        let row = |record: &Record| {
-            let values = values_of(record).filter(|values| !values.is_empty())?;
-            Some(DotRow {
-                label: record.id.clone(),
+        let mut rows: Vec<DotRow> = Vec::new();
+        let mut last = "";
+        for record in self.right() {
+            let Some(values) = values_of(record).filter(|values| !values.is_empty()) else {
+                continue;
+            };
+            // The color tells the setting, so a workload is named once.
+            let label = if record.workload == last {
+                ""
+            } else {
+                &record.workload
+            };
+            last = &record.workload;
+            rows.push(DotRow {
+                label: label.to_owned(),
+                name: record.id.clone(),
                 series: self.series_of(record),
                 values,
-            })
-        };
-        let rows: Vec<DotRow> = self.right().filter_map(row).collect();
+            });
+        }
         if rows.is_empty() {
             return String::new();
         }
@@ -432,67 +450,21 @@ impl Page<'_> {
             from_zero,
             write,
         };
-        format!("<h3>{title}</h3>\n{}", framed(&chart.draw()))
+        format!(
+            "<figure>\n<figcaption><b>{title}</b></figcaption>\n{}</figure>\n",
+            chart.draw()
+        )
     }
 
     fn table(&self) -> String {
-        let columns = [
-            Measure::NsPerMessage,
-            Measure::MessagesPerS,
-            Measure::P50Ns,
-            Measure::P99Ns,
-            Measure::P999Ns,
-            Measure::AllocationsPerMessage,
-            Measure::ResidentPeakBytes,
-            Measure::RoundTripNs,
-            Measure::OthersShare,
-        ];
-        let has = |measure: &Measure| self.right().any(|r| r.summary(*measure).is_some());
-        let columns: Vec<Measure> = columns.into_iter().filter(has).collect();
-        let mut html = "<div class=\"scroll\">\n<table>\n<thead><tr><th>case</th>".to_owned();
-        for measure in &columns {
-            add(&mut html, format_args!("<th>{}</th>", measure.label()));
-        }
-        html += "<th>spread</th><th class=\"left\">also</th><th class=\"left\">goal</th></tr></thead>\n";
-        for group in self.groups() {
-            let span = columns.len() + 4;
-            let (name, about) = (group.name(), group.about());
-            add(
-                &mut html,
-                format_args!(
-                    "<tbody>\n<tr class=\"group\"><th colspan=\"{span}\" scope=\"rowgroup\">{name} \
-                 <span>{about}</span></th></tr>\n"
-                ),
-            );
-            for record in self.right().filter(|record| record.group == group) {
-                html += &table_row(record, &columns);
-            }
-            html += "</tbody>\n";
-        }
-        html += "</table>\n</div>\n<dl class=\"about\">\n";
-        let mut told = Vec::new();
-        for record in self.right().filter(|record| {
-            let is_new = !told.contains(&record.workload);
-            told.push(record.workload.clone());
-            is_new
-        }) {
-            let (name, about) = (escape(&record.workload), escape(&record.about));
-            let message = escape(&record.message);
-            add(
-                &mut html,
-                format_args!(
-                    "<div><dt>{name}</dt><dd>{about} A message is {message}.</dd></div>\n"
-                ),
-            );
-        }
-        html += "</dl>\n";
-        self.section(
-            "All figures",
-            &html,
-            "Medians; the spread is that of the case's headline \
-             figure: middle half of the rounds over the median.",
-            false,
-        )
+        let records: Vec<&Record> = self.right().collect();
+        let content = match records.is_empty() {
+            true => String::new(),
+            false => figures::table(&self.groups(), &records) + &figures::abouts(&records),
+        };
+        let note = "Medians. The bold figure is what a case is about; the spread is its: the middle \
+                    half of the rounds over the median.";
+        self.section("All figures", &content, note, false)
     }
 
     fn machine(&self) -> String {
@@ -539,67 +511,14 @@ impl Page<'_> {
     }
 }
 
-fn table_row(record: &Record, columns: &[Measure]) -> String {
-    let mut html = format!("<tr><th scope=\"row\">{}</th>", escape(&record.id));
-    for &measure in columns {
-        let class = if measure == record.headline {
-            " class=\"headline\""
-        } else {
-            ""
-        };
-        let figure = escape(&median(record, measure));
-        match record.summary(measure) {
-            Some(summary) => {
-                let (min, max) = (measure.write(summary.min), measure.write(summary.max));
-                let tip = escape(&format!("{min} to {max}"));
-                add(
-                    &mut html,
-                    format_args!("<td{class} title=\"{tip}\">{figure}</td>"),
-                );
-            }
-            None => html += "<td></td>",
-        }
-    }
-    add(
-        &mut html,
-        format_args!("<td>{}</td><td class=\"left\">", escape(&spread(record))),
-    );
-    for measure in others(record) {
-        let (name, figure) = (measure.label(), escape(&median(record, measure)));
-        add(&mut html, format_args!("<div>{name} <b>{figure}</b></div>"));
-    }
-    html += "</td><td class=\"left\">";
-    for (goal, met) in judged(record) {
-        let (class, word) = if met {
-            ("met", "met")
-        } else {
-            ("missed", "missed")
-        };
-        let goal = escape(&goal_text(record, goal));
-        add(
-            &mut html,
-            format_args!("<div><span class=\"{class}\">{word}</span> {goal}</div>"),
-        );
-    }
-    html + "</td></tr>\n"
+/// The bound of a record's goal for `measure`.
+fn goal_of(record: &Record, measure: Measure) -> Option<f64> {
+    let goal = record.goals.iter().find(|goal| goal.measure == measure);
+    goal.map(|goal| goal.bound)
 }
 
 fn framed(svg: &str) -> String {
     format!("<div class=\"plot\">\n{svg}</div>\n")
-}
-
-/// A time without trailing zeros: `10 µs`.
-fn short_time(ns: f64) -> String {
-    let text = super::measure::nanoseconds(ns);
-    match text.split_once(' ') {
-        Some((figure, unit)) if figure.contains('.') => {
-            format!(
-                "{} {unit}",
-                figure.trim_end_matches('0').trim_end_matches('.')
-            )
-        }
-        _ => text,
-    }
 }
 
 fn add(html: &mut String, text: std::fmt::Arguments<'_>) {
