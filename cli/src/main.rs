@@ -1,6 +1,7 @@
 //! The `mainspring` binary: benches and tools of the actor runtime.
 
 mod bench;
+mod config;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Bench(Box<bench::BenchArgs>),
+    Config(config::ConfigArgs),
     /// One round of a case, for `bench`.
     #[command(name = bench::CHILD_COMMAND, hide = true)]
     BenchRound {
@@ -33,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
         Command::BenchRound { order } => bench::run_as_child(&order),
     }
 }
