@@ -3,6 +3,7 @@
 
 use loom::sync::Arc;
 use loom::thread;
+use loom_tests::model_exhaustive;
 use mainspring::sync::anchor::{Anchor, Sample};
 
 /// One count a nanosecond, so that a reading's error is its offset's.
@@ -13,7 +14,7 @@ const DRIFT_NS: u64 = 1_000;
 
 #[test]
 fn a_new_window_comes_with_its_offset() {
-    loom::model(|| {
+    model_exhaustive("anchor_new_window", || {
         let anchor = Arc::new(Anchor::new(Sample { count: 0, ns: 0 }));
         anchor.update(Sample {
             count: FIRST,
@@ -37,7 +38,7 @@ fn a_new_window_comes_with_its_offset() {
 
 #[test]
 fn the_first_window_comes_with_the_rate() {
-    loom::model(|| {
+    model_exhaustive("anchor_first_window", || {
         let anchor = Arc::new(Anchor::new(Sample { count: 0, ns: 0 }));
         let writers = [0, 1].map(|late| {
             let anchor = anchor.clone();
