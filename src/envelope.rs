@@ -700,6 +700,31 @@ impl Pending {
         self.target.get() == target && self.used.get() < self.leased.get()
     }
 
+    /// Whether the one place that is held is for the message in hand.
+    #[inline(always)]
+    pub(crate) fn holds_one(&self) -> bool {
+        self.leased.get() == 1
+    }
+
+    /// Puts a message, for which a place is held, into its inbox together with those pending.
+    #[inline(always)]
+    pub(crate) fn publish_with(&self, inbox: &Inbox, parcel: Parcel) -> Published {
+        if self.chain.get().is_some() {
+            self.push(parcel);
+            return self.publish(inbox);
+        }
+        self.target.set(NOBODY);
+        self.used.set(0);
+        let leased = self.leased.replace(0);
+        let link = parcel.into_link();
+        match inbox.publish(Chain::one(link), 1, leased) {
+            Push::Enqueue => Published::In(Wake::Enqueue),
+            Push::Queued => Published::In(Wake::Nothing),
+            // SAFETY: a refused link is the caller's still.
+            _ => Published::Closed(List::one(unsafe { Parcel::from_link(link) }), leased),
+        }
+    }
+
     /// Begins a chain to `target`, for which `leased` places are held.
     #[inline(always)]
     pub(crate) fn begin(&self, target: u32, leased: u32) {

@@ -397,7 +397,10 @@ impl<'a> Running<'a> {
             worker.wake_waiters(self.number());
         }
         // SAFETY: the inbox gave the chain away.
-        self.cell.queue.set(unsafe { List::from_stack(taken.newest) });
+        let list = unsafe { List::from_stack(taken.newest) };
+        debug_assert!(!self.has_more());
+        // SAFETY: C1. The list before is empty, so nothing is lost.
+        unsafe { self.cell.queue.as_ptr().write(list) };
         taken.closed && taken.newest.is_null()
     }
 
@@ -420,7 +423,7 @@ impl<'a> Running<'a> {
             self.cell.failed.store(failed_before + failed, Relaxed);
             self.cell.dead.fetch_add(dead, Relaxed);
         }
-        worker.count_messages(self.cell.type_number.load(Relaxed), handled, failed, dead);
+        worker.stats.messages.add(u64::from(handled));
     }
 
     /// One message more is done with, one way or the other.
@@ -476,7 +479,8 @@ fn run<B: Behavior>(run: &Running<'_>, worker: &Worker) -> After {
         Err(payload) => {
             let text = panic_text(payload);
             worker.count_panic();
-            if let Some((kind, message)) = worker.in_hand() {
+            if let Some(kind) = worker.in_hand() {
+                let message = std::any::type_name::<B::Message>();
                 run.failed.set(run.failed.get() + 1);
                 run.finished(kind);
                 worker.dead_letter(run.address(worker), message, Cause::Panicked);
@@ -592,7 +596,7 @@ fn handle<B: Behavior>(
     kind: Kind,
     message: B::Message,
 ) -> Option<End> {
-    worker.take_in_hand(kind, std::any::type_name::<B::Message>);
+    worker.take_in_hand(kind);
     let turn = worker.turn(kind == Kind::Ask);
     let plan = body
         .behavior
@@ -606,20 +610,19 @@ fn settle<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
     worker: &Worker,
-    plan: Plan<B>,
+    mut plan: Plan<B>,
     kind: Option<Kind>,
 ) -> Option<End> {
-    match commit::<B>(run, body, worker, plan, Bound::Kept) {
-        Committed::Done => {
-            if let Some(kind) = kind {
-                run.handled.set(run.handled.get() + 1);
-                run.finished(kind);
-                worker.nothing_in_hand();
-            }
-            None
-        }
-        other => unusual::<B>(run, body, worker, other, kind),
+    let committed = commit::<B>(run, body, worker, &mut plan, Bound::Kept);
+    if committed != Committed::Done {
+        return unusual::<B>(run, body, worker, plan, committed, kind);
     }
+    if let Some(kind) = kind {
+        run.handled.set(run.handled.get() + 1);
+        run.finished(kind);
+        worker.nothing_in_hand();
+    }
+    None
 }
 
 #[cold]
@@ -627,7 +630,8 @@ fn unusual<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
     worker: &Worker,
-    committed: Committed<B>,
+    plan: Plan<B>,
+    committed: Committed,
     kind: Option<Kind>,
 ) -> Option<End> {
     let name = std::any::type_name::<B::Message>();
@@ -649,7 +653,8 @@ fn unusual<B: Behavior>(
             worker.nothing_in_hand();
             None
         }
-        Committed::Failed(cause) => {
+        Committed::Failed => {
+            let cause = worker.take_failure();
             if let Some(kind) = kind {
                 run.failed.set(run.failed.get() + 1);
                 run.finished(kind);
@@ -658,11 +663,7 @@ fn unusual<B: Behavior>(
             worker.nothing_in_hand();
             None
         }
-        Committed::Wait {
-            plan,
-            target,
-            places,
-        } => {
+        Committed::Wait { target, places } => {
             let waiting = Waiting { plan, kind };
             if worker.wait_for_room(run, target, places) {
                 run.extension().put_waiting(waiting);
@@ -695,13 +696,14 @@ fn resume<B: Behavior>(
     worker: &Worker,
     waiting: Waiting<B>,
 ) -> Option<End> {
-    let Waiting { plan, kind } = waiting;
+    let Waiting { mut plan, kind } = waiting;
     let flags = run.cell.life.flags();
     if flags & life::COMMIT_DUE != 0 {
         run.cell.life.clear(life::COMMIT_DUE | life::OVERDRAFT);
         worker.stop_waiting(run);
         ask::losing(AskError::Refused, || quietly(|| drop(plan)));
-        return unusual::<B>(run, body, worker, Committed::Failed(Cause::NoRoom), kind);
+        let failed = worker.failed(Cause::NoRoom);
+        return unusual::<B>(run, body, worker, Plan::none(), failed, kind);
     }
     let bound = if flags & life::OVERDRAFT != 0 {
         run.cell.life.clear(life::OVERDRAFT);
@@ -709,11 +711,8 @@ fn resume<B: Behavior>(
     } else {
         Bound::Kept
     };
-    worker.take_in_hand(
-        kind.unwrap_or(Kind::Tell),
-        std::any::type_name::<B::Message>,
-    );
-    let committed = commit::<B>(run, body, worker, plan, bound);
+    worker.take_in_hand(kind.unwrap_or(Kind::Tell));
+    let committed = commit::<B>(run, body, worker, &mut plan, bound);
     if !matches!(committed, Committed::Wait { .. }) {
         worker.stop_waiting(run);
     }
@@ -726,7 +725,7 @@ fn resume<B: Behavior>(
             worker.nothing_in_hand();
             None
         }
-        other => unusual::<B>(run, body, worker, other, kind),
+        other => unusual::<B>(run, body, worker, plan, other, kind),
     }
 }
 
@@ -796,7 +795,7 @@ fn answered<B: Behavior>(
     continuation: Parcel,
     outcome: Outcome,
 ) -> Option<End> {
-    worker.take_in_hand(Kind::Answer, std::any::type_name::<B::Message>);
+    worker.take_in_hand(Kind::Answer);
     match continuation.call::<Outcome, Result<B::Message, AskError>>(outcome) {
         Ok(message) => handle::<B>(run, body, worker, Kind::Answer, message),
         Err(error) => {
@@ -847,8 +846,8 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
             let body = unsafe { &mut *cell.body::<B>() };
             let turn = worker.turn(false);
             let snapshot = Snapshot::new(&body.machine, &turn);
-            let plan = body.behavior.on_stop(&exit, snapshot);
-            drop(commit::<B>(run, body, worker, plan, Bound::Last));
+            let mut plan = body.behavior.on_stop(&exit, snapshot);
+            let _ = commit::<B>(run, body, worker, &mut plan, Bound::Last);
         });
         worker.flush();
     }

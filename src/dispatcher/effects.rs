@@ -351,7 +351,7 @@ impl Worker {
         cell.dispatcher.store(dispatcher, Relaxed);
         cell.prepare::<B>(number, Body { behavior, machine }, limits);
         cell.inbox.open_scheduled();
-        self.count_actor(type_number, true);
+        self.count_born(type_number);
         Some(ActorRef::from_address(self.address(number)))
     }
 
@@ -385,7 +385,7 @@ impl Worker {
             .life
             .set(address.generation.get(), life::ENDED, 0)
             .unwrap_or(0);
-        self.count_actor(cell.type_number.load(Relaxed), false);
+        self.count_ended(cell.type_number.load(Relaxed), &cell.counts());
         if flags & life::WATCHED != 0 {
             self.tell_watchers(address, exit);
         }

@@ -67,7 +67,6 @@ impl WorkerStats {
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct TypeStats {
-    pub(crate) batches: Counter,
     pub(crate) handled: Counter,
     pub(crate) failed: Counter,
     pub(crate) dead_lettered: Counter,

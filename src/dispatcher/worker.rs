@@ -20,8 +20,10 @@ use super::batch_clock::BatchClock;
 use super::stats::{TypeStats, WorkerStats};
 use super::{Dispatcher, Runnable};
 use crate::actor::cell::{ActorCell, After, Running};
-use crate::actor::{Address, Turn};
+use crate::actor::{Address, Counts, Turn};
+use crate::dead_letter::Cause;
 use crate::envelope::{Kind, List, Parcel, Pending, Pool, Published, with_pool};
+use crate::plan::commit::Committed;
 use crate::sync::idle::{Rest, Slept};
 use crate::sync::inbox::Wake;
 use crate::sync::scope::{self, Scope};
@@ -96,7 +98,8 @@ pub(crate) struct Worker {
     collected: Cell<List>,
     me: Cell<Address>,
     ask_number: Cell<u64>,
-    in_hand: Cell<Option<(Kind, fn() -> &'static str)>>,
+    in_hand: Cell<Option<Kind>>,
+    failure: Cell<Option<Cause>>,
     throughput: u32,
     slice_ns: u64,
     lifo_cap: u32,
@@ -145,6 +148,7 @@ impl Worker {
             me: Cell::new(Address::NOBODY),
             ask_number: Cell::new(u64::from(id) << 48),
             in_hand: Cell::new(None),
+            failure: Cell::new(None),
             throughput: u32::try_from(config.throughput).unwrap_or(u32::MAX),
             slice_ns: config.slice.as_nanos() as u64,
             lifo_cap: config.lifo_cap as u32,
@@ -543,8 +547,8 @@ impl Worker {
     }
 
     #[inline(always)]
-    pub(crate) fn take_in_hand(&self, kind: Kind, name: fn() -> &'static str) {
-        self.in_hand.set(Some((kind, name)));
+    pub(crate) fn take_in_hand(&self, kind: Kind) {
+        self.in_hand.set(Some(kind));
     }
 
     #[inline(always)]
@@ -552,8 +556,20 @@ impl Worker {
         self.in_hand.set(None);
     }
 
-    pub(crate) fn in_hand(&self) -> Option<(Kind, &'static str)> {
-        self.in_hand.take().map(|(kind, name)| (kind, name()))
+    pub(crate) fn in_hand(&self) -> Option<Kind> {
+        self.in_hand.take()
+    }
+
+    /// Notes why a commit failed.
+    #[cold]
+    pub(crate) fn failed(&self, cause: Cause) -> Committed {
+        self.failure.set(Some(cause));
+        Committed::Failed
+    }
+
+    /// Why the last commit failed.
+    pub(crate) fn take_failure(&self) -> Cause {
+        self.failure.take().unwrap_or(Cause::Full)
     }
 
     #[inline(always)]
@@ -614,16 +630,32 @@ impl Worker {
         let Some(cell) = self.cell(target) else {
             return;
         };
-        match self.pending.publish(&cell.inbox) {
+        let published = self.pending.publish(&cell.inbox);
+        self.after_publish(target, cell, published);
+    }
+
+    /// Publishes a message, for which a place is held, at once with those pending before it.
+    #[inline(always)]
+    pub(crate) fn publish_now(&self, target: u32, cell: &ActorCell, parcel: Parcel) {
+        let published = self.pending.publish_with(&cell.inbox, parcel);
+        self.after_publish(target, cell, published);
+    }
+
+    #[inline(always)]
+    fn after_publish(&self, target: u32, cell: &ActorCell, published: Published) {
+        match published {
             Published::In(Wake::Enqueue) => self.schedule(target, cell),
             Published::In(Wake::Nothing) => {}
-            Published::Closed(mut list, places) => {
-                while let Some(parcel) = list.pop_front() {
-                    self.refuse(target, parcel);
-                }
-                self.release(target, cell, places);
-            }
+            Published::Closed(list, places) => self.target_closed(target, cell, list, places),
         }
+    }
+
+    #[cold]
+    fn target_closed(&self, target: u32, cell: &ActorCell, mut list: List, places: u32) {
+        while let Some(parcel) = list.pop_front() {
+            self.refuse(target, parcel);
+        }
+        self.release(target, cell, places);
     }
 
     /// Gives places back; the last ones of a dead actor free its cell.
@@ -664,36 +696,31 @@ impl Worker {
             .or_insert_with(|| self.shared.type_number(id, name))
     }
 
+    /// One actor of the type more.
     #[inline(always)]
-    pub(crate) fn count_messages(&self, type_number: u16, handled: u32, failed: u32, dead: u32) {
-        self.stats.messages.add(u64::from(handled));
-        let types = self.types.borrow();
-        if let Some(stats) = types.get(usize::from(type_number)) {
-            stats.batches.add(1);
-            stats.handled.add(u64::from(handled));
-            if failed | dead != 0 {
-                stats.failed.add(u64::from(failed));
-                stats.dead_lettered.add(u64::from(dead));
-            }
-            return;
-        }
-        drop(types);
-        *self.types.borrow_mut() = self.stats.grow(type_number);
-        self.count_messages(type_number, handled, failed, dead);
+    pub(crate) fn count_born(&self, type_number: u16) {
+        self.stats.spawned.add(1);
+        self.with_type(type_number, |stats| stats.spawned.add(1));
     }
 
-    /// One actor of the type more, or one less.
-    pub(crate) fn count_actor(&self, type_number: u16, born: bool) {
-        self.count_messages(type_number, 0, 0, 0);
-        let types = self.types.borrow();
-        let stats = &types[usize::from(type_number)];
-        if born {
-            self.stats.spawned.add(1);
-            stats.spawned.add(1);
-        } else {
-            self.stats.ended.add(1);
+    /// One actor of the type less; its counts join the type's. While it lived they were read from
+    /// its cell, so that a turn pays for one counter only.
+    pub(crate) fn count_ended(&self, type_number: u16, counts: &Counts) {
+        self.stats.ended.add(1);
+        self.with_type(type_number, |stats| {
             stats.ended.add(1);
+            stats.handled.add(counts.handled);
+            stats.failed.add(counts.failed);
+            stats.dead_lettered.add(counts.dead_lettered);
+        });
+    }
+
+    #[inline(always)]
+    fn with_type(&self, type_number: u16, count: impl FnOnce(&TypeStats)) {
+        if self.types.borrow().len() <= usize::from(type_number) {
+            *self.types.borrow_mut() = self.stats.grow(type_number);
         }
+        count(&self.types.borrow()[usize::from(type_number)]);
     }
 
     /// Keeps a message for a subscriber until the commit.

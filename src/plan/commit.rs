@@ -40,21 +40,18 @@ pub(crate) enum Bound {
 }
 
 /// What became of a plan.
-pub(crate) enum Committed<B: Behavior> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Committed {
     /// All of it took effect.
     Done,
     /// All of it took effect, and the actor stops.
     Stop,
     /// The message was not handled.
     Unhandled,
-    /// None of it took effect, and it is gone.
-    Failed(Cause),
-    /// None of it took effect yet: `target` lacks room for `places` messages.
-    Wait {
-        plan: Plan<B>,
-        target: u32,
-        places: u32,
-    },
+    /// None of it took effect, and it is gone; the worker has the cause.
+    Failed,
+    /// None of it took effect, and it is whole: `target` lacks room for `places` messages.
+    Wait { target: u32, places: u32 },
 }
 
 /// The most places leased at once for a stream of turns.
@@ -66,16 +63,16 @@ pub(crate) fn commit<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
     worker: &Worker,
-    mut plan: Plan<B>,
+    plan: &mut Plan<B>,
     bound: Bound,
-) -> Committed<B> {
+) -> Committed {
     let flags = plan.steps.flags;
     if flags == 0 {
         return match plan.event.take() {
             None => Committed::Done,
             Some(event) => match evolve_one(run, body, worker, event) {
                 Ok(()) => Committed::Done,
-                Err(cause) => Committed::Failed(cause),
+                Err(cause) => worker.failed(cause),
             },
         };
     }
@@ -129,16 +126,16 @@ fn commit_one_send<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
     worker: &Worker,
-    mut plan: Plan<B>,
+    plan: &mut Plan<B>,
     bound: Bound,
-) -> Committed<B> {
+) -> Committed {
     let Some(parcel) = plan.steps.list.pop_front() else {
         return Committed::Done;
     };
     let target = parcel.cell();
     let Some(cell) = worker.cell(target) else {
         plan.steps.list.push_front(parcel);
-        return Committed::Failed(Cause::Foreign);
+        return worker.failed(Cause::Foreign);
     };
     if cell.life.generation() != parcel.generation() || cell.overflow() > policy::WAIT {
         plan.steps.list.push_front(parcel);
@@ -161,7 +158,7 @@ fn commit_one_send<B: Behavior>(
                     plan.steps.list.push_front(parcel);
                     match refused {
                         Push::Closed => commit_all(run, body, worker, plan, bound),
-                        _ => no_room(run, plan, target, 1),
+                        _ => no_room(run, worker, plan, target, 1),
                     }
                 }
             };
@@ -174,7 +171,7 @@ fn commit_one_send<B: Behavior>(
                 plan.steps.list.push_front(parcel);
                 return match refused {
                     Push::Closed => commit_all(run, body, worker, plan, bound),
-                    _ => no_room(run, plan, target, 1),
+                    _ => no_room(run, worker, plan, target, 1),
                 };
             }
         }
@@ -182,13 +179,15 @@ fn commit_one_send<B: Behavior>(
     if let Some(event) = plan.event.take() {
         // A panic in here leaves the lease to the flush that follows it.
         if let Err(cause) = evolve_one(run, body, worker, event) {
-            return Committed::Failed(cause);
+            return worker.failed(cause);
         }
     }
     parcel.set_cell(run.number());
-    worker.pending().push(parcel);
-    if worker.is_slow() {
-        worker.flush();
+    if pending.holds_one() || worker.is_slow() {
+        // Nothing follows in this batch, or it would wait: the chain of one goes at once.
+        worker.publish_now(target, cell, parcel);
+    } else {
+        pending.push(parcel);
     }
     Committed::Done
 }
@@ -197,19 +196,16 @@ fn commit_one_send<B: Behavior>(
 #[cold]
 fn no_room<B: Behavior>(
     run: &Running<'_>,
-    plan: Plan<B>,
+    worker: &Worker,
+    plan: &mut Plan<B>,
     target: u32,
     places: u32,
-) -> Committed<B> {
+) -> Committed {
     match run.cell().when_full.get() {
-        policy::WAIT => Committed::Wait {
-            plan,
-            target,
-            places,
-        },
+        policy::WAIT => Committed::Wait { target, places },
         _ => {
-            crate::ask::losing(crate::AskError::Refused, || drop(plan));
-            Committed::Failed(Cause::Full)
+            crate::ask::losing(crate::AskError::Refused, || drop(std::mem::take(plan)));
+            worker.failed(Cause::Full)
         }
     }
 }
@@ -223,34 +219,34 @@ fn commit_all<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
     worker: &Worker,
-    mut plan: Plan<B>,
+    plan: &mut Plan<B>,
     bound: Bound,
-) -> Committed<B> {
+) -> Committed {
     let flags = plan.steps.flags;
     let system = plan.steps.system;
     if flags & flag::FOREIGN != 0 || (system != 0 && system != worker.system()) {
-        return Committed::Failed(Cause::Foreign);
+        return worker.failed(Cause::Foreign);
     }
     if flags & flag::NO_ROOM != 0 {
-        return Committed::Failed(Cause::TooManyActors);
+        return worker.failed(Cause::TooManyActors);
     }
     worker.flush();
     let mut reserved = Reserved::new();
     if flags & flag::SEND != 0 {
         if let Err((target, places)) = admit(run, worker, &plan.steps, bound, &mut reserved) {
             release(worker, &reserved);
-            return no_room(run, plan, target, places);
+            return no_room(run, worker, plan, target, places);
         }
     }
     let guard = ReleaseOnUnwind {
         worker,
         reserved: &reserved,
     };
-    let evolved = evolve_all(run, body, worker, &mut plan);
+    let evolved = evolve_all(run, body, worker, plan);
     std::mem::forget(guard);
     if let Err(cause) = evolved {
         release(worker, &reserved);
-        return Committed::Failed(cause);
+        return worker.failed(cause);
     }
     publish(run, worker, &mut plan.steps);
     if flags & flag::STOP != 0 {
