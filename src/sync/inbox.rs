@@ -341,6 +341,13 @@ impl Inbox {
         }
     }
 
+    /// Whether a place is free and the inbox open at this moment.
+    #[inline(always)]
+    pub fn has_room(&self, capacity: u32) -> bool {
+        let word = self.0.load(Ordering::Relaxed);
+        word & CLOSED == 0 && count(word) < u64::from(capacity).min(COUNT_MAX - 1024)
+    }
+
     /// Gives `places` back.
     #[inline]
     pub fn release(&self, places: u32) -> Released {
