@@ -444,6 +444,20 @@ impl Parcel {
         unsafe { self.0.as_ptr().cast::<u8>().add(end - NOTE).cast() }
     }
 
+    /// The link, to compare.
+    #[inline(always)]
+    pub(crate) fn link(&self) -> NonNull<Link> {
+        self.0.cast()
+    }
+
+    /// Gives the envelope of a parcel back whose payload was taken.
+    #[inline(always)]
+    pub(crate) fn free_emptied(self) {
+        debug_assert!(self.holds::<Nothing>());
+        free(self.0, self.class());
+        std::mem::forget(self);
+    }
+
     /// The link, for the inbox; the parcel is given away.
     #[inline(always)]
     pub(crate) fn into_link(self) -> NonNull<Link> {

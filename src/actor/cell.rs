@@ -24,14 +24,15 @@ use crate::Plan;
 use crate::ask::{self, AskError};
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::Worker;
-use crate::envelope::{Kind, List, Parcel};
+use crate::envelope::{Kind, Parcel};
 use crate::plan::Outcome;
 use crate::plan::commit::{Bound, Committed, commit};
-use crate::sync::inbox::Inbox;
+use crate::sync::inbox::{Backlog, Inbox, Link};
 use crate::sync::slots::Life;
 use std::cell::Cell;
 use std::mem::{MaybeUninit, align_of, size_of};
 use std::num::NonZeroU32;
+use std::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -73,7 +74,7 @@ pub(crate) struct ActorCell {
     overflow: AtomicU8,
     pub(crate) when_full: Cell<u8>,
     finished: Cell<u32>,
-    queue: Cell<List>,
+    backlog: Backlog,
     extension: Cell<*mut Extension>,
     returned: AtomicU64,
     handled: AtomicU64,
@@ -103,7 +104,7 @@ impl Default for ActorCell {
             overflow: AtomicU8::new(0),
             when_full: Cell::new(0),
             finished: Cell::new(0),
-            queue: Cell::new(List::new()),
+            backlog: Backlog::new(),
             extension: Cell::new(std::ptr::null_mut()),
             returned: AtomicU64::new(0),
             handled: AtomicU64::new(0),
@@ -344,23 +345,46 @@ impl<'a> Running<'a> {
     /// Whether messages wait behind the one in hand.
     #[inline(always)]
     pub(crate) fn has_more(&self) -> bool {
-        // SAFETY: C1.
-        let queue = unsafe { &*self.cell.queue.as_ptr() };
-        !queue.is_empty()
+        !self.cell.backlog.is_empty()
     }
 
-    /// Puts a message back that was popped last.
+    /// Puts the message back that was popped last.
     fn put_back(&self, parcel: Parcel) {
         // SAFETY: C1.
-        let queue = unsafe { &mut *self.cell.queue.as_ptr() };
-        queue.push_front(parcel);
+        unsafe { self.cell.backlog.put_back(parcel.into_link()) };
     }
 
     #[inline(always)]
     fn pop(&self) -> Option<Parcel> {
         // SAFETY: C1.
-        let queue = unsafe { &mut *self.cell.queue.as_ptr() };
-        queue.pop_front()
+        let link = unsafe { self.cell.backlog.pop() }?;
+        // SAFETY: inboxes hold parcels, and it is off the backlog.
+        Some(unsafe { Parcel::from_link(link) })
+    }
+
+    /// The message inside; the envelope is freed, or held if the inbox may still point to it.
+    ///
+    /// # Safety
+    ///
+    /// The payload is an `M`.
+    #[inline(always)]
+    unsafe fn open<M: 'static>(&self, parcel: Parcel) -> M {
+        if !self.cell.backlog.is_boundary(parcel.link()) {
+            // SAFETY: the caller's promise.
+            return unsafe { parcel.open::<M>() };
+        }
+        // SAFETY: as above.
+        let message = unsafe { parcel.take::<M>() };
+        self.cell.backlog.hold(parcel.into_link());
+        message
+    }
+
+    /// Makes sure that a popped envelope may be freed or sent.
+    fn detach(&self, parcel: &Parcel) {
+        if self.cell.backlog.is_boundary(parcel.link()) {
+            // SAFETY: C1; the boundary was popped last, so the backlog is empty.
+            unsafe { self.cell.inbox.let_go(&self.cell.backlog) };
+        }
     }
 
     /// What few actors need: open asks, timers, a waiting plan. One allocation the first time.
@@ -389,19 +413,14 @@ impl<'a> Running<'a> {
         unsafe { self.cell.extension.get().as_ref() }
     }
 
-    /// Takes the inbox; returns whether it is closed and empty.
+    /// Takes note of what is new; returns whether the inbox is closed and empty.
     #[inline(always)]
-    fn refill(&self, worker: &Worker) -> bool {
-        let taken = self.cell.inbox.take(self.give_back());
-        if taken.wake_waiters {
-            worker.wake_waiters(self.number());
-        }
-        // SAFETY: the inbox gave the chain away.
-        let list = unsafe { List::from_stack(taken.newest) };
+    fn refill(&self) -> bool {
         debug_assert!(!self.has_more());
-        // SAFETY: C1. The list before is empty, so nothing is lost.
-        unsafe { self.cell.queue.as_ptr().write(list) };
-        taken.closed && taken.newest.is_null()
+        // SAFETY: C1.
+        let look = unsafe { self.cell.inbox.look(&self.cell.backlog) };
+        free_held(look.let_go);
+        look.closed && !self.has_more()
     }
 
     /// The places that come back now; they count as returned from here on.
@@ -455,12 +474,23 @@ impl<'a> Running<'a> {
             }
             return After::Again;
         }
-        let finish = self.cell.inbox.finish(finished, waits);
+        // SAFETY: C1.
+        let finish = unsafe { self.cell.inbox.finish(&self.cell.backlog, finished, waits) };
         // C3: from here on only the number.
+        free_held(finish.let_go);
         if finish.wake_waiters {
             worker.wake_waiters(number);
         }
         if finish.idle { After::Done } else { After::Again }
+    }
+}
+
+/// Frees an emptied envelope that was held until its inbox left it.
+#[inline(always)]
+fn free_held(link: Option<NonNull<Link>>) {
+    if let Some(link) = link {
+        // SAFETY: `Running::open` held a parcel, and the inbox gave it back.
+        unsafe { Parcel::from_link(link) }.free_emptied();
     }
 }
 
@@ -510,7 +540,7 @@ fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
             }
         }
     }
-    if !run.has_more() && run.refill(worker) {
+    if !run.has_more() && run.refill() {
         return End::Dies(shutdown_or(run, Exit::Normal));
     }
     let mut left = worker.throughput();
@@ -581,7 +611,7 @@ fn message<B: Behavior>(
         Kind::Tell | Kind::Ask => {
             // SAFETY: whoever makes an `ActorRef<M>` vouches that the actor of that generation
             // takes `M`, and the generation was just compared.
-            let message = unsafe { parcel.open::<B::Message>() };
+            let message = unsafe { run.open::<B::Message>(parcel) };
             handle::<B>(run, body, worker, kind, message)
         }
         _ => special::<B>(run, body, worker, parcel),
@@ -732,6 +762,7 @@ fn resume<B: Behavior>(
 /// An envelope for one who was in this cell before.
 #[cold]
 fn stale(run: &Running<'_>, worker: &Worker, parcel: Parcel) {
+    run.detach(&parcel);
     let kind = parcel.kind();
     if matches!(kind, Kind::Tell | Kind::Ask) {
         run.dead_letter(worker, kind, parcel.type_name(), Cause::Stopped);
@@ -748,6 +779,7 @@ fn special<B: Behavior>(
     worker: &Worker,
     parcel: Parcel,
 ) -> Option<End> {
+    run.detach(&parcel);
     match parcel.kind() {
         kind @ (Kind::Answer | Kind::NoAnswer) => {
             let [number, _] = parcel.note();
@@ -877,13 +909,14 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     ask::losing(AskError::Stopped, || {
         loop {
             while let Some(parcel) = run.pop() {
+                run.detach(&parcel);
                 let kind = parcel.kind();
                 if matches!(kind, Kind::Tell | Kind::Ask) {
                     run.dead_letter(worker, kind, parcel.type_name(), cause.clone());
                 }
                 quietly(|| drop(parcel));
             }
-            if run.refill(worker) {
+            if run.refill() {
                 break;
             }
         }
@@ -897,7 +930,10 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     let finished = run.give_back();
     worker.ended(address, cell, exit);
     let reusable = cell.life.next();
-    if cell.inbox.retire(finished) && reusable {
+    // SAFETY: C1; the last look found the inbox closed and empty.
+    let (free, held) = unsafe { cell.inbox.retire(&cell.backlog, finished) };
+    free_held(held);
+    if free && reusable {
         worker.free_number(address.cell);
     }
     After::Done

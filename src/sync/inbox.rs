@@ -6,7 +6,7 @@
 //!  │ places taken│ newest envelope, or null  │SIGNAL │WAITERS│CLOSED│ IDLE │
 //!  └─────────────┴───────────────────────────┴───────┴───────┴──────┴──────┘
 //!
-//!            push, publish, signal: Enqueue          take
+//!            push, publish, signal: Enqueue          look
 //!   IDLE ────────────────────────────────▶ SCHEDULED ────▶ RUNNING
 //!    ▲                                         ▲              │
 //!    │               finish: Idle              │ finish: More │
@@ -14,12 +14,18 @@
 //!   (SCHEDULED and RUNNING are both "not IDLE": whoever cleared IDLE owes one run)
 //! ```
 //!
-//! The envelopes form a stack, newest first; the one consumer takes all of them with one swap of
-//! the pointer and reverses them. So one compare-exchange sends a message, checks the bound and
-//! decides who schedules the actor.
+//! The envelopes form a stack, newest first. The one consumer looks at the word, reverses what is
+//! new above the newest it saw before (the boundary), and detaches them only when it goes idle. So
+//! one compare-exchange sends a message, checks the bound and decides who schedules the actor, and
+//! one more ends the run: two a message at worst.
 //!
-//! - I1: each published envelope is taken exactly once, or handed back by `push`, `publish` or
-//!   `close`; a consumer sees all that the producer wrote before publishing.
+//! ```text
+//!   word ──▶ new ──▶ new ──▶ boundary ──▶ (whatever its link says is not looked at)
+//!                               └── held by the consumer, emptied, until the word left it
+//! ```
+//!
+//! - I1: each published envelope is popped exactly once, or handed back by `push` or `publish`; a
+//!   consumer sees all that the producer wrote before publishing.
 //! - I2: per producer first in, first out; and causally: what is published later is taken later.
 //! - I3: after an `Enqueue` there is exactly one run; no second `Enqueue` comes before that run
 //!   calls `finish` and it returns `Idle`. Runs never overlap and see each other's writes.
@@ -29,13 +35,16 @@
 //! - I5: whoever waits for a place sets WAITERS in the same step that sees the inbox full, and the
 //!   step that gives a place back sees the bit.
 //! - I6: after `finish` returned `Idle` or `release` returned, the consumer touches nothing that
-//!   another run may own.
+//!   another run may own; the backlog is final before.
+//! - I7: the boundary's envelope is neither freed nor sent before the word has left it: it could
+//!   come back on top, and what is new above it would be taken for known.
 //!
 //! | step             | operation            | order   | pairs with     | if Relaxed, the model sees          |
 //! |------------------|----------------------|---------|----------------|-------------------------------------|
 //! | push, publish    | compare_exchange     | AcqRel  | take, finish   | a race on the envelope (I1)         |
 //! | signal, wake     | compare_exchange     | AcqRel  | take, finish   | a race on the signal's data (I3)    |
-//! | take             | compare_exchange     | Acquire | push, publish  | a race on the envelope (I1)         |
+//! | look             | load                 | Acquire | push, publish  | a race on the envelope (I1)         |
+//! | let go           | compare_exchange     | AcqRel  | push           | a message lost (I7)                 |
 //! | finish: Idle     | compare_exchange     | Release | push, publish  | a race on the actor's state (I3)    |
 //! | reserve          | compare_exchange     | Relaxed | —              | only counts                         |
 //! | release, give up | fetch_sub            | AcqRel  | wait           | a race on a reused cell (I4)        |
@@ -49,6 +58,7 @@
 
 use super::UnsafeCell;
 use super::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 use std::ptr::NonNull;
 
 const IDLE: u64 = 1;
@@ -169,17 +179,129 @@ pub enum Wake {
     Nothing,
 }
 
-/// What `take` found.
+/// What [`Inbox::look`] found.
+#[must_use]
 #[derive(Debug)]
-pub struct Taken {
-    /// The newest envelope, or null.
-    pub newest: *mut Link,
-    /// Someone raised a signal since the last take.
-    pub signal: bool,
-    /// Places came back and someone waits for them: the caller wakes the waiters.
-    pub wake_waiters: bool,
+pub struct Look {
     /// No more messages will come.
     pub closed: bool,
+    /// An envelope that was held and may be freed now: see [`Backlog::hold`].
+    pub let_go: Option<NonNull<Link>>,
+}
+
+/// The consumer's end of an inbox: what it knows of and has not popped, oldest first.
+///
+/// Only a run touches it (I3).
+#[derive(Debug)]
+pub struct Backlog {
+    head: Cell<*mut Link>,
+    /// The newest envelope that the consumer knows of (the boundary), and in its lowest bit
+    /// whether the consumer holds it, emptied.
+    boundary: Cell<*mut Link>,
+}
+
+const HELD: usize = 1;
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Backlog {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Self {
+            head: Cell::new(std::ptr::null_mut()),
+            boundary: Cell::new(std::ptr::null_mut()),
+        }
+    }
+
+    #[inline(always)]
+    fn boundary(&self) -> *mut Link {
+        self.boundary.get().map_addr(|address| address & !HELD)
+    }
+
+    /// The held envelope, which is the caller's now.
+    #[inline(always)]
+    fn let_go(&self) -> Option<NonNull<Link>> {
+        let boundary = self.boundary.get();
+        if boundary.addr() & HELD == 0 {
+            return None;
+        }
+        self.boundary.set(self.boundary());
+        NonNull::new(self.boundary())
+    }
+
+    /// Whether there is nothing to pop.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.head.get().is_null()
+    }
+
+    /// Pops the oldest envelope. If it is the [boundary](Backlog::is_boundary), the caller may
+    /// empty it, but gives the envelope to [`Backlog::hold`], or calls [`Inbox::let_go`] first.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the run.
+    #[inline(always)]
+    pub unsafe fn pop(&self) -> Option<NonNull<Link>> {
+        let link = NonNull::new(self.head.get())?;
+        // SAFETY: I1: what the backlog holds is the consumer's.
+        let first = unsafe { link.as_ref() };
+        // SAFETY: as above.
+        self.head.set(unsafe { first.next() });
+        Some(link)
+    }
+
+    /// Puts the envelope that was popped last back.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Backlog::pop`].
+    pub unsafe fn put_back(&self, link: NonNull<Link>) {
+        // SAFETY: it was just popped, so it is the caller's.
+        let first = unsafe { link.as_ref() };
+        // SAFETY: as above.
+        unsafe { first.set_next(self.head.get()) };
+        self.head.set(link.as_ptr());
+    }
+
+    /// Whether this popped envelope is one that the word may still point to.
+    #[inline(always)]
+    pub fn is_boundary(&self, link: NonNull<Link>) -> bool {
+        link.as_ptr() == self.boundary()
+    }
+
+    /// Keeps the boundary's envelope, emptied, until the word has left it (I7).
+    #[inline(always)]
+    pub fn hold(&self, link: NonNull<Link>) {
+        debug_assert!(self.is_boundary(link));
+        self.boundary
+            .set(link.as_ptr().map_addr(|address| address | HELD));
+    }
+
+    /// Takes note of the envelopes from `newest` down to the boundary.
+    #[inline(always)]
+    fn add(&self, newest: *mut Link) {
+        debug_assert!(self.is_empty());
+        let boundary = self.boundary();
+        let mut head = std::ptr::null_mut();
+        let mut link = newest;
+        while link != boundary {
+            // SAFETY: I1: pushed after the boundary and not seen before, so it is a live envelope.
+            let this = unsafe { &*link };
+            // SAFETY: what is in the word is the consumer's to link; pushers only point to it.
+            let next = unsafe { this.next() };
+            // SAFETY: as above.
+            unsafe { this.set_next(head) };
+            head = link;
+            link = next;
+        }
+        self.head.set(head);
+        self.boundary.set(newest);
+    }
 }
 
 /// How a run ended.
@@ -189,15 +311,18 @@ pub struct Finish {
     /// The actor is idle and the caller must not touch it again; otherwise the caller owes it
     /// another run.
     pub idle: bool,
-    /// As in [`Taken`]; the caller wakes them by the actor's number, not through the actor.
+    /// Places came back and someone waits for them: the caller wakes them by the actor's number,
+    /// not through the actor.
     pub wake_waiters: bool,
+    /// As in [`Look`].
+    pub let_go: Option<NonNull<Link>>,
 }
 
 /// What came of giving a reservation back.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Released {
-    /// As in [`Taken`].
+    /// As in [`Finish`].
     pub wake_waiters: bool,
     /// The actor is dead and this was the last place out: the caller frees its cell.
     pub last: bool,
@@ -372,81 +497,128 @@ impl Inbox {
         self.0.fetch_and(!WAITERS, Ordering::AcqRel) & WAITERS != 0
     }
 
-    /// Takes all envelopes and gives `finished` places back.
-    #[inline]
-    pub fn take(&self, finished: u32) -> Taken {
-        let mut word = self.0.load(Ordering::Relaxed);
-        loop {
-            debug_assert!(word & IDLE == 0, "I3: only a run takes");
-            debug_assert!(
-                count(word) >= u64::from(finished),
-                "I4: a place given back twice"
-            );
-            let wake_waiters = finished > 0 && word & WAITERS != 0;
-            let kept = word & (CLOSED | if wake_waiters { 0 } else { WAITERS });
-            let next = ((count(word) - u64::from(finished)) << COUNT_SHIFT) | kept;
-            match self
-                .0
-                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
-            {
+    /// Takes note of what is new. The backlog is empty. A load, unless a signal is up.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the run, and `backlog` is this inbox's.
+    #[inline(always)]
+    pub unsafe fn look(&self, backlog: &Backlog) -> Look {
+        let mut word = self.0.load(Ordering::Acquire);
+        debug_assert!(word & IDLE == 0, "I3: only a run looks");
+        if word & SIGNAL != 0 {
+            word = self.0.fetch_and(!SIGNAL, Ordering::AcqRel);
+        }
+        let newest = pointer(word);
+        let let_go = if newest == backlog.boundary() {
+            None
+        } else {
+            let let_go = backlog.let_go();
+            backlog.add(newest);
+            let_go
+        };
+        Look {
+            closed: word & CLOSED != 0,
+            let_go,
+        }
+    }
+
+    /// Makes the word leave the boundary, whose envelope was popped last, so that it may be freed
+    /// or sent on. What came meanwhile is in the backlog then.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Inbox::look`]; the backlog is empty and its boundary not held.
+    pub unsafe fn let_go(&self, backlog: &Backlog) {
+        let boundary = backlog.boundary();
+        let mut word = self.0.load(Ordering::Acquire);
+        while pointer(word) == boundary {
+            match self.0.compare_exchange_weak(
+                word,
+                word & !POINTER,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
                 Ok(_) => {
-                    return Taken {
-                        newest: pointer(word),
-                        signal: word & SIGNAL != 0,
-                        wake_waiters,
-                        closed: word & CLOSED != 0,
-                    };
+                    backlog.boundary.set(std::ptr::null_mut());
+                    return;
                 }
                 Err(now) => word = now,
             }
         }
+        backlog.add(pointer(word));
     }
 
     /// Ends a run: gives `finished` places back and goes idle when nothing came meanwhile.
     ///
-    /// With `ignore_messages` only a signal counts as something: an actor whose commit waits for
-    /// room goes idle with messages in its inbox, and each further push runs it again. A signal is
-    /// then cleared here, since such a run may not take.
-    /// A closed inbox never goes idle: its run ends in [`Inbox::retire`].
+    /// With `waits` only a signal counts as something: an actor whose commit waits for room goes
+    /// idle with messages in its inbox, and each further push runs it again. A signal is then
+    /// cleared here, since such a run may not look. Otherwise the backlog is empty, and a closed
+    /// inbox never goes idle: its run ends in [`Inbox::retire`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Inbox::look`]. After `idle` the caller touches neither inbox nor backlog.
     #[inline]
-    pub fn finish(&self, finished: u32, ignore_messages: bool) -> Finish {
+    pub unsafe fn finish(&self, backlog: &Backlog, finished: u32, waits: bool) -> Finish {
+        let kept = backlog.boundary.get();
+        let boundary = backlog.boundary();
+        if !waits {
+            // Final before another run may begin (I6); taken back if it does not.
+            backlog.boundary.set(std::ptr::null_mut());
+        }
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            debug_assert!(
-                count(word) >= u64::from(finished),
-                "I4: a place given back twice"
-            );
-            let busy = if ignore_messages {
-                SIGNAL
+            debug_assert!(count(word) >= u64::from(finished), "I4: a place given back twice");
+            let idle = if waits {
+                word & SIGNAL == 0
             } else {
-                SIGNAL | POINTER
+                pointer(word) == boundary && word & (SIGNAL | CLOSED) == 0
             };
-            let blocked = if ignore_messages { 0 } else { CLOSED };
-            let idle = word & (busy | blocked) == 0;
-            if !idle && finished == 0 && !ignore_messages {
-                return Finish {
-                    idle: false,
-                    wake_waiters: false,
-                };
-            }
+            let mut next = word & (CLOSED | SIGNAL | POINTER | WAITERS);
             let wake_waiters = finished > 0 && word & WAITERS != 0;
-            let mut kept = word & (CLOSED | SIGNAL | POINTER | WAITERS);
-            if ignore_messages {
-                // The next run looks at what was raised; it may not get to take.
-                kept &= !SIGNAL;
-            }
             if wake_waiters {
-                kept &= !WAITERS;
+                next &= !WAITERS;
             }
-            let idle_bit = if idle { IDLE } else { 0 };
-            let next = ((count(word) - u64::from(finished)) << COUNT_SHIFT) | kept | idle_bit;
-            match self
-                .0
-                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
-            {
-                Ok(_) => return Finish { idle, wake_waiters },
-                Err(now) => word = now,
+            if waits {
+                next &= !SIGNAL;
+            } else if idle {
+                next &= !POINTER;
             }
+            next |= (count(word) - u64::from(finished)) << COUNT_SHIFT;
+            if idle {
+                next |= IDLE;
+            }
+            let done = next == word
+                || match self.0.compare_exchange_weak(
+                    word,
+                    next,
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                ) {
+                    Ok(_) => true,
+                    Err(now) => {
+                        word = now;
+                        false
+                    }
+                };
+            if !done {
+                continue;
+            }
+            let mut let_go = None;
+            if !waits && idle {
+                // I6: nothing of the cell from here on; the envelope is the caller's alone.
+                if kept.addr() & HELD != 0 {
+                    let_go = NonNull::new(boundary);
+                }
+            } else if !waits {
+                backlog.boundary.set(kept);
+            }
+            return Finish {
+                idle,
+                wake_waiters,
+                let_go,
+            };
         }
     }
 
@@ -505,21 +677,28 @@ impl Inbox {
         }
     }
 
-    /// Ends the life of a closed inbox whose envelopes are all drained: gives `finished` places
-    /// back. Returns whether no place is out, so that the cell may be reused; otherwise the
-    /// [`Inbox::release`] that brings the last one back says so.
+    /// Ends the life of a closed inbox whose backlog is empty: gives `finished` places back.
+    ///
+    /// Whether no place is out, so that the cell may be reused; otherwise the [`Inbox::release`]
+    /// that brings the last one back says so. And an envelope that was held.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Inbox::finish`]; a look has seen the inbox closed, and nothing came since.
     #[must_use]
-    pub fn retire(&self, finished: u32) -> bool {
+    pub unsafe fn retire(&self, backlog: &Backlog, finished: u32) -> (bool, Option<NonNull<Link>>) {
+        let let_go = backlog.let_go();
+        backlog.boundary.set(std::ptr::null_mut());
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            debug_assert!(word & CLOSED != 0 && pointer(word).is_null());
+            debug_assert!(word & CLOSED != 0);
             let left = count(word) - u64::from(finished);
             let next = left << COUNT_SHIFT | DEAD;
             match self
                 .0
                 .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
             {
-                Ok(_) => return left == 0,
+                Ok(_) => return (left == 0, let_go),
                 Err(now) => word = now,
             }
         }
@@ -548,28 +727,55 @@ mod tests {
         NonNull::from(Box::leak(Box::new(Aligned(Link::new())))).cast()
     }
 
+    /// Pops all, as a run would; how many.
+    fn run(inbox: &Inbox, backlog: &Backlog) -> u32 {
+        let mut popped = 0;
+        loop {
+            // SAFETY: one thread.
+            while let Some(link) = unsafe { backlog.pop() } {
+                popped += 1;
+                if backlog.is_boundary(link) {
+                    backlog.hold(link);
+                }
+            }
+            // SAFETY: as above.
+            let look = unsafe { inbox.look(backlog) };
+            if backlog.is_empty() {
+                assert!(look.let_go.is_none());
+                return popped;
+            }
+        }
+    }
+
+    fn finish(inbox: &Inbox, backlog: &Backlog, finished: u32, waits: bool) -> Finish {
+        // SAFETY: one thread.
+        unsafe { inbox.finish(backlog, finished, waits) }
+    }
+
     #[test]
     fn the_bound_is_exact_and_places_come_back_when_finished() {
-        let inbox = Inbox::closed();
+        let (inbox, backlog) = (Inbox::closed(), Backlog::new());
         inbox.open_idle();
         assert_eq!(inbox.push(link(), 2), Push::Enqueue);
         assert_eq!(inbox.push(link(), 2), Push::Queued);
         assert_eq!(inbox.push(link(), 2), Push::Full);
-        let taken = inbox.take(0);
-        assert!(!taken.newest.is_null());
+        assert_eq!(run(&inbox, &backlog), 2);
         assert_eq!(inbox.push(link(), 2), Push::Full);
-        assert!(inbox.finish(1, false).idle);
+        let end = finish(&inbox, &backlog, 1, false);
+        assert!(end.idle && end.let_go.is_some());
         assert_eq!(inbox.push(link(), 2), Push::Enqueue);
     }
 
     #[test]
     fn a_reservation_outlives_the_close_and_its_return_frees_the_cell() {
-        let inbox = Inbox::closed();
+        let (inbox, backlog) = (Inbox::closed(), Backlog::new());
         inbox.open_scheduled();
         assert_eq!(inbox.reserve(1, 4, 10), Ok(4));
         assert_eq!(inbox.close(), Wake::Nothing);
-        assert!(inbox.take(0).closed);
-        assert!(!inbox.retire(0));
+        // SAFETY: one thread.
+        assert!(unsafe { inbox.look(&backlog) }.closed);
+        // SAFETY: as above.
+        assert!(!unsafe { inbox.retire(&backlog, 0) }.0);
         assert_eq!(inbox.publish(Chain::one(link()), 1, 4), Push::Closed);
         assert!(!inbox.release(3).last);
         assert!(inbox.release(1).last);
@@ -577,23 +783,39 @@ mod tests {
 
     #[test]
     fn a_waiter_is_seen_by_the_step_that_gives_a_place_back() {
-        let inbox = Inbox::closed();
+        let (inbox, backlog) = (Inbox::closed(), Backlog::new());
         inbox.open_idle();
         assert_eq!(inbox.push(link(), 1), Push::Enqueue);
         assert!(inbox.wait(1, 1));
-        let taken = inbox.take(0);
-        assert!(!taken.wake_waiters);
-        assert!(inbox.finish(1, false).wake_waiters);
+        assert_eq!(run(&inbox, &backlog), 1);
+        assert!(finish(&inbox, &backlog, 1, false).wake_waiters);
         assert!(!inbox.wait(1, 1), "there is room now");
     }
 
     #[test]
     fn an_actor_that_waits_goes_idle_with_messages_and_each_push_runs_it() {
-        let inbox = Inbox::closed();
+        let (inbox, backlog) = (Inbox::closed(), Backlog::new());
         inbox.open_scheduled();
         assert_eq!(inbox.push(link(), 8), Push::Queued);
-        assert!(inbox.finish(0, true).idle);
+        assert!(finish(&inbox, &backlog, 0, true).idle);
         assert_eq!(inbox.push(link(), 8), Push::Enqueue);
-        assert!(!inbox.finish(0, false).idle);
+        assert!(!finish(&inbox, &backlog, 0, false).idle);
+        assert_eq!(run(&inbox, &backlog), 2);
+    }
+
+    #[test]
+    fn a_boundary_let_go_may_come_back() {
+        let (inbox, backlog) = (Inbox::closed(), Backlog::new());
+        inbox.open_scheduled();
+        let first = link();
+        assert_eq!(inbox.push(first, 8), Push::Queued);
+        // SAFETY: one thread, here and below.
+        let _ = unsafe { inbox.look(&backlog) };
+        assert_eq!(unsafe { backlog.pop() }, Some(first));
+        assert!(backlog.is_boundary(first));
+        unsafe { inbox.let_go(&backlog) };
+        assert_eq!(inbox.push(first, 8), Push::Queued);
+        let _ = unsafe { inbox.look(&backlog) };
+        assert_eq!(unsafe { backlog.pop() }, Some(first));
     }
 }
