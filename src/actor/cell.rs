@@ -27,8 +27,9 @@ use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, List, Parcel};
 use crate::plan::Outcome;
 use crate::plan::commit::{Bound, Committed, commit};
-use crate::sync::inbox::Inbox;
+use crate::sync::inbox::{Inbox, OVERDRAFT_MAX};
 use crate::sync::slots::Life;
+use crate::system::policy;
 use std::cell::Cell;
 use std::mem::{MaybeUninit, align_of, size_of};
 use std::num::NonZeroU32;
@@ -245,6 +246,16 @@ impl ActorCell {
         u32::from(self.capacity.load(Relaxed))
     }
 
+    /// How many messages may be let in: the capacity, unless the oldest makes room.
+    #[inline(always)]
+    pub(crate) fn bound(&self) -> u32 {
+        if self.overflow() == policy::DROP_OLDEST {
+            OVERDRAFT_MAX
+        } else {
+            self.capacity()
+        }
+    }
+
     /// The overflow policy, as in [`crate::config::Overflow`].
     #[inline(always)]
     pub(crate) fn overflow(&self) -> u8 {
@@ -398,7 +409,30 @@ impl<'a> Running<'a> {
         }
         // SAFETY: the inbox gave the chain away.
         self.cell.queue.set(unsafe { List::from_stack(taken.newest) });
+        if self.cell.overflow() == policy::DROP_OLDEST {
+            self.drop_oldest(worker);
+        }
         taken.closed && taken.newest.is_null()
+    }
+
+    /// Makes dead letters of the oldest messages beyond the capacity.
+    #[cold]
+    fn drop_oldest(&self, worker: &Worker) {
+        let is_message = |parcel: &Parcel| matches!(parcel.kind(), Kind::Tell | Kind::Ask);
+        let mut taken = self.cell.queue.take();
+        let messages = taken.iter().filter(|parcel| is_message(parcel)).count();
+        let mut excess = messages.saturating_sub(self.cell.capacity() as usize);
+        let mut kept = List::new();
+        while let Some(parcel) = taken.pop_front() {
+            if excess > 0 && is_message(&parcel) {
+                excess -= 1;
+                self.dead_letter(worker, parcel.kind(), parcel.type_name(), Cause::DroppedOldest);
+                ask::losing(AskError::Refused, || quietly(|| drop(parcel)));
+            } else {
+                kept.push_back(parcel);
+            }
+        }
+        self.cell.queue.set(kept);
     }
 
     /// The places that come back now; they count as returned from here on.
@@ -476,6 +510,7 @@ fn run<B: Behavior>(run: &Running<'_>, worker: &Worker) -> After {
         Err(payload) => {
             let text = panic_text(payload);
             worker.count_panic();
+            quietly(|| worker.drop_collected());
             if let Some((kind, message)) = worker.in_hand() {
                 run.failed.set(run.failed.get() + 1);
                 run.finished(kind);
@@ -522,6 +557,10 @@ fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
         if left == 0 || (run.has_more() && !worker.may_go_on(left)) {
             break;
         }
+    }
+    if run.cell.life.flags() & life::END != 0 {
+        // Its signal may have gone with the take, and nothing else runs the actor again.
+        return End::Dies(signals(run, worker).unwrap_or(Exit::Normal));
     }
     End::Batch
 }
@@ -664,12 +703,13 @@ fn unusual<B: Behavior>(
             places,
         } => {
             let waiting = Waiting { plan, kind };
-            if worker.wait_for_room(run, target, places) {
-                run.extension().put_waiting(waiting);
-                worker.nothing_in_hand();
-                return Some(End::Waits);
+            run.extension().put_waiting(waiting);
+            worker.nothing_in_hand();
+            if !worker.wait_for_room(run, target, places) {
+                // There is room by now, or it may go above the bound: the next run tries again.
+                let _ = run.cell.inbox.signal();
             }
-            resume::<B>(run, body, worker, waiting)
+            Some(End::Waits)
         }
     }
 }
@@ -681,9 +721,9 @@ pub(crate) struct Waiting<B: Behavior> {
 }
 
 impl<B: Behavior> Waiting<B> {
-    /// Whether the plan answers a message, rather than a start.
-    pub(crate) fn has_message(&self) -> bool {
-        self.kind.is_some()
+    /// What the plan answers; nothing for a start.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.kind
     }
 }
 
@@ -709,10 +749,9 @@ fn resume<B: Behavior>(
     } else {
         Bound::Kept
     };
-    worker.take_in_hand(
-        kind.unwrap_or(Kind::Tell),
-        std::any::type_name::<B::Message>,
-    );
+    if let Some(kind) = kind {
+        worker.take_in_hand(kind, std::any::type_name::<B::Message>);
+    }
     let committed = commit::<B>(run, body, worker, plan, bound);
     if !matches!(committed, Committed::Wait { .. }) {
         worker.stop_waiting(run);
@@ -869,8 +908,8 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
         if !extension.is_null() {
             // SAFETY: made from a box by this cell's runner.
             let extension = unsafe { Box::from_raw(extension) };
-            if extension.has_waiting_message() {
-                run.dead_letter(worker, Kind::Tell, "a message whose commit waited", cause.clone());
+            if let Some(kind) = extension.waiting_kind() {
+                run.dead_letter(worker, kind, "a message whose commit waited", cause.clone());
             }
             quietly(|| drop(extension));
         }
