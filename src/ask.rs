@@ -122,7 +122,12 @@ impl<T: Send + 'static> Reply<T> {
 impl<T: Send + 'static> Drop for Reply<T> {
     fn drop(&mut self) {
         if self.0.is_some() {
-            self.finish(Err(LOSS.get()));
+            // Also a handler that panics with the reply in hand says so.
+            let error = match LOSS.get() {
+                AskError::Dropped if std::thread::panicking() => AskError::Panicked,
+                error => error,
+            };
+            self.finish(Err(error));
         }
     }
 }

@@ -69,6 +69,8 @@ pub(crate) enum Kind {
     Cancel,
     /// A watched actor's end.
     Down,
+    /// A plan's message that was not admitted.
+    Refused,
 }
 
 /// What is known of a payload's type when the type itself is not.
@@ -307,7 +309,7 @@ impl Parcel {
     #[inline(always)]
     pub(crate) fn kind(&self) -> Kind {
         let kind = self.header().tag.get() as u8 & KIND_MASK;
-        debug_assert!(kind <= Kind::Down as u8);
+        debug_assert!(kind <= Kind::Refused as u8);
         // SAFETY: the tag's low bits are written from a `Kind` only.
         unsafe { std::mem::transmute::<u8, Kind>(kind) }
     }

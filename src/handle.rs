@@ -2,7 +2,7 @@
 
 use crate::actor::cell::{ActorCell, life};
 use crate::actor::{ActorRef, Address, Behavior};
-use crate::ask::{AskError, Reply};
+use crate::ask::{self, AskError, Reply};
 use crate::dead_letter::Cause;
 use crate::envelope::{Kind, Parcel, push};
 use crate::sync::inbox::{Push, Wake};
@@ -113,7 +113,7 @@ impl<M: Send + 'static> Handle<M> {
         let number = self.address().cell;
         parcel.set_generation(self.address().generation.get());
         parcel.set_cell(number);
-        match push(&cell.inbox, parcel, cell.capacity()) {
+        match push(&cell.inbox, parcel, cell.bound()) {
             Ok(Wake::Enqueue) => {
                 self.shared.schedule(number, cell);
                 Ok(())
@@ -122,6 +122,7 @@ impl<M: Send + 'static> Handle<M> {
             Err((Push::Full, parcel)) if cell.overflow() == policy::DROP_NEWEST => {
                 self.shared
                     .dead_letter(self.address(), parcel.type_name(), Cause::Full);
+                ask::losing(AskError::Refused, || drop(parcel));
                 Ok(())
             }
             Err(refused) => Err(refused),

@@ -104,8 +104,8 @@ pub trait Behavior: Copy + Send + Sync + 'static {
         Plan::none()
     }
 
-    /// Decides what happens last; not called after a panic or a kill. Spawns and asks in this
-    /// plan are dropped.
+    /// Decides what happens last; not called after a panic or a kill. A child of this plan lives
+    /// on; a question of it is asked, but the answer is nobody's.
     fn on_stop(&self, exit: &Exit, machine: Snapshot<'_, Self>) -> Plan<Self> {
         let _ = (exit, machine);
         Plan::none()

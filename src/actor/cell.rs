@@ -27,8 +27,9 @@ use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel};
 use crate::plan::Outcome;
 use crate::plan::commit::{Bound, Committed, commit};
-use crate::sync::inbox::{Backlog, Inbox, Link};
+use crate::sync::inbox::{Backlog, Inbox, Link, OVERDRAFT_MAX};
 use crate::sync::slots::Life;
+use crate::system::policy;
 use std::cell::Cell;
 use std::mem::{MaybeUninit, align_of, size_of};
 use std::num::NonZeroU32;
@@ -246,6 +247,16 @@ impl ActorCell {
         u32::from(self.capacity.load(Relaxed))
     }
 
+    /// How many messages may be let in: the capacity, unless the oldest makes room.
+    #[inline(always)]
+    pub(crate) fn bound(&self) -> u32 {
+        if self.overflow() == policy::DROP_OLDEST {
+            OVERDRAFT_MAX
+        } else {
+            self.capacity()
+        }
+    }
+
     /// The overflow policy, as in [`crate::config::Overflow`].
     #[inline(always)]
     pub(crate) fn overflow(&self) -> u8 {
@@ -415,12 +426,38 @@ impl<'a> Running<'a> {
 
     /// Takes note of what is new; returns whether the inbox is closed and empty.
     #[inline(always)]
-    fn refill(&self) -> bool {
+    fn refill(&self, worker: &Worker) -> bool {
         debug_assert!(!self.has_more());
         // SAFETY: C1.
         let look = unsafe { self.cell.inbox.look(&self.cell.backlog) };
         free_held(look.let_go);
+        if self.cell.overflow() == policy::DROP_OLDEST {
+            self.drop_oldest(worker);
+        }
         look.closed && !self.has_more()
+    }
+
+    /// Makes dead letters of the oldest messages beyond the capacity.
+    #[cold]
+    fn drop_oldest(&self, worker: &Worker) {
+        let is_message = |parcel: &Parcel| matches!(parcel.kind(), Kind::Tell | Kind::Ask);
+        let taken: Vec<Parcel> = std::iter::from_fn(|| self.pop()).collect();
+        let messages = taken.iter().filter(|parcel| is_message(parcel)).count();
+        let mut excess = messages.saturating_sub(self.cell.capacity() as usize);
+        let mut kept = Vec::with_capacity(taken.len());
+        for parcel in taken {
+            // The newest is never in excess, so the boundary stays.
+            if excess > 0 && is_message(&parcel) {
+                excess -= 1;
+                self.dead_letter(worker, parcel.kind(), parcel.type_name(), Cause::DroppedOldest);
+                ask::losing(AskError::Refused, || quietly(|| drop(parcel)));
+            } else {
+                kept.push(parcel);
+            }
+        }
+        for parcel in kept.into_iter().rev() {
+            self.put_back(parcel);
+        }
     }
 
     /// The places that come back now; they count as returned from here on.
@@ -509,6 +546,7 @@ fn run<B: Behavior>(run: &Running<'_>, worker: &Worker) -> After {
         Err(payload) => {
             let text = panic_text(payload);
             worker.count_panic();
+            quietly(|| worker.drop_collected());
             if let Some(kind) = worker.in_hand() {
                 let message = std::any::type_name::<B::Message>();
                 run.failed.set(run.failed.get() + 1);
@@ -540,7 +578,7 @@ fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
             }
         }
     }
-    if !run.has_more() && run.refill() {
+    if !run.has_more() && run.refill(worker) {
         return End::Dies(shutdown_or(run, Exit::Normal));
     }
     let mut left = worker.throughput();
@@ -556,6 +594,10 @@ fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
         if left == 0 || (run.has_more() && !worker.may_go_on(left)) {
             break;
         }
+    }
+    if run.cell.life.flags() & life::END != 0 {
+        // Its signal may have gone with the take, and nothing else runs the actor again.
+        return End::Dies(signals(run, worker).unwrap_or(Exit::Normal));
     }
     End::Batch
 }
@@ -695,12 +737,13 @@ fn unusual<B: Behavior>(
         }
         Committed::Wait { target, places } => {
             let waiting = Waiting { plan, kind };
-            if worker.wait_for_room(run, target, places) {
-                run.extension().put_waiting(waiting);
-                worker.nothing_in_hand();
-                return Some(End::Waits);
+            run.extension().put_waiting(waiting);
+            worker.nothing_in_hand();
+            if !worker.wait_for_room(run, target, places) {
+                // There is room by now, or it may go above the bound: the next run tries again.
+                let _ = run.cell.inbox.signal();
             }
-            resume::<B>(run, body, worker, waiting)
+            Some(End::Waits)
         }
     }
 }
@@ -712,9 +755,9 @@ pub(crate) struct Waiting<B: Behavior> {
 }
 
 impl<B: Behavior> Waiting<B> {
-    /// Whether the plan answers a message, rather than a start.
-    pub(crate) fn has_message(&self) -> bool {
-        self.kind.is_some()
+    /// What the plan answers; nothing for a start.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.kind
     }
 }
 
@@ -741,7 +784,9 @@ fn resume<B: Behavior>(
     } else {
         Bound::Kept
     };
-    worker.take_in_hand(kind.unwrap_or(Kind::Tell));
+    if let Some(kind) = kind {
+        worker.take_in_hand(kind);
+    }
     let committed = commit::<B>(run, body, worker, &mut plan, bound);
     if !matches!(committed, Committed::Wait { .. }) {
         worker.stop_waiting(run);
@@ -900,8 +945,8 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
         if !extension.is_null() {
             // SAFETY: made from a box by this cell's runner.
             let extension = unsafe { Box::from_raw(extension) };
-            if extension.has_waiting_message() {
-                run.dead_letter(worker, Kind::Tell, "a message whose commit waited", cause.clone());
+            if let Some(kind) = extension.waiting_kind() {
+                run.dead_letter(worker, kind, "a message whose commit waited", cause.clone());
             }
             quietly(|| drop(extension));
         }
@@ -916,7 +961,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
                 }
                 quietly(|| drop(parcel));
             }
-            if run.refill() {
+            if run.refill(worker) {
                 break;
             }
         }

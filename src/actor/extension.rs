@@ -4,6 +4,7 @@ use super::Behavior;
 use super::cell::{Running, Waiting};
 use crate::ask::Asks;
 use crate::dispatcher::worker::Worker;
+use crate::envelope::Kind;
 use crate::plan::timers::Timers;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -15,7 +16,7 @@ pub(crate) struct Extension {
     pub(crate) asks: RefCell<Asks>,
     pub(crate) timers: RefCell<Timers>,
     waiting: RefCell<Option<Box<dyn Any + Send>>>,
-    waiting_has_message: Cell<bool>,
+    waiting_kind: Cell<Option<Kind>>,
     stop_reason: Cell<Option<Arc<str>>>,
     /// A `Vec<Subscriber<Event>>` of the machine's event type.
     pub(crate) subscribers: RefCell<Option<Box<dyn Any + Send>>>,
@@ -31,20 +32,20 @@ impl Extension {
         if self.waiting.borrow().is_none() {
             return None;
         }
-        self.waiting_has_message.set(false);
+        self.waiting_kind.set(None);
         let waiting = self.waiting.borrow_mut().take()?;
         waiting.downcast().ok().map(|waiting| *waiting)
     }
 
     /// Keeps a plan that waits for room. One allocation.
     pub(crate) fn put_waiting<B: Behavior>(&self, waiting: Waiting<B>) {
-        self.waiting_has_message.set(waiting.has_message());
+        self.waiting_kind.set(waiting.kind());
         *self.waiting.borrow_mut() = Some(Box::new(waiting));
     }
 
-    /// Whether the waiting plan belongs to a message.
-    pub(crate) fn has_waiting_message(&self) -> bool {
-        self.waiting_has_message.get()
+    /// What kind of message the waiting plan belongs to, if it belongs to one.
+    pub(crate) fn waiting_kind(&self) -> Option<Kind> {
+        self.waiting_kind.get()
     }
 
     /// Why the actor's plan stops it.

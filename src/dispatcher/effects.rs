@@ -86,7 +86,9 @@ impl Worker {
         } else {
             (Cause::Full, AskError::Refused)
         };
-        self.dead_letter(self.address(target), parcel.type_name(), cause);
+        let actor = NonZeroU32::new(parcel.generation())
+            .map_or(Address::NOBODY, |generation| self.address_of(target, generation));
+        self.dead_letter(actor, parcel.type_name(), cause);
         ask::losing(loss, || quietly(|| drop(parcel)));
     }
 
@@ -116,7 +118,7 @@ impl Worker {
                 continue;
             };
             parcel.set_cell(me);
-            match push(&cell.inbox, parcel, cell.capacity()) {
+            match push(&cell.inbox, parcel, cell.bound()) {
                 Ok(Wake::Enqueue) => self.schedule(target, cell),
                 Ok(Wake::Nothing) => {}
                 Err((_, parcel)) => self.refuse(target, parcel),
@@ -218,7 +220,9 @@ impl Worker {
             }
             Due::Asks(address) => self.send_to(address, Parcel::new(Kind::Expired, ())),
             Due::Commit(address, seq) => {
-                if self.shared.waits().is_due(address.cell, seq) {
+                // Under the lock: a wait that ends now is not taken for the next one.
+                let waits = self.shared.waits();
+                if waits.is_due(address.cell, seq) {
                     self.raise(address, life::COMMIT_DUE);
                 }
             }
@@ -280,17 +284,22 @@ impl Worker {
                 .set(me.generation.get(), life::OVERDRAFT, 0);
             return false;
         }
+        // It may be on a list still: woken by a message, not by room.
+        waits.remove_waiter(me.cell);
         let deadline = waits.add(me, target);
-        if !cell.inbox.wait(places, cell.capacity()) {
+        if deadline.is_some() {
+            run.cell().life.clear(life::COMMIT_DUE);
+        }
+        let waiting = cell.inbox.wait(places, cell.bound());
+        if !waiting {
             waits.remove_waiter(me.cell);
-            return false;
         }
         drop(waits);
         if let Some(seq) = deadline {
             let deadline_ns = self.now_ns().saturating_add(self.shared.commit_deadline_ns);
             self.arm_wheel(deadline_ns, Due::Commit(me, seq));
         }
-        true
+        waiting
     }
 
     /// The running actor's commit waits no more.
@@ -305,7 +314,8 @@ impl Worker {
     pub(crate) fn wake_waiters(&self, target: u32) {
         for waiter in self.shared.waiters_to_wake(target) {
             if let Some(cell) = self.cell(waiter.cell) {
-                if cell.inbox.wake() == Wake::Enqueue {
+                // A signal, as it may still be on its way to sleep: a wake would be lost on it.
+                if cell.inbox.signal() == Wake::Enqueue {
                     self.schedule(waiter.cell, cell);
                 }
             }

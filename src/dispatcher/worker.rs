@@ -685,7 +685,7 @@ impl Worker {
         if numbers.is_empty() {
             self.shared.cells.refill(&mut numbers);
         }
-        numbers.pop()
+        numbers.pop().or_else(|| self.shared.spare_number())
     }
 
     /// The number of an actor type in this system.

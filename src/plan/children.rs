@@ -6,7 +6,9 @@ use crate::actor::subscription::Subscriber;
 use crate::actor::{ActorRef, Address, Behavior, Down, Machine};
 use crate::dispatcher::worker;
 use crate::envelope::{Kind, Parcel};
+use std::any::{TypeId, type_name};
 use std::marker::PhantomData;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A child that a plan makes; its address is known already. A plan by `into` or
 /// [`SpawnStep::then`].
@@ -146,7 +148,7 @@ impl<B: Behavior> Plan<B> {
     /// of them, in the order of publication, until one of the two ends. `P` is the publisher's
     /// behavior. An event for which the actor's mailbox has no room becomes a dead letter.
     ///
-    /// One allocation; nothing if the publisher has ended or is of another behavior.
+    /// One allocation; nothing if the publisher has ended, or is of another behavior or system.
     pub fn subscribe<P: Behavior>(
         publisher: ActorRef<P::Message>,
         map: impl Fn(<P::Machine as Machine>::Event) -> B::Message + Send + 'static,
@@ -157,7 +159,11 @@ impl<B: Behavior> Plan<B> {
         let me = ActorRef::<B::Message>::from_address(me());
         let subscriber = Subscriber::new(me, map);
         Self::of(step(flag::OTHER, move |worker| {
-            let call = Call(Box::new(move |run, _, _| {
+            let call = Call(Box::new(move |run, worker, _| {
+                let ours = worker.type_number(TypeId::of::<P>(), type_name::<P>());
+                if run.cell().type_number.load(Relaxed) != ours {
+                    return;
+                }
                 let subscribers = &run.extension().subscribers;
                 let mut subscribers = subscribers.borrow_mut();
                 let list = subscribers.get_or_insert_with(|| {
@@ -167,6 +173,9 @@ impl<B: Behavior> Plan<B> {
                     list.push(subscriber);
                 }
             }));
+            if publisher.address.system != worker.system() {
+                return;
+            }
             let parcel = Parcel::new(Kind::Call, call);
             parcel.set_cell(publisher.address.cell);
             parcel.set_generation(publisher.address.generation.get());

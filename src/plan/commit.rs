@@ -25,7 +25,7 @@ use crate::system::policy;
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel, push};
-use crate::sync::inbox::{CAPACITY_MAX, Push, Wake};
+use crate::sync::inbox::{CAPACITY_MAX, OVERDRAFT_MAX, Push, Wake};
 use smallvec::SmallVec;
 
 /// How strictly the targets' bounds hold.
@@ -114,10 +114,10 @@ fn evolve_one<B: Behavior>(
 #[inline(always)]
 fn capacity_for(cell: &ActorCell, target: u32, run: &Running<'_>, bound: Bound) -> u32 {
     if bound != Bound::Kept {
-        return u32::MAX;
+        return OVERDRAFT_MAX;
     }
     // A self-tell may use the place of the message in hand.
-    cell.capacity() + u32::from(target == run.number())
+    cell.bound() + u32::from(target == run.number())
 }
 
 /// The one message of a turn: one exchange, or none while a lease lasts.
@@ -156,10 +156,7 @@ fn commit_one_send<B: Behavior>(
                 Err((refused, parcel)) => {
                     parcel.set_cell(target);
                     plan.steps.list.push_front(parcel);
-                    match refused {
-                        Push::Closed => commit_all(run, body, worker, plan, bound),
-                        _ => no_room(run, worker, plan, target, 1),
-                    }
+                    not_admitted(run, body, worker, plan, bound, refused, target)
                 }
             };
         }
@@ -171,10 +168,7 @@ fn commit_one_send<B: Behavior>(
             Ok(leased) => pending.begin(target, leased),
             Err(refused) => {
                 plan.steps.list.push_front(parcel);
-                return match refused {
-                    Push::Closed => commit_all(run, body, worker, plan, bound),
-                    _ => no_room(run, worker, plan, target, 1),
-                };
+                return not_admitted(run, body, worker, plan, bound, refused, target);
             }
         }
     }
@@ -221,6 +215,25 @@ fn evolve_and_send<B: Behavior>(
         Err((_, parcel)) => worker.refuse(target, parcel),
     }
     Committed::Done
+}
+
+/// What becomes of a plan whose one message `target` did not take.
+#[cold]
+fn not_admitted<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    plan: &mut Plan<B>,
+    bound: Bound,
+    refused: Push,
+    target: u32,
+) -> Committed {
+    let drops = bound == Bound::Last || run.cell().when_full.get() == policy::DROP;
+    if refused == Push::Closed || drops {
+        commit_all(run, body, worker, plan, bound)
+    } else {
+        no_room(run, worker, plan, target, 1)
+    }
 }
 
 /// What the actor's own policy makes of a full target.
@@ -308,11 +321,8 @@ fn release(worker: &Worker, reserved: &Reserved) {
     }
 }
 
-/// How a message of a plan was admitted; kept in its generation's place when it will be dropped.
-const REFUSED: u32 = 0;
-
 /// Takes a place for each message, in plan order, consecutive ones of one target together.
-/// Messages to the dead need none; nor do those that the target's own policy will drop.
+/// Messages to the dead need none; nor do those that a policy drops: they become `Refused`.
 fn admit(
     run: &Running<'_>,
     worker: &Worker,
@@ -328,17 +338,11 @@ fn admit(
     while let Some(first) = sends.next() {
         let target = first.cell();
         let generation = first.generation();
-        let Some(cell) = worker.cell(target) else {
-            first.set_generation(REFUSED);
+        let cell = worker.cell(target);
+        let Some(cell) = cell.filter(|cell| cell.life.generation() == generation) else {
+            first.set_kind(Kind::Refused);
             continue;
         };
-        if generation == REFUSED || cell.life.generation() != generation {
-            first.set_generation(REFUSED);
-            continue;
-        }
-        if cell.overflow() == policy::DROP_OLDEST {
-            continue;
-        }
         let mut places = 1;
         let mut last_of_group = first;
         while let Some(next) = sends.next_if(|next| {
@@ -359,24 +363,40 @@ fn admit(
                 }
                 refuse_all_but(steps, first, last_of_group, kept);
             }
-            Err(_) if target == run.number() || places > capacity.min(CAPACITY_MAX) => {
-                // Room will never come: the actor waits for itself, or asks for more than there is.
-                match cell.inbox.reserve(places, places, u32::MAX) {
-                    Ok(_) => {
-                        worker.count_overdraft(places);
-                        reserved.push((target, places));
-                    }
-                    Err(_) => return Err((target, places)),
+            Err(_) => {
+                let all = places_for(steps, target, generation);
+                let most = all.min(capacity).min(CAPACITY_MAX);
+                let ours = reserved.iter().filter(|entry| entry.0 == target);
+                let ours: u32 = ours.map(|entry| entry.1).sum();
+                let is_empty = cell.inbox.places_taken() == ours;
+                if target != run.number() && (most == all || !is_empty) {
+                    return Err((target, most));
                 }
+                // Room will never come: the actor waits for itself, or asks for more than there is.
+                if cell.inbox.reserve(places, places, OVERDRAFT_MAX).is_err() {
+                    return Err((target, most));
+                }
+                worker.count_overdraft(places);
+                reserved.push((target, places));
             }
-            Err(_) => return Err((target, places)),
         }
     }
     Ok(())
 }
 
+/// How many places a plan wants in all in one mailbox.
+#[cold]
+fn places_for(steps: &Steps, target: u32, generation: u32) -> u32 {
+    let wants = |step: &&Parcel| {
+        matches!(step.kind(), Kind::Tell | Kind::Ask)
+            && step.cell() == target
+            && step.generation() == generation
+    };
+    u32::try_from(steps.list.iter().filter(wants).count()).unwrap_or(u32::MAX)
+}
+
 fn drops_when_full(run: &Running<'_>, target: &ActorCell) -> bool {
-    target.overflow() == policy::DROP_NEWEST || run.cell().when_full.get() == policy::DROP
+    target.overflow() > policy::WAIT || run.cell().when_full.get() == policy::DROP
 }
 
 /// Marks the messages from `first` to `last` as refused.
@@ -392,7 +412,7 @@ fn refuse_all_but(steps: &Steps, first: &Parcel, last: &Parcel, kept: u32) {
         if inside && matches!(step.kind(), Kind::Tell | Kind::Ask) {
             seen += 1;
             if seen > kept {
-                step.set_generation(REFUSED);
+                step.set_kind(Kind::Refused);
             }
         }
         if std::ptr::eq(step.header(), last.header()) {
@@ -440,11 +460,6 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps) {
         match step.kind() {
             Kind::Tell | Kind::Ask => {
                 let target = step.cell();
-                if step.generation() == REFUSED {
-                    worker.flush();
-                    worker.refuse(target, step);
-                    continue;
-                }
                 step.set_cell(me);
                 let pending = worker.pending();
                 if !pending.is_for(target) {
@@ -452,6 +467,10 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps) {
                     pending.begin(target, 0);
                 }
                 pending.push_reserved(step);
+            }
+            Kind::Refused => {
+                worker.flush();
+                worker.refuse(step.cell(), step);
             }
             Kind::Event => drop(step),
             Kind::Continue => worker.open_ask(run, step),

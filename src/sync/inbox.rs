@@ -75,7 +75,8 @@ const DEAD: u64 = CLOSED | IDLE | SIGNAL;
 /// The most places that a capacity may name; the count has one bit more, for overdraft.
 pub const CAPACITY_MAX: u32 = 32_768;
 /// Above this count even overdraft is refused.
-const COUNT_MAX: u64 = u16::MAX as u64;
+pub const OVERDRAFT_MAX: u32 = u16::MAX as u32;
+const COUNT_MAX: u64 = OVERDRAFT_MAX as u64;
 
 /// What an envelope begins with: the link to the envelope before it.
 #[repr(transparent)]

@@ -210,6 +210,12 @@ impl Shared {
 
     pub(crate) fn one_ended(&self) {}
 
+    /// A free number that was taken from the table for those outside.
+    #[cold]
+    pub(crate) fn spare_number(&self) -> Option<u32> {
+        lock(&self.numbers).pop()
+    }
+
     /// Makes an actor from outside and lets it run.
     fn spawn<B: Behavior>(
         self: &Arc<Self>,
@@ -254,7 +260,7 @@ impl Shared {
 
     /// Raises flags of an actor's life and lets it look at them; false if it has ended.
     pub(crate) fn raise(&self, address: Address, flags: u32) -> bool {
-        let Some(cell) = self.cells.get(address.cell) else {
+        let Some(cell) = self.cell_of(address) else {
             return false;
         };
         if cell
@@ -272,7 +278,7 @@ impl Shared {
 
     /// The cell of a living actor.
     pub(crate) fn cell_of(&self, address: Address) -> Option<&ActorCell> {
-        let cell = self.cells.get(address.cell)?;
+        let cell = (address.system == self.tag).then(|| self.cells.get(address.cell))??;
         (cell.life.generation() == address.generation.get()).then_some(cell)
     }
 
