@@ -1,4 +1,342 @@
-//! An actor runtime for CPU-bound work.
+//! An actor runtime for CPU-bound work: pinned work-stealing workers, lock-free bounded mailboxes,
+//! and turns that take effect as a whole or not at all.
+//!
+//! The README has the first program. This page is the guide: what a turn is, and what a plan can
+//! say. Every example on it runs as a test.
+//!
+//! ```text
+//!  code outside actors                     inside                            under it
+//! ┌───────────────────┐  tell, ask  ┌──────────────────┐  batch  ┌─────────────────────────────┐
+//! │ Handle<M>         │ ──────────▶ │ mailbox: bounded │ ──────▶ │ a turn, for each message    │
+//! │ System, Config    │ ◀────────── │                  │         │  decide  behavior(message,  │
+//! │ blocking or Future│    answer   └──────────────────┘         │          snapshot) -> Plan  │
+//! └───────────────────┘                      ▲                   │  admit   places in all      │
+//!                                            │                   │          targets' mailboxes │
+//!            timers: a wheel for each worker ┤                   │  evolve  machine.apply(ev)  │
+//!            news of actors that have ended  ┤                   │  publish tells, asks,       │
+//!                                            └───────────────────│          replies, timers, … │
+//!                                                                └─────────────────────────────┘
+//!                          workers: threads with a LIFO slot, queues that others steal from, an injector
+//! ```
+//!
+//! # A turn
+//!
+//! An actor is two things. Its [`Machine`] is all of its state, and only events change it. Its
+//! [`Behavior`] holds none: it reads a message and a [`Snapshot`] of the machine, and returns a
+//! [`Plan`]. The runtime then commits the plan:
+//!
+//! 1. *Admit*: a place in every target's mailbox. If one is full the actor waits, holding no place
+//!    and no worker (`mailbox.when_full` names the other choices).
+//! 2. *Evolve*: the plan's events, in order. A machine may refuse; then nothing happened.
+//! 3. *Publish*: messages, questions, answers, timers and children, in the order of the plan.
+//!
+//! A panic before the commit leaves no trace but a dead letter and the end of that one actor. So a
+//! handler never leaves half of its work behind, and a test of a behavior is a function call.
+//! What the receivers do is not one instant: each takes its own message, in order.
+//!
+//! # A plan
+//!
+//! Steps are values, joined by [`Plan::and`] or given as an array. References in them are
+//! [`ActorRef`]s: plain addresses that anybody may copy, compare and keep, and that cannot send.
+//!
+//! ```
+//! use mainspring::prelude::*;
+//!
+//! #[derive(Default)]
+//! struct Till { cents: u64 }
+//! struct Sold { cents: u64 }
+//! impl Machine for Till {
+//!     type Event = Sold;
+//!     fn apply(&mut self, sold: Sold) { self.cents += sold.cents }
+//! }
+//!
+//! #[derive(Clone, Copy)]
+//! struct Selling { stock: ActorRef<Stock> } // what a behavior depends on is in its fields
+//! enum Sale { Sell { cents: u64 }, Total(Reply<u64>) }
+//! impl Behavior for Selling {
+//!     type Machine = Till;
+//!     type Message = Sale;
+//!     fn on_message(&self, sale: Sale, till: Snapshot<Self>) -> Plan<Self> {
+//!         match sale {
+//!             Sale::Sell { cents } => Plan::emit(Sold { cents })
+//!                 .and(Plan::tell(self.stock, Stock::Take)),
+//!             Sale::Total(reply) => Plan::reply(reply, till.cents),
+//!         }
+//!     }
+//! }
+//!
+//! struct Shelf { pieces: u64 }
+//! struct Taken;
+//! impl Machine for Shelf {
+//!     type Event = Taken;
+//!     fn apply(&mut self, _: Taken) { self.pieces -= 1 }
+//! }
+//!
+//! #[derive(Clone, Copy)]
+//! struct Keeping;
+//! enum Stock { Take, Left(Reply<u64>) }
+//! impl Behavior for Keeping {
+//!     type Machine = Shelf;
+//!     type Message = Stock;
+//!     fn on_message(&self, stock: Stock, shelf: Snapshot<Self>) -> Plan<Self> {
+//!         match stock {
+//!             Stock::Take if shelf.pieces == 0 => Plan::unhandled(),
+//!             Stock::Take => Plan::emit(Taken),
+//!             Stock::Left(reply) => Plan::reply(reply, shelf.pieces),
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> mainspring::Result {
+//! let system = System::new()?;
+//! let stock = system.spawn(Keeping, Shelf { pieces: 2 })?;
+//! let till = system.spawn(Selling { stock: stock.actor() }, Till::default())?;
+//! for _ in 0..3 {
+//!     till.tell(Sale::Sell { cents: 250 })?;
+//! }
+//! assert_eq!(till.ask(Sale::Total).wait()?, 750);
+//! assert_eq!(stock.ask(Stock::Left).wait()?, 0);
+//! assert_eq!(system.dead_letter_count(), 1); // the third had nothing to take
+//! # Ok(()) }
+//! ```
+//!
+//! | a plan says | it does |
+//! |---|---|
+//! | [`emit`](Plan::emit) | evolves the machine, and gives subscribers a clone |
+//! | [`tell`](Plan::tell), [`tell_all`](Plan::tell_all) | sends a message to one, to many |
+//! | [`ask`](Plan::ask) | sends a question; the answer is a message |
+//! | [`reply`](Plan::reply), [`reply_err`](Plan::reply_err) | answers, now or in a later turn, for oneself or another |
+//! | [`after`](Plan::after), [`every`](Plan::every), [`cancel`](Plan::cancel) | timers by key |
+//! | [`spawn`](Plan::spawn), [`stop`](Plan::stop), [`stop_actor`](Plan::stop_actor) | begins and ends actors |
+//! | [`monitor`](Plan::monitor), [`link`](Plan::link), [`subscribe`](Plan::subscribe) | hears of others |
+//! | [`none`](Plan::none), [`unhandled`](Plan::unhandled) | nothing; nothing, and the message counts as a dead letter |
+//!
+//! # Asking
+//!
+//! An ask ends exactly once: with its answer, or with an [`AskError`] that says why there is none.
+//! From outside, [`Handle::ask`] gives an [`Ask`], to be waited for by a thread or awaited on any
+//! executor. Inside nobody waits: the outcome is a message of the asker, made in its own turn.
+//! A [`Reply`] may be kept in a machine and passed on; dropped, it fails the asker at once.
+//!
+//! ```
+//! use mainspring::prelude::*;
+//! use std::time::Duration;
+//!
+//! #[derive(Default)]
+//! struct Nothing;
+//! impl Machine for Nothing {
+//!     type Event = ();
+//!     fn apply(&mut self, (): ()) {}
+//! }
+//!
+//! #[derive(Clone, Copy)]
+//! struct Doubling;
+//! struct Double(u64, Reply<u64>);
+//! impl Behavior for Doubling {
+//!     type Machine = Nothing;
+//!     type Message = Double;
+//!     fn on_message(&self, Double(number, reply): Double, _: Snapshot<Self>) -> Plan<Self> {
+//!         match number.checked_mul(2) {
+//!             Some(double) => Plan::reply(reply, double),
+//!             None => Plan::none(), // drops the reply
+//!         }
+//!     }
+//! }
+//!
+//! #[derive(Clone, Copy)]
+//! struct Asking { doubler: ActorRef<Double> }
+//! enum Request {
+//!     Start(u64, Reply<String>),
+//!     Doubled(u64, Reply<String>),
+//!     Failed(AskError),
+//! }
+//! impl Behavior for Asking {
+//!     type Machine = Nothing;
+//!     type Message = Request;
+//!     fn on_message(&self, request: Request, _: Snapshot<Self>) -> Plan<Self> {
+//!         match request {
+//!             Request::Start(number, reply) => Plan::ask(self.doubler, move |r| Double(number, r))
+//!                 .timeout(Duration::from_secs(1))
+//!                 .on_ok(move |double| Request::Doubled(double, reply))
+//!                 .on_error(Request::Failed),
+//!             Request::Doubled(double, reply) => Plan::reply(reply, format!("it is {double}")),
+//!             Request::Failed(_) => Plan::none(),
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> mainspring::Result {
+//! let system = System::new()?;
+//! let doubler = system.spawn(Doubling, Nothing)?;
+//! let asker = system.spawn(Asking { doubler: doubler.actor() }, Nothing)?;
+//! assert_eq!(asker.ask(|reply| Request::Start(21, reply)).wait()?, "it is 42");
+//! assert_eq!(doubler.ask(|reply| Double(u64::MAX, reply)).wait(), Err(AskError::Dropped));
+//! # Ok(()) }
+//! ```
+//!
+//! # Timers
+//!
+//! A timer delivers a message to the actor that armed it: never early, and never after it was
+//! canceled, also if its message was already in the mailbox. Arming a [`Key`] again replaces its
+//! timer; the actor's end ends them all. A [stepped](System::stepped) system runs on the caller's
+//! thread, so that a test decides what happens and when.
+//!
+//! ```
+//! use mainspring::prelude::*;
+//! use mainspring::Clock;
+//! use std::time::Duration;
+//!
+//! const TICK: Key = Key::named("tick");
+//!
+//! #[derive(Default)]
+//! struct Ticks { seen: u64 }
+//! struct Seen;
+//! impl Machine for Ticks {
+//!     type Event = Seen;
+//!     fn apply(&mut self, _: Seen) { self.seen += 1 }
+//! }
+//!
+//! #[derive(Clone, Copy)]
+//! struct Ticking;
+//! #[derive(Clone)]
+//! struct Tick;
+//! impl Behavior for Ticking {
+//!     type Machine = Ticks;
+//!     type Message = Tick;
+//!     fn on_start(&self, _: Snapshot<Self>) -> Plan<Self> {
+//!         Plan::every(TICK, Duration::from_secs(60), Tick)
+//!     }
+//!     fn on_message(&self, _: Tick, ticks: Snapshot<Self>) -> Plan<Self> {
+//!         match ticks.seen {
+//!             0 | 1 => Plan::emit(Seen),
+//!             _ => Plan::from([Plan::cancel(TICK), Plan::stop()]),
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> mainspring::Result {
+//! let (clock, hand) = Clock::manual();
+//! let system = System::stepped(Config::default(), clock)?;
+//! let ticking = system.spawn(Ticking, Ticks::default())?;
+//! for minute in 0..3 {
+//!     system.run_until_idle();
+//!     assert!(ticking.is_alive(), "its third tick has not come after {minute} min");
+//!     hand.advance(Duration::from_secs(60));
+//! }
+//! system.run_until_idle();
+//! assert!(!ticking.is_alive());
+//! # Ok(()) }
+//! ```
+//!
+//! # Life
+//!
+//! [`System::spawn`] makes an actor; [`Plan::spawn`] makes a child whose address its plan knows
+//! already. [`Handle::stop`] lets the actor finish what it was sent, [`Handle::stop_now`] and
+//! [`Handle::kill`] end it after the turn in hand. A panic stops that actor alone and discards its
+//! state. Whoever [monitors](Plan::monitor) it gets one [`Down`], after its last message.
+//!
+//! ```
+//! use mainspring::prelude::*;
+//! use mainspring::Down;
+//!
+//! #[derive(Default)]
+//! struct News { asker: Option<Reply<String>> }
+//! struct Asked(Reply<String>);
+//! impl Machine for News {
+//!     type Event = Asked;
+//!     fn apply(&mut self, Asked(reply): Asked) { self.asker = Some(reply) }
+//! }
+//!
+//! /// Panics at its first message.
+//! #[derive(Clone, Copy)]
+//! struct Failing;
+//! impl Behavior for Failing {
+//!     type Machine = News;
+//!     type Message = ();
+//!     fn on_message(&self, (): (), _: Snapshot<Self>) -> Plan<Self> { panic!("no good") }
+//! }
+//!
+//! #[derive(Clone, Copy)]
+//! struct Watching;
+//! enum Watch { Try(Reply<String>), Ended(Reply<String>, Down) }
+//! impl Behavior for Watching {
+//!     type Machine = News;
+//!     type Message = Watch;
+//!     fn on_message(&self, watch: Watch, _: Snapshot<Self>) -> Plan<Self> {
+//!         match watch {
+//!             Watch::Try(reply) => Plan::spawn(Failing, News::default()).then(|child| {
+//!                 Plan::monitor(child, |down| Watch::Ended(reply, down)).and(Plan::tell(child, ()))
+//!             }),
+//!             Watch::Ended(reply, down) => Plan::reply(reply, down.exit.to_string()),
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> mainspring::Result {
+//! let system = System::new()?;
+//! let watching = system.spawn(Watching, News::default())?;
+//! assert_eq!(watching.ask(Watch::Try).wait()?, "panicked: no good");
+//! # Ok(()) }
+//! ```
+//!
+//! # What does not compile
+//!
+//! A behavior cannot hold state: it is `Copy`, `Send` and `Sync`, which no cell, lock or atomic is.
+//!
+//! ```compile_fail,E0277
+//! # use mainspring::prelude::*;
+//! # struct Nothing;
+//! # impl Machine for Nothing { type Event = (); fn apply(&mut self, (): ()) {} }
+//! struct Counting { count: std::cell::Cell<u64> } // not `Copy`, and cannot be made so
+//! impl Behavior for Counting {
+//!     type Machine = Nothing;
+//!     type Message = ();
+//!     fn on_message(&self, (): (), _: Snapshot<Self>) -> Plan<Self> { Plan::none() }
+//! }
+//! ```
+//!
+//! Nor change the machine that it sees:
+//!
+//! ```compile_fail,E0594
+//! # use mainspring::prelude::*;
+//! # struct Count { count: u64 }
+//! # impl Machine for Count { type Event = (); fn apply(&mut self, (): ()) {} }
+//! # #[derive(Clone, Copy)]
+//! # struct Counting;
+//! impl Behavior for Counting {
+//!     type Machine = Count;
+//!     type Message = ();
+//!     fn on_message(&self, (): (), mut machine: Snapshot<Self>) -> Plan<Self> {
+//!         machine.count += 1;
+//!         Plan::none()
+//!     }
+//! }
+//! ```
+//!
+//! Nor send, for an address cannot:
+//!
+//! ```compile_fail,E0599
+//! # use mainspring::prelude::*;
+//! fn send(to: ActorRef<u64>) { to.tell(1); }
+//! ```
+//!
+//! # Configuration
+//!
+//! Code sets values with [`Config::builder`]; a file and environment variables count only where
+//! the program asks for them. Every value is checked, and an error names the key, the value and
+//! what is allowed. [`config`] lists the keys.
+//!
+//! ```
+//! # fn main() -> mainspring::Result {
+//! let config = mainspring::Config::builder().workers(2).build()?;
+//! let system = mainspring::System::with_config(config)?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Further on
+//!
+//! In the repository: `docs/semantics.md` has order, loss, commit and stop on one page,
+//! `docs/decisions/` why things are as they are, `docs/capabilities.md` what is not there yet.
 
 #[cfg(loom)]
 #[doc(hidden)]
@@ -37,9 +375,10 @@ mod front {
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
     pub use crate::handle::{Actor, Ask, Handle, SendError};
-    pub use crate::plan::timers::{Key, Missed};
     pub use crate::plan::children::SpawnStep;
+    pub use crate::plan::timers::{Key, Missed};
     pub use crate::plan::{AskPlan, AskStep, Plan};
+    pub use crate::sync::clock::{Clock, ManualClock};
     pub use crate::system::watch::NameError;
     pub use crate::system::{Shutdown, SpawnError, StartError, System};
 }
@@ -60,3 +399,7 @@ pub mod prelude {
         Snapshot, System,
     };
 }
+
+#[cfg(all(doctest, not(loom)))]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

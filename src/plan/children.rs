@@ -13,10 +13,10 @@ use std::sync::atomic::Ordering::Relaxed;
 /// A child that a plan makes; its address is known already. A plan by `into` or
 /// [`SpawnStep::then`].
 #[must_use = "a child is made only if it is part of a plan"]
-pub struct SpawnStep<C: Behavior> {
+pub struct SpawnStep<B, C: Behavior> {
     child: ActorRef<C::Message>,
     steps: Steps,
-    behavior: PhantomData<fn() -> C>,
+    parent: PhantomData<fn() -> B>,
 }
 
 /// A child that is made but does not run yet; ended when its plan is dropped.
@@ -73,7 +73,7 @@ impl<B: Behavior> Plan<B> {
     /// Its place is taken, and its address known, at once; if the turn fails it never runs. In a
     /// plan that no actor's turn builds there is no child and the address is nobody's.
     #[inline]
-    pub fn spawn<C: Behavior>(behavior: C, machine: C::Machine) -> SpawnStep<C> {
+    pub fn spawn<C: Behavior>(behavior: C, machine: C::Machine) -> SpawnStep<B, C> {
         let made = worker::with(|worker| {
             let worker = worker?;
             Some(worker.prepare(
@@ -100,7 +100,7 @@ impl<B: Behavior> Plan<B> {
         SpawnStep {
             child,
             steps,
-            behavior: PhantomData,
+            parent: PhantomData,
         }
     }
 
@@ -184,7 +184,7 @@ impl<B: Behavior> Plan<B> {
     }
 }
 
-impl<C: Behavior> SpawnStep<C> {
+impl<B: Behavior, C: Behavior> SpawnStep<B, C> {
     /// The child's address.
     pub fn child(&self) -> ActorRef<C::Message> {
         self.child
@@ -192,7 +192,7 @@ impl<C: Behavior> SpawnStep<C> {
 
     /// The plan that goes on with what `then` makes of the child's address, in the same commit.
     #[inline]
-    pub fn then<B: Behavior, P: Into<Plan<B>>>(
+    pub fn then<P: Into<Plan<B>>>(
         self,
         then: impl FnOnce(ActorRef<C::Message>) -> P,
     ) -> Plan<B> {
@@ -201,8 +201,8 @@ impl<C: Behavior> SpawnStep<C> {
     }
 }
 
-impl<B: Behavior, C: Behavior> From<SpawnStep<C>> for Plan<B> {
-    fn from(step: SpawnStep<C>) -> Self {
+impl<B: Behavior, C: Behavior> From<SpawnStep<B, C>> for Plan<B> {
+    fn from(step: SpawnStep<B, C>) -> Self {
         Self::of(step.steps)
     }
 }

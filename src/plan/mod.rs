@@ -183,7 +183,7 @@ impl<B: Behavior> Plan<B> {
     pub fn ask<M: Send + 'static, T: Send + 'static>(
         to: ActorRef<M>,
         question: impl FnOnce(Reply<T>) -> M,
-    ) -> AskStep<T> {
+    ) -> AskStep<B, T> {
         let (asker, number) = worker::next_ask();
         let request = Parcel::new(Kind::Ask, question(Reply::to_actor(asker, number)));
         request.set_cell(to.address.cell);
@@ -193,7 +193,7 @@ impl<B: Behavior> Plan<B> {
             number,
             system: to.address.system,
             timeout: None,
-            answer: std::marker::PhantomData,
+            types: std::marker::PhantomData,
         }
     }
 
@@ -248,15 +248,15 @@ impl<B: Behavior, const N: usize> From<[Plan<B>; N]> for Plan<B> {
 
 /// An ask being built; [`AskStep::on_ok`] makes it a plan.
 #[must_use = "an ask does nothing until it is part of a plan"]
-pub struct AskStep<T> {
+pub struct AskStep<B, T> {
     request: Parcel,
     number: u64,
     system: u32,
     timeout: Option<Duration>,
-    answer: std::marker::PhantomData<fn() -> T>,
+    types: std::marker::PhantomData<fn() -> (B, T)>,
 }
 
-impl<T: Send + 'static> AskStep<T> {
+impl<B: Behavior, T: Send + 'static> AskStep<B, T> {
     /// How long to wait; the system's `ask_timeout` if not given.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -265,24 +265,19 @@ impl<T: Send + 'static> AskStep<T> {
 
     /// The answer becomes the message that `on_ok` makes of it, in the asker's own turn. A failure
     /// becomes a dead letter of the asker, unless [`AskPlan::on_error`] follows.
-    pub fn on_ok<B: Behavior>(
+    pub fn on_ok(
         self,
         on_ok: impl FnOnce(T) -> B::Message + Send + 'static,
     ) -> AskPlan<B, T, impl FnOnce(T) -> B::Message + Send + 'static> {
-        AskPlan {
-            step: self,
-            on_ok,
-            behavior: std::marker::PhantomData,
-        }
+        AskPlan { step: self, on_ok }
     }
 }
 
 /// An ask with what becomes of its answer; a plan by `into`, or by [`AskPlan::on_error`].
 #[must_use = "an ask does nothing until it is part of a plan"]
 pub struct AskPlan<B, T, F> {
-    step: AskStep<T>,
+    step: AskStep<B, T>,
     on_ok: F,
-    behavior: std::marker::PhantomData<fn() -> B>,
 }
 
 /// What an actor's slot came back with.
