@@ -16,6 +16,7 @@
 use crate::actor::Address;
 use crate::envelope::{Kind, Parcel};
 use crate::sync::oneshot::Answerer;
+use crate::sync::{Arc, Mutex, lock};
 use crate::system;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -57,9 +58,9 @@ impl std::error::Error for AskError {}
 
 /// The right to answer one ask with a `T`.
 ///
-/// It can be kept in a machine, and moved to another actor in a message or an event. Answer with
-/// [`Plan::reply`](crate::Plan::reply); dropping it fails the asker at once with
-/// [`AskError::Dropped`].
+/// Answer with [`Plan::reply`](crate::Plan::reply), now or in another actor that gets it in a
+/// message; to answer in a later turn, keep [`Reply::defer`] of it in the machine. Dropping it fails
+/// the asker at once with [`AskError::Dropped`].
 #[must_use = "dropping a reply fails the asker"]
 pub struct Reply<T: Send + 'static>(Option<To<T>>);
 
@@ -81,6 +82,13 @@ impl<T: Send + 'static> Reply<T> {
     /// The reply to somebody outside.
     pub(crate) fn outside(slot: Answerer<Result<T, AskError>>) -> Self {
         Self(Some(To::Outside(slot)))
+    }
+
+    /// As what a machine can keep and a later plan can answer.
+    ///
+    /// One allocation.
+    pub fn defer(self) -> Deferred<T> {
+        Deferred(Arc::new(Mutex::new(Some(self))))
     }
 
     /// Answers at once, outside of any plan.
@@ -135,6 +143,39 @@ impl<T: Send + 'static> Drop for Reply<T> {
 impl<T: Send + 'static> fmt::Debug for Reply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Reply<{}>", std::any::type_name::<T>())
+    }
+}
+
+/// The right to answer one ask, kept in a machine until a later turn answers it.
+///
+/// A behavior only reads its machine, so it can't move a [`Reply`] out of it; it can give a plan a
+/// clone of this. Clones are the same right: the first [`Plan::reply_deferred`] that commits
+/// answers, later ones do nothing. When the last clone is dropped unanswered, the asker fails with
+/// [`AskError::Dropped`].
+///
+/// [`Plan::reply_deferred`]: crate::Plan::reply_deferred
+#[must_use = "dropping the last clone fails the asker"]
+pub struct Deferred<T: Send + 'static>(Arc<Mutex<Option<Reply<T>>>>);
+
+impl<T: Send + 'static> Deferred<T> {
+    /// Answers at once, unless that was done before.
+    pub(crate) fn answer(&self, value: T) {
+        let reply = lock(&self.0).take();
+        if let Some(reply) = reply {
+            reply.answer(Ok(value));
+        }
+    }
+}
+
+impl<T: Send + 'static> Clone for Deferred<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Deferred<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Deferred<{}>", std::any::type_name::<T>())
     }
 }
 

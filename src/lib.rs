@@ -371,7 +371,7 @@ mod front {
     pub use crate::actor::{
         ActorRef, Address, Behavior, Counts, Down, Events, Exit, Machine, Meta, Refusal, Snapshot,
     };
-    pub use crate::ask::{AskError, Reply};
+    pub use crate::ask::{AskError, Deferred, Reply};
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
     pub use crate::handle::{Actor, Ask, Handle, SendError};
@@ -395,7 +395,7 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 pub mod prelude {
     #[cfg(not(loom))]
     pub use crate::{
-        Actor, ActorRef, AskError, Behavior, Config, Exit, Handle, Key, Machine, Plan, Reply,
+        Actor, ActorRef, AskError, Behavior, Config, Deferred, Exit, Handle, Key, Machine, Plan, Reply,
         Snapshot, System,
     };
 }

@@ -5,7 +5,7 @@ pub(crate) mod commit;
 pub(crate) mod timers;
 
 use crate::actor::{ActorRef, Address, Behavior, Machine};
-use crate::ask::{self, AskError, Reply};
+use crate::ask::{self, AskError, Deferred, Reply};
 use crate::dispatcher::worker;
 use crate::envelope::{Kind, List, Parcel};
 use std::fmt;
@@ -168,6 +168,16 @@ impl<B: Behavior> Plan<B> {
             _ => flag::OTHER,
         };
         Self::step(step, flags, 0)
+    }
+
+    /// Answers an ask of an earlier turn with `value`; nothing if that was done before.
+    ///
+    /// The right stays where it is until the commit, so a turn that fails has not lost it.
+    pub fn reply_deferred<T: Send + 'static>(to: &Deferred<T>, value: T) -> Self {
+        let to = to.clone();
+        let answer = move |()| to.answer(value);
+        let step = Parcel::closure::<(), (), _>(Kind::Step, answer, [0; 2]);
+        Self::step(step, flag::OTHER, 0)
     }
 
     /// Answers an ask for a `Result` with an error.
