@@ -4,6 +4,7 @@ pub(crate) mod batch_clock;
 mod effects;
 pub(crate) mod pinning;
 pub(crate) mod stats;
+pub(crate) mod watchdog;
 pub(crate) mod worker;
 
 use crate::config::DispatcherConfig;
@@ -91,6 +92,17 @@ impl Dispatcher {
     pub(crate) fn wake_one(&self) -> bool {
         let counts = self.idle.counts();
         counts.searching == 0 && counts.unparked < self.stats.len() && self.idle.wake_one()
+    }
+
+    /// Whether worker `index` does not sleep.
+    pub(crate) fn is_awake(&self, index: usize) -> bool {
+        !self.idle.is_asleep(index)
+    }
+
+    /// Whether actors wait in a queue that any worker may take from.
+    pub(crate) fn any_work_waits(&self) -> bool {
+        let waiting = |(ready, fresh): &(Stealer<_>, Stealer<_>)| ready.len() + fresh.len() > 0;
+        !self.injector.is_empty() || self.stealers.iter().any(waiting)
     }
 
     /// How many workers sleep.

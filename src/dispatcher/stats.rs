@@ -43,7 +43,7 @@ pub(crate) struct WorkerStats {
     pub(crate) panics: Counter,
     pub(crate) overdraft: Counter,
     pub(crate) timers: Counter,
-    pub(crate) handoffs: Counter,
+    pub(crate) long_turns: Counter,
     types: Mutex<Vec<Arc<TypeStats>>>,
 }
 

@@ -402,6 +402,7 @@ impl Worker {
             let slept = rest.sleep(limit, || {
                 self.has_work() || (limit.is_none() && self.dispatcher.anything_to_steal())
             });
+            self.shared.watchdog.worker_woke();
             if slept == Slept::Stayed || slept == Slept::Woken {
                 self.spin_shift.set(0);
             }
@@ -491,7 +492,8 @@ impl Worker {
             self.shared.schedule(number, cell);
             return;
         }
-        if self.lifo_cap == 0 {
+        // In long turns nothing may wait in the slot, where nobody else finds it.
+        if self.lifo_cap == 0 || self.slow.get() {
             self.ready.push(number);
             return;
         }

@@ -197,6 +197,16 @@ impl Idle {
         woken.len()
     }
 
+    /// Whether `worker` sleeps at this moment.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such worker.
+    #[must_use]
+    pub fn is_asleep(&self, worker: usize) -> bool {
+        self.asleep[worker].load(Ordering::Relaxed)
+    }
+
     /// How many workers there are.
     #[must_use]
     pub fn workers(&self) -> usize {

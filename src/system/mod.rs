@@ -8,12 +8,14 @@ use crate::actor::cell::{ActorCell, Body, Counts, Limits, life, quietly};
 use crate::actor::{ActorRef, Address, Behavior, Machine};
 use crate::config::{Config, ConfigError};
 use crate::dead_letter::{Cause, DeadLetter, DeadLetters};
+use crate::dispatcher::watchdog::Watchdog;
 use crate::dispatcher::worker::{self, Worker};
 use crate::dispatcher::{Dispatcher, WorkerParts, pinning};
 use crate::envelope::{Depot, Parcel, push_uncounted};
 use crate::handle::{Actor, Handle};
 use crate::plan::timers::Tick;
 use crate::sync::inbox::Wake;
+use crate::sync::parker::Parker;
 use crate::sync::slots::Table;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::timer::{Clock, TimerKey as WheelKey};
@@ -55,6 +57,7 @@ pub(crate) struct Shared {
     types: Mutex<Types>,
     waits: Mutex<Waits>,
     pub(crate) watches: Mutex<watch::Watches>,
+    pub(crate) watchdog: Watchdog,
     waiting: AtomicUsize,
     /// Free cells' numbers for those who spawn from outside.
     numbers: Mutex<Vec<u32>>,
@@ -461,6 +464,7 @@ impl System {
             dispatchers.push(dispatcher);
             parts.push((workers, cores));
         }
+        let (watchdog, parker) = Watchdog::new();
         let shared = Arc::new(Shared {
             tag,
             cells: Table::new(config.system.max_actors as u32),
@@ -473,6 +477,7 @@ impl System {
             types: Mutex::default(),
             waits: Mutex::default(),
             watches: Mutex::default(),
+            watchdog,
             waiting: AtomicUsize::new(0),
             numbers: Mutex::default(),
             spawned_outside: AtomicU64::new(0),
@@ -502,7 +507,21 @@ impl System {
                 }
             }
         }
+        if threads {
+            system.start_watchdog(parker)?;
+        }
         Ok(system)
+    }
+
+    fn start_watchdog(&self, parker: Parker) -> Result<(), StartError> {
+        let shared = self.shared.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("{}-dog", shared.config.dispatcher.thread_name))
+            .stack_size(256 << 10)
+            .spawn(move || Watchdog::run(&shared, parker))
+            .map_err(StartError::Thread)?;
+        lock(&self.threads).push(thread);
+        Ok(())
     }
 
     fn start_worker(
@@ -651,6 +670,7 @@ impl System {
         for dispatcher in self.shared.dispatchers() {
             dispatcher.stop();
         }
+        self.shared.watchdog.stop();
         let mut workers_stuck = 0;
         if !inside {
             for thread in lock(&self.threads).drain(..) {
