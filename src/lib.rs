@@ -1,5 +1,6 @@
 //! An actor runtime for CPU-bound work.
 
+pub mod chart;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod sync;

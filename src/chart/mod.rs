@@ -1,0 +1,21 @@
+//! Statecharts: one kernel, tables made ahead of time, several front ends.
+//!
+//! A [`Model`] says what a chart is; [`check`](check::check) finds what is wrong with it;
+//! [`lower`](lower::lower) makes the [`Table`]; a [`Chart`] runs it, for any number of
+//! [`Instance`]s, purely with [`Chart::transition`] or in place with [`Chart::step`]. The module
+//! needs nothing else of this crate.
+
+pub mod check;
+mod entry;
+pub mod loaded;
+pub mod lower;
+pub mod model;
+pub mod run;
+pub mod table;
+pub mod value;
+
+pub use loaded::{Loaded, LoadedChart};
+pub use model::{Model, Rules};
+pub use run::{Ask, Buffers, Chart, Instance, Logic, Scope, Status, StepError, View};
+pub use table::{Class, Table};
+pub use value::{Effect, Event, Fault, Value};
