@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::model::Place;
+use super::model::{Kind, Model, Place, State};
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,4 +43,55 @@ impl fmt::Display for Problem {
         }
         Ok(())
     }
+}
+
+/// Deeper nesting is refused: the runner's recursion follows it.
+pub const DEPTH_MAX: u32 = 100;
+
+/// Everything wrong with `model`: what the front end found, then what the tree shows.
+pub fn check(model: &Model) -> Vec<Problem> {
+    let mut problems = model.problems.clone();
+    let mut report = |state: &State, kind, what: String, instead: &str| {
+        problems.push(Problem {
+            place: state.place,
+            severity: Severity::Error,
+            kind,
+            what,
+            instead: instead.to_owned(),
+        });
+    };
+    let mut depths: Vec<u32> = Vec::with_capacity(model.states.len());
+    for state in &model.states {
+        let depth = state.parent.map_or(0, |p| depths[p as usize] + 1);
+        depths.push(depth);
+        if depth == DEPTH_MAX {
+            let what = format!("{:?} is nested deeper than {DEPTH_MAX} levels", state.id);
+            report(state, "depth", what, "split the chart and invoke its parts");
+        }
+        if state.kind == Kind::Compound && state.initial.targets.is_empty() {
+            let known = model.problems.iter().any(|p| p.kind == "initial");
+            if !known {
+                let what = format!("{:?} has children but no initial state", state.id);
+                report(state, "initial", what, "name the child it begins in");
+            }
+        }
+    }
+    problems
+}
+
+/// The number of edits between two words (Levenshtein 1966, one row at a time).
+pub(crate) fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &cb) in b.iter().enumerate() {
+            let cost = usize::from(ca != cb);
+            let next = (diagonal + cost).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = row[j + 1];
+            row[j + 1] = next;
+        }
+    }
+    row[b.len()]
 }

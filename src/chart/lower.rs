@@ -149,7 +149,7 @@ fn arrows(model: &Model, table: &mut Table) -> Vec<Vec<u32>> {
             } else {
                 let mut effective = States::new();
                 table.effective_targets(&t.targets, &[], 0, &mut effective);
-                let domain = table.domain(source, &effective, t.internal);
+                let domain = table.domain(source, &t.targets, &effective, t.internal);
                 (domain, table.exit_range(domain))
             };
             let arrow = Arrow {

@@ -6,16 +6,25 @@
 //! needs nothing else of this crate.
 
 pub mod check;
+#[cfg(all(feature = "xstate", feature = "scxml"))]
+pub mod conform;
 mod entry;
+#[cfg(feature = "xstate")]
+mod json;
 pub mod loaded;
 pub mod lower;
 pub mod model;
 pub mod run;
+pub mod slots;
+pub mod snapshot;
 pub mod table;
 pub mod value;
+#[cfg(feature = "xstate")]
+pub mod xstate;
 
 pub use loaded::{Loaded, LoadedChart};
 pub use model::{Model, Rules};
 pub use run::{Ask, Buffers, Chart, Instance, Logic, Scope, Status, StepError, View};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use table::{Class, Table};
 pub use value::{Effect, Event, Fault, Value};

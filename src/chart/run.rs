@@ -808,7 +808,7 @@ impl<L: Logic> Chart<L> {
             let targets = self.table.list(arrow.targets);
             self.table
                 .effective_targets(targets, &m.memory, 0, &mut effective);
-            let domain = self.table.domain(arrow.source, &effective, arrow.internal);
+            let domain = self.table.domain(arrow.source, targets, &effective, arrow.internal);
             exit = self.table.exit_range(domain);
         }
         Pick {
