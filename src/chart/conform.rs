@@ -97,7 +97,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:32} {:>6} {:>6} {:>8}", "category", "pass", "fail", "skipped")?;
+        writeln!(
+            f,
+            "{:32} {:>6} {:>6} {:>8}",
+            "category", "pass", "fail", "skipped"
+        )?;
         for (category, [pass, fail, skip]) in self.counts() {
             writeln!(f, "{category:32} {pass:6} {fail:6} {skip:8}")?;
         }
@@ -149,7 +153,9 @@ pub(crate) fn stem(path: &Path) -> String {
 }
 
 pub(crate) fn case_id(line: &str) -> String {
-    let id = line.split_once("\"id\":\"").and_then(|(_, rest)| rest.split_once('"'));
+    let id = line
+        .split_once("\"id\":\"")
+        .and_then(|(_, rest)| rest.split_once('"'));
     id.map_or("?", |(id, _)| id).to_owned()
 }
 
@@ -214,22 +220,21 @@ fn run_xstate(text: &str) -> Result<(), String> {
     }
     let input = case.field("input").cloned().unwrap_or_default();
     let mut system = System::start(root, machines, sources, input);
-    system.settle();
     let expected = list(case.field("expect").ok_or("no expectation")?);
     compare(&mut system, expected.first(), None, "start")?;
-    for (nth, step) in list(case.field("steps").unwrap_or(&Value::Null)).iter().enumerate() {
+    for (nth, step) in list(case.field("steps").unwrap_or(&Value::Null))
+        .iter()
+        .enumerate()
+    {
         let mut can = None;
         if let Some(event) = step.field("send") {
             system.send(to_event(event));
-            system.settle();
         } else if let Some(ms) = step.field("advance").and_then(Value::num) {
             system.advance(ms as u64);
         } else if let Some(id) = step.field("resolve").and_then(Value::text) {
             system.resolve(id, Ok(step.field("output").cloned().unwrap_or_default()));
-            system.settle();
         } else if let Some(id) = step.field("reject").and_then(Value::text) {
             system.resolve(id, Err(step.field("error").cloned().unwrap_or_default()));
-            system.settle();
         } else if let Some(event) = step.field("can") {
             can = Some(system.can(&to_event(event)));
         } else if step.field("stop").is_some() {
@@ -317,8 +322,19 @@ fn compare(
         view.set_field("can", Value::Bool(can));
     }
     for key in [
-        "conf", "value", "status", "context", "log", "childLogs", "emitted", "children", "tags",
-        "meta", "output", "error", "can",
+        "conf",
+        "value",
+        "status",
+        "context",
+        "log",
+        "childLogs",
+        "emitted",
+        "children",
+        "tags",
+        "meta",
+        "output",
+        "error",
+        "can",
     ] {
         let (want, have) = (expected.field(key), view.field(key));
         let optional = matches!(key, "value" | "meta") && want.is_none();

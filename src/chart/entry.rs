@@ -168,22 +168,11 @@ impl Table {
         }
     }
 
-    /// The state inside which a transition from `source` happens, given its targets as written and
-    /// what they stand for; [`NONE`] is above the root.
-    ///
-    /// A history that stands for the source itself is left and entered, as in SCXML: taken as
-    /// XState's "stay inside", it would leave nothing and enter a state that is active.
-    pub(crate) fn domain(
-        &self,
-        source: StateId,
-        written: &[StateId],
-        targets: &[StateId],
-        internal: bool,
-    ) -> u32 {
+    /// The state inside which a transition from `source` to `targets` happens; [`NONE`] is above
+    /// the root.
+    pub(crate) fn domain(&self, source: StateId, targets: &[StateId], internal: bool) -> u32 {
         let rules = &self.rules;
-        let is_history = |&t: &StateId| matches!(self.row(t).kind, Kind::History { .. });
-        let self_is_inside = rules.self_is_inside && !written.iter().any(is_history);
-        let inside = |t: StateId| self.is_below(t, source) || (self_is_inside && t == source);
+        let inside = |t: StateId| self.is_below(t, source) || (rules.self_is_inside && t == source);
         let may_stay = rules.self_is_inside || self.row(source).kind == Kind::Compound;
         if internal && may_stay && targets.iter().all(|&t| inside(t)) {
             return source;
@@ -230,7 +219,7 @@ impl Table {
         }
         let mut effective = States::new();
         self.effective_targets(targets, memory, 0, &mut effective);
-        let domain = self.domain(source, targets, &effective, internal);
+        let domain = self.domain(source, &effective, internal);
         let by_target = self.rules.initial_by_target;
         for &t in targets {
             let is_history = matches!(self.row(t).kind, Kind::History { .. });

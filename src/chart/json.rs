@@ -162,7 +162,10 @@ impl Reader<'_> {
     fn value(&mut self) -> Read<Json> {
         self.space();
         if self.depth >= DEPTH_MAX {
-            return Err((self.place(), format!("nested deeper than {DEPTH_MAX} levels")));
+            return Err((
+                self.place(),
+                format!("nested deeper than {DEPTH_MAX} levels"),
+            ));
         }
         let start = self.at;
         self.depth += 1;
@@ -298,7 +301,10 @@ impl Reader<'_> {
 
     fn number(&mut self) -> Read<JsonKind> {
         let start = self.at;
-        while matches!(self.peek(), Some(b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')) {
+        while matches!(
+            self.peek(),
+            Some(b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')
+        ) {
             self.at += 1;
         }
         match self.text[start..self.at].parse::<f64>() {
@@ -329,7 +335,10 @@ impl Reader<'_> {
 pub(crate) fn place_at(text: &str, offset: usize) -> Place {
     let before = &text.as_bytes()[..offset.min(text.len())];
     let line = before.iter().filter(|&&b| b == b'\n').count() as u32 + 1;
-    let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
+    let start = before
+        .iter()
+        .rposition(|&b| b == b'\n')
+        .map_or(0, |n| n + 1);
     Place {
         line,
         column: (before.len() - start) as u32 + 1,
@@ -342,7 +351,12 @@ pub(crate) struct Places(Vec<usize>);
 impl Places {
     pub(crate) fn new(text: &str) -> Self {
         let mut starts = vec![0];
-        starts.extend(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1));
+        starts.extend(
+            text.bytes()
+                .enumerate()
+                .filter(|(_, b)| *b == b'\n')
+                .map(|(at, _)| at + 1),
+        );
         Self(starts)
     }
 

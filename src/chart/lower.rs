@@ -36,6 +36,7 @@ pub fn lower(model: &Model) -> Table {
         memories: 0,
         has_eventless: false,
         has_invokes: false,
+        by_activation: false,
         walk: None,
     };
     table.classes = table.names.count();
@@ -149,7 +150,7 @@ fn arrows(model: &Model, table: &mut Table) -> Vec<Vec<u32>> {
             } else {
                 let mut effective = States::new();
                 table.effective_targets(&t.targets, &[], 0, &mut effective);
-                let domain = table.domain(source, &t.targets, &effective, t.internal);
+                let domain = table.domain(source, &effective, t.internal);
                 (domain, table.exit_range(domain))
             };
             let arrow = Arrow {
@@ -235,6 +236,8 @@ impl Cells<'_> {
             .iter()
             .flat_map(|s| &s.transitions)
             .any(|t| t.trigger == Trigger::Always);
+        let parallel = self.model.states.iter().any(|s| s.kind == Kind::Parallel);
+        table.by_activation = table.has_eventless && table.rules.eventless_settles && parallel;
         for at in 0..table.plans.len() {
             let leaf = table.plans[at].leaf;
             table.plans[at].eventless = table.cell(leaf, Class::EVENTLESS) != 0;

@@ -198,6 +198,9 @@ pub struct Instance<C> {
     /// The data.
     pub context: C,
     pub(crate) leaves: States,
+    /// The leaves in the order in which they became active, where that decides something
+    /// ([`Table::by_activation`]); empty otherwise.
+    pub(crate) recent: States,
     pub(crate) memory: Vec<States>,
     pub(crate) status: Status,
 }
@@ -350,6 +353,7 @@ impl<L: Logic> Chart<L> {
         let mut instance = Instance {
             context,
             leaves: States::new(),
+            recent: States::new(),
             memory: vec![States::new(); self.table.memories as usize],
             status: Status::Active,
         };
@@ -386,6 +390,7 @@ impl<L: Logic> Chart<L> {
         }
         self.table.descend(0, &m.memory, &mut b.work.entry, 0);
         b.work.picks.clear();
+        b.work.exits.clear();
         self.enter(m, event, b)?;
         self.settle(m, event, b)
     }
@@ -426,6 +431,7 @@ impl<L: Logic> Chart<L> {
             Some(mut old) => {
                 old.context.clone_from(&instance.context);
                 old.leaves.clone_from(&instance.leaves);
+                old.recent.clone_from(&instance.recent);
                 old.memory.clone_from(&instance.memory);
                 old
             }
@@ -530,6 +536,10 @@ impl<L: Logic> Chart<L> {
                 self.ops(plan.exit, m, event, &mut b.out)?;
                 self.ops(plan.body, m, event, &mut b.out)?;
                 m.leaves[0] = plan.leaf;
+                if self.table.by_activation {
+                    m.recent.clear();
+                    m.recent.push(plan.leaf);
+                }
                 if b.out.queue.is_empty() && !plan.eventless {
                     return Ok(true);
                 }
@@ -632,12 +642,10 @@ impl<L: Logic> Chart<L> {
         }
         let before = m.leaves.clone();
         b.out.touched = false;
-        let remembers = b.work.picks.iter().any(|p| {
-            let rows = &self.table.rows[p.exit.range()];
-            rows.iter().any(|r| matches!(r.kind, Kind::History { .. }))
-        });
+        b.work.exits.clear();
         self.microstep(m, event, b)?;
-        Ok(b.out.touched || remembers || before != m.leaves)
+        let remembers = |&s: &StateId| !self.table.rows[s as usize].histories.is_empty();
+        Ok(b.out.touched || before != m.leaves || b.work.exits.iter().any(remembers))
     }
 
     #[inline]
@@ -745,6 +753,16 @@ impl<L: Logic> Chart<L> {
         work.picks.clear();
         let class = self.known(class);
         let leaves = &m.leaves[..];
+        if class == Class::EVENTLESS && self.table.by_activation {
+            for leaf in &m.recent {
+                let position = leaves.binary_search(leaf).unwrap_or(0);
+                self.ask(*leaf, position, class, m, event, out, work)?;
+            }
+            if work.picks.len() > 1 {
+                self.drop_preempted(leaves, &mut work.picks);
+            }
+            return Ok(());
+        }
         for position in 0..leaves.len() {
             let leaf = leaves[position];
             self.ask(leaf, position, class, m, event, out, work)?;
@@ -808,7 +826,7 @@ impl<L: Logic> Chart<L> {
             let targets = self.table.list(arrow.targets);
             self.table
                 .effective_targets(targets, &m.memory, 0, &mut effective);
-            let domain = self.table.domain(arrow.source, targets, &effective, arrow.internal);
+            let domain = self.table.domain(arrow.source, &effective, arrow.internal);
             exit = self.table.exit_range(domain);
         }
         Pick {
@@ -920,7 +938,8 @@ impl<L: Logic> Chart<L> {
         event: &L::Event,
         b: &mut Buffers<L>,
     ) -> Result<(), StepError<L::Fault>> {
-        if b.work.picks.iter().any(|p| p.plan == NONE) {
+        let in_order = !self.table.by_activation || b.work.picks.is_sorted_by_key(|p| p.position);
+        if !in_order || b.work.picks.iter().any(|p| p.plan == NONE) {
             return self.worked_out_step(m, event, b);
         }
         let plan = |p: &Pick| -> &Plan { &self.table.plans[p.plan as usize] };
@@ -947,7 +966,11 @@ impl<L: Logic> Chart<L> {
         for pick in picks {
             let p = plan(pick);
             if p.moves {
-                m.leaves[pick.position as usize] = p.leaf;
+                let old = std::mem::replace(&mut m.leaves[pick.position as usize], p.leaf);
+                if self.table.by_activation {
+                    m.recent.retain(|l| *l != old);
+                    m.recent.push(p.leaf);
+                }
             }
         }
         Ok(())
@@ -1009,6 +1032,12 @@ impl<L: Logic> Chart<L> {
         for pick in &b.work.picks {
             let arrow = &table.arrows[pick.transition as usize];
             let targets = table.list(arrow.targets);
+            // A history that stands for the very state it is asked from leaves nothing and enters
+            // that state again (XState); not if another transition has left it meanwhile, or two
+            // children of one state would be active.
+            if arrow.by_memory && pick.exit.is_empty() && !b.work.active.get(arrow.source) {
+                continue;
+            }
             table.add_entry(
                 (arrow.source, targets, arrow.internal),
                 &m.memory,
@@ -1095,11 +1124,18 @@ impl<L: Logic> Chart<L> {
             }
             next = b.work.entry.enter.next(s + 1);
         }
+        if table.by_activation {
+            let exits = &b.work.exits;
+            m.recent.retain(|l| !exits.contains(l));
+        }
         m.leaves.clear();
         let mut next = b.work.active.next(0);
         while let Some(s) = next {
             if matches!(table.rows[s as usize].kind, Kind::Atomic | Kind::Final) {
                 m.leaves.push(s);
+                if table.by_activation && !m.recent.contains(&s) {
+                    m.recent.push(s);
+                }
             }
             next = b.work.active.next(s + 1);
         }

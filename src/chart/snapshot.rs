@@ -131,6 +131,7 @@ impl<C: Clone> Snapshot<C> {
         }
         Ok(Instance {
             context: self.context.clone(),
+            recent: leaves.clone(),
             leaves,
             memory,
             status,

@@ -141,6 +141,9 @@ pub struct Table {
     pub(crate) memories: u32,
     pub(crate) has_eventless: bool,
     pub(crate) has_invokes: bool,
+    /// Eventless transitions are asked in the order in which the leaves became active (XState, with
+    /// parallel states): their actions run in that order.
+    pub(crate) by_activation: bool,
     /// The width of a row in `cells` is kept per state when a dense table would be too large.
     pub(crate) walk: Option<Vec<HashMap<u32, u32>>>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::loaded::{ActionFn, GuardFn, Loaded};
 use super::super::run::Scope;
 use super::super::value::{Event, Fault, Value};
-use super::{Compiled, CompileError, DelayFn, Library, Machine, Mention};
+use super::{CompileError, Compiled, DelayFn, Library, Machine, Mention};
 
 /// Names that a machine uses and nobody bound, and names bound that it does not use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,8 +56,7 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {}
 
 type Act<C> = Arc<dyn Fn(&mut C, &Event, &Value) + Send + Sync>;
-type Try<C> =
-    Arc<dyn Fn(&mut Scope<'_, Loaded<C>>, &Value) -> Result<(), Fault> + Send + Sync>;
+type Try<C> = Arc<dyn Fn(&mut Scope<'_, Loaded<C>>, &Value) -> Result<(), Fault> + Send + Sync>;
 type Test<C> = Arc<dyn Fn(&C, &Event, &Value) -> bool + Send + Sync>;
 type Wait<C> = Arc<dyn Fn(&C, &Event) -> u64 + Send + Sync>;
 

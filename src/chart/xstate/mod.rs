@@ -29,11 +29,9 @@ use super::value::{Effect, Event, Name, Start, Target, Value};
 pub use bind::{BindError, Bindings};
 
 /// Gives a delay in milliseconds; `None` where the name has no number, which XState takes as "now".
-pub type DelayFn<C> =
-    Box<dyn Fn(&Ask<'_, Loaded<C>>) -> Option<f64> + Send + Sync + 'static>;
+pub type DelayFn<C> = Box<dyn Fn(&Ask<'_, Loaded<C>>) -> Option<f64> + Send + Sync + 'static>;
 /// Gives a value that may depend on context and event.
-pub type TemplateFn<C> =
-    Box<dyn Fn(&Ask<'_, Loaded<C>>, &Event) -> Value + Send + Sync + 'static>;
+pub type TemplateFn<C> = Box<dyn Fn(&Ask<'_, Loaded<C>>, &Event) -> Value + Send + Sync + 'static>;
 
 /// One mention of an action in a machine.
 #[derive(Clone, Copy, Debug)]
@@ -234,10 +232,7 @@ impl Machine {
         })
     }
 
-    fn reader<'a, C: Clone + 'static>(
-        &'a self,
-        library: &'a mut dyn Library<C>,
-    ) -> Reader<'a, C> {
+    fn reader<'a, C: Clone + 'static>(&'a self, library: &'a mut dyn Library<C>) -> Reader<'a, C> {
         let name = self.json.get("id").and_then(Json::str);
         let mut model = Model::new(name.unwrap_or("(machine)"), Rules::XSTATE);
         if let Some(version) = self.json.get("version").and_then(Json::str) {
@@ -394,7 +389,12 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
             .and_then(Json::str)
             .map(str::to_owned);
         if let Some(tags) = json.get("tags") {
-            state.tags = tags.items().iter().filter_map(Json::str).map(str::to_owned).collect();
+            state.tags = tags
+                .items()
+                .iter()
+                .filter_map(Json::str)
+                .map(str::to_owned)
+                .collect();
             state.tags.sort();
             state.tags.dedup();
         }
@@ -410,7 +410,12 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
                 self.add_state(child, key.clone(), Some(s), depth + 1);
             } else {
                 let what = format!("the state {key:?} is no JSON object");
-                self.problem(child, "state", what, "write {} for an empty state".to_owned());
+                self.problem(
+                    child,
+                    "state",
+                    what,
+                    "write {} for an empty state".to_owned(),
+                );
             }
         }
     }
@@ -421,7 +426,9 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
             self.history_default(s, json);
             return;
         }
-        let invokes: Vec<&'a Json> = json.get("invoke").map_or(Vec::new(), |i| i.items().iter().collect());
+        let invokes: Vec<&'a Json> = json
+            .get("invoke")
+            .map_or(Vec::new(), |i| i.items().iter().collect());
         let id = self.model.states[s as usize].id.clone();
         let invoke_ids: Vec<Name> = invokes
             .iter()
@@ -643,7 +650,11 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
     /// The nearest key or id to a misspelt one.
     fn suggest(&self, around: StateId, text: &str) -> String {
         let last = text.rsplit(['.', '#']).next().unwrap_or(text);
-        let keys = self.model.states.iter().filter(|s| s.parent == Some(around));
+        let keys = self
+            .model
+            .states
+            .iter()
+            .filter(|s| s.parent == Some(around));
         let near = keys
             .map(|s| s.key.as_str())
             .chain(self.model.states.iter().map(|s| s.id.as_str()))
@@ -752,7 +763,11 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
     fn in_value(&mut self, around: StateId, json: &'a Json, all: &mut Vec<Guard>) {
         let keys: Vec<(&str, Option<&'a Json>)> = match json.str() {
             Some(key) => vec![(key, None)],
-            None => json.fields().iter().map(|(k, v)| (k.as_str(), Some(v))).collect(),
+            None => json
+                .fields()
+                .iter()
+                .map(|(k, v)| (k.as_str(), Some(v)))
+                .collect(),
         };
         for (key, below) in keys {
             match self.by_path(around, &split_path(key)) {
@@ -836,7 +851,9 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
         if !self.library.actor(&source) {
             self.missing.add("actor", &source);
         }
-        let input = invoke.get("input").map(|i| self.library.template(&i.to_value()));
+        let input = invoke
+            .get("input")
+            .map(|i| self.library.template(&i.to_value()));
         let told = self.library.child();
         let (id, source): (Name, Name) = (id.clone(), source.into());
         let label = format!("invoke {source}");
@@ -941,6 +958,8 @@ fn js_number(text: &str) -> Option<f64> {
     if text.is_empty() {
         return Some(0.0);
     }
-    let plain = text.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
     plain.then(|| text.parse().ok()).flatten()
 }

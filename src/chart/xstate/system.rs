@@ -16,7 +16,7 @@ use super::super::slots::{Slots, as_map};
 use super::super::snapshot::Snapshot;
 use super::super::value::{Effect, Event, Name, Start, Target, Value};
 use super::vocabulary::Vocabulary;
-use super::{Compiled, CompileError, Loaded, Machine};
+use super::{CompileError, Compiled, Loaded, Machine};
 
 /// Events that a system processes before it takes its machines for a circle.
 pub const FUEL: u32 = 100_000;
@@ -44,6 +44,9 @@ impl Worded {
 
     /// The context as a map.
     pub fn context(&self, instance: &Instance<Slots>) -> Value {
+        if !matches!(self.compiled.context, Value::Map(_) | Value::Undefined) {
+            return self.compiled.context.clone(); // a text of the author's, not data
+        }
         as_map(&self.names, &instance.context)
     }
 }
@@ -165,13 +168,12 @@ impl System {
         self.now = until;
     }
 
-    /// Fires what is due now.
-    pub fn settle(&mut self) {
-        while self.fuel > 0 && self.fire_next(self.now) {}
-    }
-
     fn fire_next(&mut self, until: u64) -> bool {
-        let due = self.timers.iter().enumerate().filter(|(_, t)| t.due <= until);
+        let due = self
+            .timers
+            .iter()
+            .enumerate()
+            .filter(|(_, t)| t.due <= until);
         let Some((at, _)) = due.min_by_key(|(_, t)| (t.due, t.seq)) else {
             return false;
         };
@@ -204,7 +206,9 @@ impl System {
         };
         let mut buffers = Buffers::default();
         let chart = &worded.compiled.chart;
-        let instance = instance.as_ref().filter(|_| self.actors[0].status == "active");
+        let instance = instance
+            .as_ref()
+            .filter(|_| self.actors[0].status == "active");
         instance.is_some_and(|i| chart.can(i, event, &mut buffers).unwrap_or(false))
     }
 
@@ -231,7 +235,9 @@ impl System {
             return Ok(());
         };
         let saved = through(Snapshot::of(&worded.compiled.model, instance))?;
-        let revived = saved.restore(&worded.compiled.model).map_err(|e| e.to_string())?;
+        let revived = saved
+            .restore(&worded.compiled.model)
+            .map_err(|e| e.to_string())?;
         let old = self.actors.swap_remove(0);
         self.actors.clear();
         self.timers.clear();
@@ -460,7 +466,11 @@ impl System {
     }
 
     fn spawn(&mut self, at: usize, start: Start, runs: bool) {
-        let source = self.sources.get(&start.source).unwrap_or(&start.source).clone();
+        let source = self
+            .sources
+            .get(&start.source)
+            .unwrap_or(&start.source)
+            .clone();
         let json = |text: &str| super::super::json::parse_value(text).unwrap_or(Value::Null);
         let body = if let Some(worded) = self.machines.get(&source) {
             Body::Machine {
@@ -550,6 +560,7 @@ impl System {
         let none = Instance {
             context: Slots::default(),
             leaves: Default::default(),
+            recent: Default::default(),
             memory: Vec::new(),
             status: Status::Failed,
         };

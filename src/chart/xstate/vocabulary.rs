@@ -50,7 +50,10 @@ impl Library<Slots> for Vocabulary {
                 Value::Bool(b) => Box::new(move |_| Ok(b)),
                 Value::Str(text) => self.test(&text),
                 other => {
-                    let name = other.field("type").and_then(Value::text).unwrap_or_default();
+                    let name = other
+                        .field("type")
+                        .and_then(Value::text)
+                        .unwrap_or_default();
                     let params = other.field("params").cloned();
                     return self.guard(name, params.as_ref());
                 }
@@ -97,7 +100,10 @@ impl Library<Slots> for Vocabulary {
                     "$input" => {
                         return Box::new(move |_, event| {
                             let input = event.data.field("input");
-                            input.and_then(|i| i.field(&name)).cloned().unwrap_or(Value::Null)
+                            input
+                                .and_then(|i| i.field(&name))
+                                .cloned()
+                                .unwrap_or(Value::Null)
                         });
                     }
                     _ => {}
@@ -112,7 +118,9 @@ impl Library<Slots> for Vocabulary {
                     .map(|(key, part)| (key.clone(), self.template(part)))
                     .collect();
                 Box::new(move |ask, event| {
-                    let fields = parts.iter().map(|(key, part)| (key.clone(), part(ask, event)));
+                    let fields = parts
+                        .iter()
+                        .map(|(key, part)| (key.clone(), part(ask, event)));
                     Value::Map(fields.collect())
                 })
             }
@@ -185,7 +193,11 @@ impl Vocabulary {
         match item {
             Value::Str(name) => self.known(name, None, upcoming),
             other => {
-                let name = other.field("type").and_then(Value::text).unwrap_or_default().to_owned();
+                let name = other
+                    .field("type")
+                    .and_then(Value::text)
+                    .unwrap_or_default()
+                    .to_owned();
                 self.known(&name, other.field("params"), upcoming)
             }
         }
@@ -236,7 +248,10 @@ impl Vocabulary {
             "show" => {
                 let place = self.symbols.place(rest);
                 Box::new(move |scope| {
-                    let value = scope.context.get(place).map_or("undefined".into(), Value::to_json);
+                    let value = scope
+                        .context
+                        .get(place)
+                        .map_or("undefined".into(), Value::to_json);
                     say(scope, format!("{whole}={value}"));
                     Ok(())
                 })
@@ -249,7 +264,11 @@ impl Vocabulary {
             "evdata" => {
                 let field = rest.to_owned();
                 Box::new(move |scope| {
-                    let value = scope.event.data.field(&field).map_or("null".into(), Value::to_json);
+                    let value = scope
+                        .event
+                        .data
+                        .field(&field)
+                        .map_or("null".into(), Value::to_json);
                     say(scope, format!("{whole}={value}"));
                     Ok(())
                 })
@@ -305,7 +324,9 @@ impl Vocabulary {
                 let (child, event) = rest.split_once('=').unwrap_or((rest, ""));
                 let sent = self.sent(event);
                 let (child, upcoming) = (Name::from(child), upcoming.to_vec());
-                send(whole, sent, move |scope| known_child(scope, &child, &upcoming))
+                send(whole, sent, move |scope| {
+                    known_child(scope, &child, &upcoming)
+                })
             }
             "fwd" => {
                 let (child, upcoming) = (Name::from(rest), upcoming.to_vec());
@@ -555,7 +576,11 @@ impl Vocabulary {
 pub fn to_event(json: &Value) -> Event {
     let mut event = Event::new(json.field("type").and_then(Value::text).unwrap_or_default());
     if let Value::Map(fields) = json {
-        let data: Vec<_> = fields.iter().filter(|(k, _)| &**k != "type").cloned().collect();
+        let data: Vec<_> = fields
+            .iter()
+            .filter(|(k, _)| &**k != "type")
+            .cloned()
+            .collect();
         if !data.is_empty() {
             event.data = Value::Map(data);
         }
