@@ -10,11 +10,14 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::json::parse_value;
-use super::value::{Name, Value};
+use super::scxml::session::{Session, loader_of};
+use super::scxml::{self, Document};
+use super::value::{Event, Name, Value};
 use super::xstate::Machine;
 use super::xstate::system::{System, Worded};
 use super::xstate::vocabulary::{Vocabulary, to_event};
@@ -129,7 +132,237 @@ pub fn conform(dir: &Path) -> io::Result<Report> {
             report.add(&category, &case_id(line), xstate_case(line));
         }
     }
+    scxml_cases(dir, &mut report)?;
     Ok(report)
+}
+
+fn scxml_cases(dir: &Path, report: &mut Report) -> io::Result<()> {
+    let index = dir.join("scxml/index.json");
+    let index = if index.is_file() {
+        parse_value(&std::fs::read_to_string(index)?).unwrap_or_default()
+    } else {
+        Value::Undefined
+    };
+    for part in ["ecma", "txml"] {
+        let category = format!("scxml/w3c/{part}");
+        let folder = dir.join(&category);
+        let ending = if part == "ecma" { "scxml" } else { "txml" };
+        let paths = files(&folder, ending)?;
+        let mut documents = HashMap::new();
+        for path in &paths {
+            let text = std::fs::read_to_string(path)?;
+            documents.insert(format!("{}.{ending}", stem(path)), text.clone());
+            documents.insert(format!("{}.scxml", stem(path)), text);
+        }
+        for path in &paths {
+            let name = stem(path);
+            if name.contains("sub") {
+                continue; // belongs to another test
+            }
+            let skip = why_not_w3c(&index, &name);
+            let verdict = match skip {
+                Some(why) => Verdict::Skip(why),
+                None => pass_or_fail(&documents[&format!("{name}.{ending}")], documents.clone()),
+            };
+            report.add(&category, &name, verdict);
+        }
+    }
+    let tutorial = dir.join("scxml/tutorial/ecma/Custom");
+    if tutorial.is_dir() {
+        let mut folders: Vec<_> = std::fs::read_dir(&tutorial)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        folders.sort();
+        for folder in folders {
+            for path in files(&folder, "scxml")? {
+                let text = std::fs::read_to_string(&path)?;
+                let verdict = pass_or_fail(&text, HashMap::new());
+                report.add("scxml/tutorial", &stem(&path), verdict);
+            }
+        }
+    }
+    let scion = dir.join("scxml/scion");
+    if scion.is_dir() {
+        let mut folders: Vec<_> = std::fs::read_dir(&scion)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        folders.sort();
+        for folder in folders {
+            for path in files(&folder, "scxml")? {
+                let text = std::fs::read_to_string(&path)?;
+                let script = std::fs::read_to_string(path.with_extension("json"))?;
+                let name = format!("{}/{}", stem(&folder), stem(&path));
+                report.add("scxml/scion", &name, verdict(scion_case(&text, &script)));
+            }
+        }
+    }
+    for path in files(&dir.join("scxml/random"), "jsonl")? {
+        let category = format!("scxml/random/{}", stem(&path));
+        for line in std::fs::read_to_string(&path)?.lines() {
+            report.add(&category, &case_id(line), verdict(random_scxml(line)));
+        }
+    }
+    Ok(())
+}
+
+fn verdict(result: Result<(), String>) -> Verdict {
+    match result {
+        Ok(()) => Verdict::Pass,
+        Err(why) => Verdict::Fail(why),
+    }
+}
+
+/// Why a W3C test cannot be run here by anybody, if so.
+fn why_not_w3c(index: &Value, name: &str) -> Option<String> {
+    let entry = list(index.field("w3c")?)
+        .iter()
+        .find(|e| e.field("test").and_then(Value::text) == Some(name))?;
+    let is = |key: &str| entry.field(key) == Some(&Value::Bool(true));
+    if is("manual") {
+        return Some("needs a human to judge".into());
+    }
+    is("http").then(|| "needs the optional Basic HTTP event processor".into())
+}
+
+fn compiled(text: &str) -> Result<Arc<Document>, String> {
+    match scxml::compile(text) {
+        Ok(document) => Ok(Arc::new(document)),
+        Err(problems) => {
+            let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Err(texts.join("; "))
+        }
+    }
+}
+
+/// Runs a document that ends in `pass` or `fail` for at most 60 virtual seconds.
+fn pass_or_fail(text: &str, documents: HashMap<String, String>) -> Verdict {
+    let document = match compiled(text) {
+        Ok(document) => document,
+        Err(why) => return Verdict::Fail(why),
+    };
+    let mut session = Session::start(document, loader_of(documents));
+    let mut left = 60_000;
+    while !session.is_over()
+        && let Some(ms) = session.next_due().filter(|&ms| ms <= left)
+    {
+        session.advance(ms);
+        left -= ms;
+        if session.is_exhausted() {
+            break;
+        }
+    }
+    match session.configuration()[..] {
+        ["pass"] => Verdict::Pass,
+        ref other => Verdict::Fail(format!("ended in {other:?}")),
+    }
+}
+
+fn scion_case(text: &str, script: &str) -> Result<(), String> {
+    let script = parse_value(script)?;
+    let mut session = Session::start(compiled(text)?, loader_of(HashMap::new()));
+    let same = |session: &Session, want: Option<&Value>, label: &str| -> Result<(), String> {
+        let mut have = session.configuration();
+        have.sort_unstable();
+        let want = want.map_or(&[][..], list).iter();
+        let mut want: Vec<&str> = want.filter_map(Value::text).collect();
+        want.sort_unstable();
+        if have == want {
+            Ok(())
+        } else {
+            Err(format!("{label}: expected {want:?}, got {have:?}"))
+        }
+    };
+    same(&session, script.field("initialConfiguration"), "start")?;
+    for (nth, step) in list(script.field("events").unwrap_or(&Value::Null))
+        .iter()
+        .enumerate()
+    {
+        if let Some(ms) = step.field("after").and_then(Value::num) {
+            session.advance(ms as u64);
+        }
+        if let Some(event) = step.field("event") {
+            let name = event
+                .field("name")
+                .and_then(Value::text)
+                .unwrap_or_default();
+            let data = event.field("data").cloned().unwrap_or_default();
+            session.send(Event::new(name).with(data));
+        }
+        same(
+            &session,
+            step.field("nextConfiguration"),
+            &format!("step {}", nth + 1),
+        )?;
+    }
+    Ok(())
+}
+
+fn random_scxml(line: &str) -> Result<(), String> {
+    let case = parse_value(line)?;
+    let text = case
+        .field("scxml")
+        .and_then(Value::text)
+        .ok_or("no document")?;
+    let mut session = Session::start(compiled(text)?, loader_of(HashMap::new()));
+    let names = list(case.field("data").unwrap_or(&Value::Null));
+    let same = |session: &mut Session, want: Option<&Value>, label: &str| -> Result<(), String> {
+        let want = want.ok_or_else(|| format!("{label}: no expectation"))?;
+        let conf = session
+            .configuration()
+            .into_iter()
+            .map(Value::str)
+            .collect();
+        let mut data = Value::Map(Vec::new());
+        for name in names.iter().filter_map(Value::text) {
+            data.set_field(name, session.variable(name).cloned().unwrap_or_default());
+        }
+        let log = std::mem::take(&mut session.log)
+            .into_iter()
+            .map(|(label, value)| {
+                Value::str(match value {
+                    Some(value) => format!("{label}={}", value.to_json()),
+                    None => label.to_string(),
+                })
+            });
+        let log = Value::List(log.collect());
+        let done = session.is_over().then(|| Value::str("done"));
+        let same = [
+            ("conf", Some(Value::List(conf))),
+            ("data", Some(data)),
+            ("log", Some(log)),
+            ("status", done),
+        ];
+        for (key, have) in same {
+            if want.field(key) != have.as_ref() && !(key == "data" && want.field(key).is_none()) {
+                let show = |v: Option<&Value>| v.map_or("absent".to_owned(), Value::to_json);
+                return Err(format!(
+                    "{label}: {key}: expected {}, got {}",
+                    show(want.field(key)),
+                    show(have.as_ref())
+                ));
+            }
+        }
+        Ok(())
+    };
+    let expected = list(case.field("expect").ok_or("no expectation")?);
+    same(&mut session, expected.first(), "start")?;
+    for (nth, step) in list(case.field("steps").unwrap_or(&Value::Null))
+        .iter()
+        .enumerate()
+    {
+        if let Some(event) = step.field("send") {
+            let name = event
+                .field("name")
+                .and_then(Value::text)
+                .unwrap_or_default();
+            session.send(Event::new(name));
+        } else if let Some(ms) = step.field("advance").and_then(Value::num) {
+            session.advance(ms as u64);
+        }
+        let label = format!("step {} {}", nth + 1, step.to_json());
+        same(&mut session, expected.get(nth + 1), &label)?;
+    }
+    Ok(())
 }
 
 /// The files in a folder with that ending, sorted; none where there is no folder.

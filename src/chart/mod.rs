@@ -9,12 +9,14 @@ pub mod check;
 #[cfg(all(feature = "xstate", feature = "scxml"))]
 pub mod conform;
 mod entry;
-#[cfg(feature = "xstate")]
+#[cfg(any(feature = "xstate", feature = "scxml"))]
 mod json;
 pub mod loaded;
 pub mod lower;
 pub mod model;
 pub mod run;
+#[cfg(feature = "scxml")]
+pub mod scxml;
 pub mod slots;
 pub mod snapshot;
 pub mod table;

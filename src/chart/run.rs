@@ -485,6 +485,30 @@ impl<L: Logic> Chart<L> {
         Ok(instance.status == Status::Active && found)
     }
 
+    /// Runs one action outside of a microstep; a failure that is an event waits for the next step.
+    ///
+    /// # Errors
+    ///
+    /// The action's fault, where faults are no events.
+    pub fn act(
+        &self,
+        instance: &mut Instance<L::Context>,
+        action: ActionId,
+        event: &L::Event,
+        buffers: &mut Buffers<L>,
+    ) -> Result<(), L::Fault> {
+        let mut scope = Scope {
+            context: &mut instance.context,
+            event,
+            view: self.view(&instance.leaves),
+            out: &mut buffers.out,
+        };
+        match self.logic.act(action, &mut scope) {
+            Ok(()) => Ok(()),
+            Err(fault) => self.absorb(fault, &mut buffers.out),
+        }
+    }
+
     /// Ends the instance from outside; runs its exit actions where the language says so.
     ///
     /// # Errors

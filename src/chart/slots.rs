@@ -16,6 +16,21 @@ pub struct Slots {
     pub values: Vec<Option<Value>>,
     /// The ids of the children started and not stopped.
     pub children: Vec<Name>,
+    /// What SCXML tells a session of itself.
+    pub own: Own,
+}
+
+/// What an SCXML session knows of itself and of the others.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Own {
+    /// Its number; `_sessionid` is `s` and this.
+    pub session: u32,
+    /// How many sessions there have been: higher numbers cannot be reached.
+    pub sessions: u32,
+    /// Whether another session invoked it.
+    pub has_parent: bool,
+    /// The number of the next generated id.
+    pub next_id: u32,
 }
 
 impl Slots {
