@@ -154,6 +154,11 @@ fn scxml_cases(dir: &Path, report: &mut Report) -> io::Result<()> {
             documents.insert(format!("{}.{ending}", stem(path)), text.clone());
             documents.insert(format!("{}.scxml", stem(path)), text);
         }
+        for path in files(&folder, "txt")? {
+            let bytes = std::fs::read(&path)?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            documents.insert(format!("{}.txt", stem(&path)), text);
+        }
         for path in &paths {
             let name = stem(path);
             if name.contains("sub") {
@@ -224,8 +229,12 @@ fn why_not_w3c(index: &Value, name: &str) -> Option<String> {
     is("http").then(|| "needs the optional Basic HTTP event processor".into())
 }
 
-fn compiled(text: &str) -> Result<Arc<Document>, String> {
-    match scxml::compile(text) {
+fn compiled(text: &str, files: &HashMap<String, String>) -> Result<Arc<Document>, String> {
+    let find = |address: &str| {
+        let name = address.rsplit(['/', ':']).next().unwrap_or(address);
+        files.get(name).cloned()
+    };
+    match scxml::compile_with(text, &find) {
         Ok(document) => Ok(Arc::new(document)),
         Err(problems) => {
             let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -236,7 +245,7 @@ fn compiled(text: &str) -> Result<Arc<Document>, String> {
 
 /// Runs a document that ends in `pass` or `fail` for at most 60 virtual seconds.
 fn pass_or_fail(text: &str, documents: HashMap<String, String>) -> Verdict {
-    let document = match compiled(text) {
+    let document = match compiled(text, &documents) {
         Ok(document) => document,
         Err(why) => return Verdict::Fail(why),
     };
@@ -259,7 +268,7 @@ fn pass_or_fail(text: &str, documents: HashMap<String, String>) -> Verdict {
 
 fn scion_case(text: &str, script: &str) -> Result<(), String> {
     let script = parse_value(script)?;
-    let mut session = Session::start(compiled(text)?, loader_of(HashMap::new()));
+    let mut session = Session::start(compiled(text, &HashMap::new())?, loader_of(HashMap::new()));
     let same = |session: &Session, want: Option<&Value>, label: &str| -> Result<(), String> {
         let mut have = session.configuration();
         have.sort_unstable();
@@ -303,7 +312,7 @@ fn random_scxml(line: &str) -> Result<(), String> {
         .field("scxml")
         .and_then(Value::text)
         .ok_or("no document")?;
-    let mut session = Session::start(compiled(text)?, loader_of(HashMap::new()));
+    let mut session = Session::start(compiled(text, &HashMap::new())?, loader_of(HashMap::new()));
     let names = list(case.field("data").unwrap_or(&Value::Null));
     let same = |session: &mut Session, want: Option<&Value>, label: &str| -> Result<(), String> {
         let want = want.ok_or_else(|| format!("{label}: no expectation"))?;

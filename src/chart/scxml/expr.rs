@@ -247,8 +247,8 @@ enum Token {
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 31] = [
-    "===", "!==", "==", "!=", "<=", ">=", "&&", "||", "++", "--", "+=", "-=", "<", ">", "+", "-",
+const SIGNS: [&str; 33] = [
+    "===", "!==", "==", "!=", "<=", ">=", "&&", "||", "++", "--", "+=", "-=", "*=", "/=", "<", ">", "+", "-",
     "*", "/", "%", "!", "(", ")", "[", "]", "{", "}", ".", ",", ":", "?", "=",
 ];
 
@@ -278,7 +278,11 @@ impl<'a> Parser<'a> {
     }
 
     fn eat(&mut self, sign: &str) -> bool {
-        let found = matches!(self.peek(), Some(Token::Sign(s)) if *s == sign);
+        let found = match self.peek() {
+            Some(Token::Sign(s)) => *s == sign,
+            Some(Token::Word(w)) => sign == "in" && w == "in",
+            _ => false,
+        };
         self.at += usize::from(found);
         found
     }
@@ -331,7 +335,7 @@ impl<'a> Parser<'a> {
             &["||"],
             &["&&"],
             &["===", "!==", "==", "!="],
-            &["<=", ">=", "<", ">"],
+            &["<=", ">=", "<", ">", "in"],
             &["+", "-"],
             &["*", "/", "%"],
         ];
@@ -480,6 +484,7 @@ impl<'a> Parser<'a> {
         }
         match word.as_str() {
             "In" => self.in_state(),
+            "Math" => self.math(),
             "_event" => Ok(Box::new(|env| event_value(env.event))),
             "_sessionid" => Ok(Box::new(|env| {
                 Ok(Value::str(format!("s{}", env.slots.own.session)))
@@ -504,6 +509,34 @@ impl<'a> Parser<'a> {
                 }))
             }
         }
+    }
+
+    fn math(&mut self) -> Parsed {
+        self.need(".")?;
+        let Some(Token::Word(name)) = self.peek().cloned() else {
+            return Err(self.wrong("a function of Math"));
+        };
+        let function: fn(f64, f64) -> f64 = match name.as_str() {
+            "pow" => f64::powf,
+            "min" => f64::min,
+            "max" => f64::max,
+            "abs" => |a, _| a.abs(),
+            "floor" => |a, _| a.floor(),
+            "ceil" => |a, _| a.ceil(),
+            "round" => |a, _| (a + 0.5).floor(),
+            "sqrt" => |a, _| a.sqrt(),
+            _ => return Err(self.wrong("pow, min, max, abs, floor, ceil, round or sqrt")),
+        };
+        self.at += 1;
+        self.need("(")?;
+        let arguments = self.list(")")?;
+        Ok(Box::new(move |env| {
+            let mut numbers = [f64::NAN; 2];
+            for (number, argument) in numbers.iter_mut().zip(&arguments) {
+                *number = to_number(&argument(env)?);
+            }
+            Ok(Value::Num(function(numbers[0], numbers[1])))
+        }))
     }
 
     fn in_state(&mut self) -> Parsed {
@@ -579,14 +612,12 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// A statement of a `<script>`: an assignment.
+/// A statement of a `<script>`: an assignment, which creates its variable, as in sloppy ECMAScript.
 pub struct Statement {
     /// Where to.
     pub to: Location,
     /// What.
     pub value: Expr,
-    /// Whether it declares its variable.
-    pub declares: bool,
 }
 
 /// Compiles the statements of a script: assignments, `var`, `++`, `--`, `+=`, `-=`.
@@ -622,11 +653,10 @@ pub fn compile_script(source: &str, names: &Names<'_>) -> Result<Vec<Statement>,
             };
             let old = compile(&left, names)?;
             Box::new(move |env| Ok(Value::Num(to_number(&old(env)?) + by)))
-        } else if parser.eat("+=") || parser.eat("-=") {
-            let plus = parser.tokens[parser.at - 1].0 == Token::Sign("+=");
+        } else if let Some(sign) = ["+=", "-=", "*=", "/="].into_iter().find(|s| parser.eat(s)) {
             let old = compile(&left, names)?;
             let by = parser.ternary()?;
-            operator(if plus { "+" } else { "-" }, old, by)
+            operator(&sign[..1], old, by)
         } else if parser.eat("=") {
             parser.ternary()?
         } else if declares {
@@ -635,13 +665,10 @@ pub fn compile_script(source: &str, names: &Names<'_>) -> Result<Vec<Statement>,
             return Err(parser.wrong("\"=\""));
         };
         parser.end()?;
-        // A script's plain assignment creates its variable, as in sloppy ECMAScript.
         statements.push(Statement {
             to,
             value,
-            declares: true,
         });
-        let _ = declares;
     }
     Ok(statements)
 }
@@ -698,6 +725,10 @@ fn operator(sign: &str, a: Expr, b: Expr) -> Expr {
         "!==" => Box::new(move |env| Ok(Value::Bool(a(env)? != b(env)?))),
         "==" => Box::new(move |env| Ok(Value::Bool(loosely_equal(&a(env)?, &b(env)?)))),
         "!=" => Box::new(move |env| Ok(Value::Bool(!loosely_equal(&a(env)?, &b(env)?)))),
+        "in" => Box::new(move |env| {
+            let (key, of) = (a(env)?, b(env)?);
+            Ok(Value::Bool(of.field(&text(&key)).is_some()))
+        }),
         "<" => compare(a, b, |o| o.is_lt()),
         ">" => compare(a, b, |o| o.is_gt()),
         "<=" => compare(a, b, |o| o.is_le()),

@@ -51,19 +51,31 @@ pub struct Document {
 /// What is not XML.
 pub fn model(text: &str) -> Result<Model, Problem> {
     let xml = parse(text)?;
-    let mut reader = Reader::new(text);
+    let mut reader = Reader::new(text, &|_| None);
     reader.document(xml.root_element());
     Ok(reader.model)
 }
 
-/// Compiles a document.
+/// Compiles a document; data in other files counts as missing.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with its structure.
 pub fn compile(text: &str) -> Result<Document, Vec<Problem>> {
+    compile_with(text, &|_| None)
+}
+
+/// Compiles a document; `files` finds what its `<data src>` name.
+///
+/// # Errors
+///
+/// Everything that is wrong with its structure.
+pub fn compile_with(
+    text: &str,
+    files: &dyn Fn(&str) -> Option<String>,
+) -> Result<Document, Vec<Problem>> {
     let xml = parse(text).map_err(|p| vec![p])?;
-    compile_node(xml.root_element(), 0)
+    compile_node(xml.root_element(), files, 0)
 }
 
 fn parse(text: &str) -> Result<Xml<'_>, Problem> {
@@ -86,8 +98,12 @@ fn parse(text: &str) -> Result<Xml<'_>, Problem> {
 /// Documents nest in documents at most this deep.
 const EMBEDDED_MAX: u32 = 16;
 
-fn compile_node(root: Node<'_, '_>, depth: u32) -> Result<Document, Vec<Problem>> {
-    let mut reader = Reader::new(root.document().input_text());
+fn compile_node(
+    root: Node<'_, '_>,
+    files: &dyn Fn(&str) -> Option<String>,
+    depth: u32,
+) -> Result<Document, Vec<Problem>> {
+    let mut reader = Reader::new(root.document().input_text(), files);
     reader.depth = depth;
     reader.document(root);
     let errors: Vec<Problem> = super::check::check(&reader.model)
@@ -152,7 +168,8 @@ pub(crate) fn error_event(fault: Fault) -> Event {
     }
 }
 
-struct Reader {
+struct Reader<'f> {
+    files: &'f dyn Fn(&str) -> Option<String>,
     places: Places,
     model: Model,
     symbols: Symbols,
@@ -170,8 +187,11 @@ struct Reader {
 
 /// An attribute's text, or what a neutral test attribute stands for.
 fn attr<'a>(node: Node<'a, '_>, name: &str) -> Option<std::borrow::Cow<'a, str>> {
-    match node.attribute(name) {
-        Some(text) => Some(text.into()),
+    let plain = node
+        .attributes()
+        .find(|a| a.namespace().is_none() && a.name() == name);
+    match plain {
+        Some(plain) => Some(plain.value().into()),
         None => conf::attribute(node, name).map(Into::into),
     }
 }
@@ -190,9 +210,10 @@ fn text_of(node: Node<'_, '_>) -> String {
         .collect()
 }
 
-impl Reader {
-    fn new(text: &str) -> Self {
+impl<'f> Reader<'f> {
+    fn new(text: &str, files: &'f dyn Fn(&str) -> Option<String>) -> Self {
         Self {
+            files,
             places: Places::new(text),
             model: Model::new("", Rules::SCXML),
             symbols: Symbols::default(),
@@ -416,10 +437,16 @@ impl Reader {
         if let Some(expr) = attr(node, "expr") {
             return self.expr(&expr);
         }
-        if attr(node, "src").is_some() {
-            return Box::new(|_| Err(Fault::execution("data from a file is not loaded")));
-        }
-        let text = text_of(node);
+        let text = match attr(node, "src") {
+            None => text_of(node),
+            Some(address) => match (self.files)(&address) {
+                Some(text) => text,
+                None => {
+                    let why = format!("no data at {address:?}");
+                    return Box::new(move |_| Err(Fault::execution(&why)));
+                }
+            },
+        };
         let text = text.trim();
         if elements(node).next().is_some() {
             let range = elements(node).next().map_or(0..0, |n| n.range());
@@ -621,9 +648,7 @@ impl Reader {
                     Ok(statements) => Box::new(move |scope| {
                         for statement in &statements {
                             let value = (statement.value)(&Env::of_scope(scope))?;
-                            if statement.declares {
-                                statement.to.declare(scope.context);
-                            }
+                            statement.to.declare(scope.context);
                             statement.to.assign(scope, value)?;
                         }
                         Ok(())
@@ -870,7 +895,7 @@ impl Reader {
             } else if let Some(root) = elements(content).next() {
                 embedded = Some(self.embedded.len() as u32);
                 let document = if self.depth < EMBEDDED_MAX {
-                    compile_node(root, self.depth + 1).map(Arc::new)
+                    compile_node(root, self.files, self.depth + 1).map(Arc::new)
                 } else {
                     Err(Vec::new())
                 };
