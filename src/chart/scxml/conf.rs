@@ -21,6 +21,15 @@ fn variable(number: &str) -> String {
 
 /// What the plain attribute `name` is, by the neutral ones.
 pub(super) fn attribute(node: Node<'_, '_>, name: &str) -> Option<String> {
+    if node.has_tag_name((NAMESPACE, "sendToSender")) {
+        let own = |key: &str| node.attributes().find(|a| a.name() == key);
+        return match name {
+            "event" => own("name").map(|a| a.value().to_owned()),
+            "targetexpr" => Some("_event.origin".to_owned()),
+            "typeexpr" => Some("_event.origintype".to_owned()),
+            _ => None,
+        };
+    }
     if !node.attributes().any(|a| a.namespace() == Some(NAMESPACE)) {
         return None;
     }
@@ -69,6 +78,10 @@ pub(super) fn attribute(node: Node<'_, '_>, name: &str) -> Option<String> {
                 conf(node, "eventDataNamelistValue").map(|v| format!("_event.data.{}", variable(v)))
             })
             .or_else(|| conf(node, "systemVarExpr").map(str::to_owned))
+            .or_else(|| {
+                conf(node, "scxmlEventIOLocation")
+                    .map(|_| "_ioprocessors['scxml'].location".to_owned())
+            })
             .or_else(|| conf(node, "illegalExpr").map(|_| "!".to_owned())),
         "cond" => condition(node),
         _ => None,
@@ -106,13 +119,15 @@ fn condition(node: Node<'_, '_>) -> Option<String> {
             right.trim().into(),
         ))
     };
-    if let Some((left, sign, right)) = get("idVal").and_then(split) {
+    if let Some((left, sign, right)) = get("idVal").or(get("namelistIdVal")).and_then(split) {
         return Some(format!("{left} {sign} {right}"));
     }
     if let Some((left, _, right)) = get("idQuoteVal").and_then(split) {
         return Some(format!("{left} == '{right}'"));
     }
-    if let Some((left, _, right)) = get("VarEqVar").and_then(split) {
+    if let Some((left, _, right)) =
+        get("VarEqVar").and_then(|pair| split(&pair.replacen(' ', "=", 1)))
+    {
         return Some(format!("{left} === {}", variable(&right)));
     }
     if let Some((left, sign, right)) = get("compareIDVal").and_then(split) {
@@ -121,7 +136,7 @@ fn condition(node: Node<'_, '_>) -> Option<String> {
     if let Some((left, _, right)) = get("eventvarVal").and_then(split) {
         return Some(format!("_event.data['{left}'] == {right}"));
     }
-    if let Some((left, _, right)) = get("namelistIdVal").or(get("namelistVal")).and_then(split) {
+    if let Some((left, _, right)) = get("namelistVal").and_then(split) {
         return Some(format!("_event.data.{left} == {right}"));
     }
     if let Some((left, _, right)) = get("eventFieldVal").and_then(split) {
@@ -164,6 +179,11 @@ pub(super) fn executable(node: Node<'_, '_>) -> Option<(String, String)> {
     }
     let id = |name: &str| node.attribute(name).map(variable);
     match node.tag_name().name() {
+        "script" => Some(("Var1".to_owned(), "1".to_owned())),
+        "extendArray" => {
+            let v = id("id")?;
+            Some((v.clone(), format!("{v}.concat(4)")))
+        }
         "incrementID" => {
             let v = id("id")?;
             Some((v.clone(), format!("{v} + 1")))
@@ -174,6 +194,20 @@ pub(super) fn executable(node: Node<'_, '_>) -> Option<(String, String)> {
         }
         _ => None,
     }
+}
+
+/// Whether the element is a neutral `<send>`.
+pub(super) fn is_send(node: Node<'_, '_>) -> bool {
+    node.has_tag_name((NAMESPACE, "sendToSender"))
+}
+
+/// The value that a neutral element stands for.
+pub(super) fn value(node: Node<'_, '_>) -> Option<&'static str> {
+    let is = |name: &str| node.has_tag_name((NAMESPACE, name));
+    if is("array123") {
+        return Some("[1, 2, 3]");
+    }
+    is("someInlineVal").then_some("123")
 }
 
 /// Whether the element asks `In()` by a neutral attribute.

@@ -248,8 +248,8 @@ enum Token {
 }
 
 const SIGNS: [&str; 33] = [
-    "===", "!==", "==", "!=", "<=", ">=", "&&", "||", "++", "--", "+=", "-=", "*=", "/=", "<", ">", "+", "-",
-    "*", "/", "%", "!", "(", ")", "[", "]", "{", "}", ".", ",", ":", "?", "=",
+    "===", "!==", "==", "!=", "<=", ">=", "&&", "||", "++", "--", "+=", "-=", "*=", "/=", "<", ">",
+    "+", "-", "*", "/", "%", "!", "(", ")", "[", "]", "{", "}", ".", ",", ":", "?", "=",
 ];
 
 pub(super) struct Parser<'a> {
@@ -665,10 +665,7 @@ pub fn compile_script(source: &str, names: &Names<'_>) -> Result<Vec<Statement>,
             return Err(parser.wrong("\"=\""));
         };
         parser.end()?;
-        statements.push(Statement {
-            to,
-            value,
-        });
+        statements.push(Statement { to, value });
     }
     Ok(statements)
 }

@@ -277,7 +277,7 @@ impl<'f> Reader<'f> {
             }
         }
         for script in named(root, "script") {
-            let act = self.content(script);
+            let act = self.executable(script);
             self.begin.push(act);
         }
         for (s, &node) in nodes.iter().enumerate() {
@@ -448,6 +448,9 @@ impl<'f> Reader<'f> {
             },
         };
         let text = text.trim();
+        if let Some(text) = elements(node).find_map(conf::value) {
+            return self.expr(text);
+        }
         if elements(node).next().is_some() {
             let range = elements(node).next().map_or(0..0, |n| n.range());
             let xml = Value::str(&node.document().input_text()[range]);
@@ -599,13 +602,20 @@ impl<'f> Reader<'f> {
             return match self.location(&act.0) {
                 Ok(to) => {
                     let value = self.expr(&act.1);
+                    let is_script = node.tag_name().name() == "script";
                     Box::new(move |scope| {
                         let value = value(&Env::of_scope(scope))?;
+                        if is_script {
+                            to.declare(scope.context);
+                        }
                         to.assign(scope, value)
                     })
                 }
                 Err(why) => Self::failing(why),
             };
+        }
+        if conf::is_send(node) {
+            return self.send(node);
         }
         match node.tag_name().name() {
             "raise" => {
