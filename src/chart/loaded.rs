@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::model::{ActionId, GuardId, Model, StateId};
 use super::run::{Ask, Chart, Logic, Scope};
 use super::table::{Class, Table};
-use super::value::{Effect, Event, Fault, FaultKind, Name, Origin, Value};
+use super::value::{Effect, Event, Failure, Fault, FaultKind, Name, Origin, Value};
 
 /// An action of a loaded chart.
 pub type ActionFn<C> =
@@ -140,6 +140,7 @@ impl<C: Clone + 'static> Logic for Loaded<C> {
     }
 
     fn failure(&self, fault: Fault) -> Option<Event> {
+        let fault = Failure::from(fault);
         let name = match fault.kind {
             FaultKind::Communication => "error.communication",
             FaultKind::Execution | FaultKind::Thrown => "error.execution",

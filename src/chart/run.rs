@@ -557,8 +557,19 @@ impl<L: Logic> Chart<L> {
             };
             if candidate.plan != NONE {
                 let plan = &self.table.plans[candidate.plan as usize];
-                self.ops(plan.exit, m, event, &mut b.out)?;
-                self.ops(plan.body, m, event, &mut b.out)?;
+                let view = View {
+                    table: &self.table,
+                    leaves: &m.leaves,
+                    live: None,
+                };
+                let mut scope = Scope {
+                    context: &mut m.context,
+                    event,
+                    view,
+                    out: &mut b.out,
+                };
+                self.run_ops(plan.exit, &mut scope)?;
+                self.run_ops(plan.body, &mut scope)?;
                 m.leaves[0] = plan.leaf;
                 if self.table.by_activation {
                     m.recent.clear();
@@ -716,7 +727,7 @@ impl<L: Logic> Chart<L> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn first_enabled(
         &self,
         state: StateId,
@@ -936,8 +947,13 @@ impl<L: Logic> Chart<L> {
             view,
             out,
         };
+        self.run_ops(span, &mut scope)
+    }
+
+    #[inline(always)]
+    fn run_ops(&self, span: Span, scope: &mut Scope<'_, L>) -> Result<(), StepError<L::Fault>> {
         for &op in &self.table.ops[span.range()] {
-            if let Err(fault) = self.logic.act(op, &mut scope) {
+            if let Err(fault) = self.logic.act(op, scope) {
                 self.absorb(fault, scope.out).map_err(StepError::Fault)?;
             }
         }

@@ -337,15 +337,45 @@ impl Event {
     }
 }
 
-/// Why an action or a guard failed.
+/// Why an action or a guard failed. One pointer wide, so that success stays cheap to return.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
+pub struct Fault(Box<Failure>);
+
+/// What a [`Fault`] says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
     /// What kind of failure.
     pub kind: FaultKind,
     /// What was thrown, or the text of the failure.
     pub value: Value,
     /// The `<send>` that failed, if one did.
     pub sendid: Option<Name>,
+}
+
+impl std::ops::Deref for Fault {
+    type Target = Failure;
+
+    fn deref(&self) -> &Failure {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Fault {
+    fn deref_mut(&mut self) -> &mut Failure {
+        &mut self.0
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self(Box::new(failure))
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        *fault.0
+    }
 }
 
 /// Kinds of failure.
@@ -362,26 +392,36 @@ pub enum FaultKind {
 impl Fault {
     /// A failed expression or action.
     pub fn execution(message: impl AsRef<str>) -> Self {
-        Self {
-            kind: FaultKind::Execution,
-            value: Value::str(message),
-            sendid: None,
-        }
+        Self::new(FaultKind::Execution, Value::str(message))
+    }
+
+    /// A message that reached nobody.
+    pub fn communication(message: impl AsRef<str>) -> Self {
+        Self::new(FaultKind::Communication, Value::str(message))
     }
 
     /// An action that throws `value`.
     pub fn thrown(value: Value) -> Self {
-        Self {
-            kind: FaultKind::Thrown,
+        Self::new(FaultKind::Thrown, value)
+    }
+
+    fn new(kind: FaultKind, value: Value) -> Self {
+        Self::from(Failure {
+            kind,
             value,
             sendid: None,
-        }
+        })
+    }
+
+    /// What was thrown, or the text of the failure.
+    pub fn into_value(self) -> Value {
+        self.0.value
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
+        match &self.0.value {
             Value::Str(text) => f.write_str(text),
             other => f.write_str(&other.to_json()),
         }

@@ -22,7 +22,7 @@ use super::model::{
 };
 use super::run::{Chart, Scope};
 use super::slots::{Slots, Symbols};
-use super::value::{Effect, Event, Fault, FaultKind, Name, Origin, Start, Target, Value};
+use super::value::{Effect, Event, Failure, Fault, FaultKind, Name, Origin, Start, Target, Value};
 
 /// The name of SCXML's own event I/O processor.
 pub const PROCESSOR: &str = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor";
@@ -153,6 +153,7 @@ fn compile_node(
 
 /// The event of a failure.
 pub(crate) fn error_event(fault: Fault) -> Event {
+    let fault = Failure::from(fault);
     let name = match fault.kind {
         FaultKind::Communication => "error.communication",
         _ => "error.execution",
@@ -867,10 +868,9 @@ impl<'f> Reader<'f> {
                 },
             };
             let target = to.map_err(|kind| {
-                blame(Fault {
-                    kind,
-                    ..Fault::execution(format!("nobody is at {target:?}"))
-                })
+                let mut fault = Fault::execution(format!("nobody is at {target:?}"));
+                fault.kind = kind;
+                blame(fault)
             })?;
             let origin = Origin {
                 kind: "external",

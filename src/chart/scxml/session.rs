@@ -9,7 +9,7 @@ use super::super::loaded::Loaded;
 use super::super::model::StateId;
 use super::super::run::{Buffers, Instance, Status};
 use super::super::slots::{Own, Slots};
-use super::super::value::{Effect, Event, Fault, FaultKind, Name, Origin, Start, Target, Value};
+use super::super::value::{Effect, Event, Fault, Name, Origin, Start, Target, Value};
 use super::{Document, PROCESSOR, compile, error_event};
 
 /// Events that a session processes before its documents are taken for a circle.
@@ -300,11 +300,8 @@ impl Session {
                 .filter(|&n: &usize| n < self.members.len()),
         };
         let Some(to) = to else {
-            let fault = Fault {
-                kind: FaultKind::Communication,
-                value: Value::str("nobody is there"),
-                sendid: id,
-            };
+            let mut fault = Fault::communication("nobody is there");
+            fault.sendid = id;
             self.post(at, error_event(fault));
             return;
         };
@@ -350,11 +347,7 @@ impl Session {
             None => (self.loader)(&start.source).and_then(|text| compile(&text).ok().map(Arc::new)),
         };
         let Some(document) = document else {
-            let fault = Fault {
-                kind: FaultKind::Communication,
-                value: Value::str(format!("cannot invoke {:?}", start.source)),
-                sendid: None,
-            };
+            let fault = Fault::communication(format!("cannot invoke {:?}", start.source));
             self.post(at, error_event(fault));
             return;
         };

@@ -55,15 +55,10 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-type Act<C> = Arc<dyn Fn(&mut C, &Event, &Value) + Send + Sync>;
-type Try<C> = Arc<dyn Fn(&mut Scope<'_, Loaded<C>>, &Value) -> Result<(), Fault> + Send + Sync>;
-type Test<C> = Arc<dyn Fn(&C, &Event, &Value) -> bool + Send + Sync>;
-type Wait<C> = Arc<dyn Fn(&C, &Event) -> u64 + Send + Sync>;
-
-enum Action<C: Clone + 'static> {
-    Assign(Act<C>),
-    Scoped(Try<C>),
-}
+/// Makes the action of one mention, given its parameters: one indirect call at run time, not two.
+type MakeAction<C> = Box<dyn Fn(Value) -> ActionFn<C>>;
+type MakeGuard<C> = Box<dyn Fn(Value) -> GuardFn<C>>;
+type MakeDelay<C> = Box<dyn Fn() -> DelayFn<C>>;
 
 /// Rust closures for the names in a machine.
 ///
@@ -95,9 +90,10 @@ enum Action<C: Clone + 'static> {
 /// assert_eq!(shut.context, 1);
 /// ```
 pub struct Bindings<C: Clone + 'static> {
-    actions: BTreeMap<String, Action<C>>,
-    guards: BTreeMap<String, Test<C>>,
-    delays: BTreeMap<String, Wait<C>>,
+    /// And whether the action may raise or fail.
+    actions: BTreeMap<String, (MakeAction<C>, bool)>,
+    guards: BTreeMap<String, MakeGuard<C>>,
+    delays: BTreeMap<String, MakeDelay<C>>,
     actors: BTreeSet<String>,
     used: BTreeSet<(&'static str, String)>,
 }
@@ -127,8 +123,16 @@ impl<C: Clone + 'static> Bindings<C> {
         name: &str,
         action: impl Fn(&mut C, &Event, &Value) + Send + Sync + 'static,
     ) -> Self {
-        let action = Action::Assign(Arc::new(action));
-        self.actions.insert(name.to_owned(), action);
+        let action = Arc::new(action);
+        let make: MakeAction<C> = Box::new(move |params| {
+            let action = action.clone();
+            Box::new(move |scope| {
+                action(scope.context, scope.event, &params);
+                scope.touch();
+                Ok(())
+            })
+        });
+        self.actions.insert(name.to_owned(), (make, false));
         self
     }
 
@@ -139,8 +143,12 @@ impl<C: Clone + 'static> Bindings<C> {
         name: &str,
         action: impl Fn(&mut Scope<'_, Loaded<C>>, &Value) -> Result<(), Fault> + Send + Sync + 'static,
     ) -> Self {
-        let action = Action::Scoped(Arc::new(action));
-        self.actions.insert(name.to_owned(), action);
+        let action = Arc::new(action);
+        let make: MakeAction<C> = Box::new(move |params| {
+            let action = action.clone();
+            Box::new(move |scope| action(scope, &params))
+        });
+        self.actions.insert(name.to_owned(), (make, true));
         self
     }
 
@@ -150,7 +158,12 @@ impl<C: Clone + 'static> Bindings<C> {
         name: &str,
         guard: impl Fn(&C, &Event, &Value) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.guards.insert(name.to_owned(), Arc::new(guard));
+        let guard = Arc::new(guard);
+        let make: MakeGuard<C> = Box::new(move |params| {
+            let guard = guard.clone();
+            Box::new(move |ask| Ok(guard(ask.context, ask.event, &params)))
+        });
+        self.guards.insert(name.to_owned(), make);
         self
     }
 
@@ -160,7 +173,12 @@ impl<C: Clone + 'static> Bindings<C> {
         name: &str,
         delay: impl Fn(&C, &Event) -> u64 + Send + Sync + 'static,
     ) -> Self {
-        self.delays.insert(name.to_owned(), Arc::new(delay));
+        let delay = Arc::new(delay);
+        let make: MakeDelay<C> = Box::new(move || {
+            let delay = delay.clone();
+            Box::new(move |ask| Some(delay(ask.context, ask.event) as f64))
+        });
+        self.delays.insert(name.to_owned(), make);
         self
     }
 
@@ -200,39 +218,20 @@ impl<C: Clone + 'static> Bindings<C> {
 
 impl<C: Clone + 'static> Library<C> for Bindings<C> {
     fn action(&mut self, mention: Mention<'_>) -> Option<ActionFn<C>> {
-        let params = mention.params.cloned().unwrap_or_default();
         self.used.insert(("action", mention.name.to_owned()));
-        Some(match self.actions.get(mention.name)? {
-            Action::Assign(act) => {
-                let act = act.clone();
-                Box::new(move |scope| {
-                    act(scope.context, scope.event, &params);
-                    scope.touch();
-                    Ok(())
-                })
-            }
-            Action::Scoped(act) => {
-                let act = act.clone();
-                Box::new(move |scope| act(scope, &params))
-            }
-        })
+        let (make, _) = self.actions.get(mention.name)?;
+        Some(make(mention.params.cloned().unwrap_or_default()))
     }
 
     fn guard(&mut self, name: &str, params: Option<&Value>) -> Option<GuardFn<C>> {
         self.used.insert(("guard", name.to_owned()));
-        let guard = self.guards.get(name)?.clone();
-        let params = params.cloned().unwrap_or_default();
-        Some(Box::new(move |ask| {
-            Ok(guard(ask.context, ask.event, &params))
-        }))
+        let make = self.guards.get(name)?;
+        Some(make(params.cloned().unwrap_or_default()))
     }
 
     fn delay(&mut self, name: &str) -> Option<DelayFn<C>> {
         self.used.insert(("delay", name.to_owned()));
-        let delay = self.delays.get(name)?.clone();
-        Some(Box::new(move |ask| {
-            Some(delay(ask.context, ask.event) as f64)
-        }))
+        self.delays.get(name).map(|make| make())
     }
 
     fn actor(&mut self, name: &str) -> bool {
@@ -241,7 +240,6 @@ impl<C: Clone + 'static> Library<C> for Bindings<C> {
     }
 
     fn is_fallible(&self) -> bool {
-        let scoped = |a: &Action<C>| matches!(a, Action::Scoped(_));
-        self.actions.values().any(scoped)
+        self.actions.values().any(|(_, scoped)| *scoped)
     }
 }

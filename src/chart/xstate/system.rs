@@ -350,7 +350,7 @@ impl System {
             Ok(_) => self.update(at, effects, status),
             Err(error) => {
                 let value = match error {
-                    super::super::run::StepError::Fault(fault) => fault.value,
+                    super::super::run::StepError::Fault(fault) => fault.into_value(),
                     limit => Value::str(limit.to_string()),
                 };
                 let unhandled = event.name.starts_with("xstate.error.actor.");
@@ -416,7 +416,7 @@ impl System {
                 Effect::Emit(_) => {}
                 Effect::Done(value) => output = value,
                 Effect::Fail(fault) => {
-                    self.failed(at, fault.value);
+                    self.failed(at, fault.into_value());
                     return;
                 }
             }

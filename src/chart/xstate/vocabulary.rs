@@ -334,7 +334,7 @@ impl Vocabulary {
                     log(scope, &whole);
                     let target = match known_child(scope, &child, &upcoming) {
                         Ok(target) => target,
-                        Err(fault) => return throw(scope, fault.value),
+                        Err(fault) => return throw(scope, fault.into_value()),
                     };
                     scope.effect(Effect::Send {
                         event: scope.event.clone(),
@@ -609,7 +609,7 @@ fn send(
         log(scope, &text);
         let target = match target(scope) {
             Ok(target) => target,
-            Err(fault) => return throw(scope, fault.value),
+            Err(fault) => return throw(scope, fault.into_value()),
         };
         let delay = sent.delay.as_ref().and_then(|d| d(&scope.ask()));
         scope.effect(Effect::Send {
