@@ -338,6 +338,7 @@
 //! In the repository: `docs/semantics.md` has order, loss, commit and stop on one page,
 //! `docs/decisions/` why things are as they are, `docs/capabilities.md` what is not there yet.
 
+pub mod chart;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod sync;
