@@ -893,8 +893,9 @@ fn expire_asks<B: Behavior>(
 ) -> Option<End> {
     let extension = run.existing()?;
     let now_ns = worker.now_ns();
+    let mut place = 0;
     loop {
-        let due = extension.asks.borrow_mut().expire(now_ns);
+        let due = extension.asks.borrow_mut().expire(now_ns, &mut place);
         let Some((continuation, waited)) = due else {
             worker.arm_asks(run);
             return None;
