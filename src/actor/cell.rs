@@ -441,12 +441,12 @@ impl<'a> Running<'a> {
     #[cold]
     fn drop_oldest(&self, worker: &Worker) {
         let is_message = |parcel: &Parcel| matches!(parcel.kind(), Kind::Tell | Kind::Ask);
-        let taken: Vec<Parcel> = std::iter::from_fn(|| self.pop()).collect();
-        let messages = taken.iter().filter(|parcel| is_message(parcel)).count();
+        let parcels: Vec<_> = std::iter::from_fn(|| self.pop()).collect();
+        let messages = parcels.iter().filter(|parcel| is_message(parcel)).count();
+        // The newest is never dropped, so none of these is the inbox's boundary.
         let mut excess = messages.saturating_sub(self.cell.capacity() as usize);
-        let mut kept = Vec::with_capacity(taken.len());
-        for parcel in taken {
-            // The newest is never in excess, so the boundary stays.
+        let mut kept = Vec::with_capacity(parcels.len() - excess);
+        for parcel in parcels {
             if excess > 0 && is_message(&parcel) {
                 excess -= 1;
                 self.dead_letter(worker, parcel.kind(), parcel.type_name(), Cause::DroppedOldest);
@@ -687,7 +687,7 @@ fn settle<B: Behavior>(
 ) -> Option<End> {
     let committed = commit::<B>(run, body, worker, &mut plan, Bound::Kept);
     if committed != Committed::Done {
-        return unusual::<B>(run, body, worker, plan, committed, kind);
+        return unusual::<B>(run, worker, plan, committed, kind);
     }
     if let Some(kind) = kind {
         run.handled.set(run.handled.get() + 1);
@@ -700,7 +700,6 @@ fn settle<B: Behavior>(
 #[cold]
 fn unusual<B: Behavior>(
     run: &Running<'_>,
-    body: &mut Body<B>,
     worker: &Worker,
     plan: Plan<B>,
     committed: Committed,
@@ -776,7 +775,7 @@ fn resume<B: Behavior>(
         worker.stop_waiting(run);
         ask::losing(AskError::Refused, || quietly(|| drop(plan)));
         let failed = worker.failed(Cause::NoRoom);
-        return unusual::<B>(run, body, worker, Plan::none(), failed, kind);
+        return unusual::<B>(run, worker, Plan::none(), failed, kind);
     }
     let bound = if flags & life::OVERDRAFT != 0 {
         run.cell.life.clear(life::OVERDRAFT);
@@ -800,7 +799,7 @@ fn resume<B: Behavior>(
             worker.nothing_in_hand();
             None
         }
-        other => unusual::<B>(run, body, worker, plan, other, kind),
+        other => unusual::<B>(run, worker, plan, other, kind),
     }
 }
 
@@ -894,8 +893,9 @@ fn expire_asks<B: Behavior>(
 ) -> Option<End> {
     let extension = run.existing()?;
     let now_ns = worker.now_ns();
+    let mut place = 0;
     loop {
-        let due = extension.asks.borrow_mut().expire(now_ns);
+        let due = extension.asks.borrow_mut().expire(now_ns, &mut place);
         let Some((continuation, waited)) = due else {
             worker.arm_asks(run);
             return None;
@@ -926,6 +926,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
             let mut plan = body.behavior.on_stop(&exit, snapshot);
             let _ = commit::<B>(run, body, worker, &mut plan, Bound::Last);
         });
+        quietly(|| worker.drop_collected());
         worker.flush();
     }
     let loss = if matches!(exit, Exit::Panicked(_)) {

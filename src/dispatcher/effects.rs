@@ -42,6 +42,7 @@ impl Worker {
     /// Arms the one wheel entry for the open asks that are left.
     pub(crate) fn arm_asks(&self, run: &Running<'_>) {
         let asks = &run.extension().asks;
+        asks.borrow_mut().tidy();
         let next_ns = asks.borrow().next_deadline_ns();
         asks.borrow_mut().armed_ns = None;
         if let Some(next_ns) = next_ns {

@@ -420,6 +420,10 @@ impl Worker {
             }
             None => {
                 self.follow_orders();
+                if !self.has_actors_to_run() && self.shared.live() > 0 {
+                    // Nobody waits for this end who would tell those made meanwhile to stop.
+                    self.shared.stop_all(0);
+                }
                 self.has_actors_to_run()
             }
         }

@@ -175,6 +175,7 @@ fn commit_one_send<B: Behavior>(
     if let Some(event) = plan.event.take() {
         // A panic in here leaves the lease to the flush that follows it.
         if let Err(cause) = evolve_one(run, body, worker, event) {
+            plan.steps.list.push_front(parcel);
             return worker.failed(cause);
         }
     }
@@ -204,12 +205,13 @@ fn evolve_and_send<B: Behavior>(
 ) -> Committed {
     if let Some(event) = plan.event.take() {
         if let Err(cause) = evolve_one(run, body, worker, event) {
+            plan.steps.list.push_front(parcel);
             return worker.failed(cause);
         }
     }
     let target = parcel.cell();
     parcel.set_cell(run.number());
-    match push(&cell.inbox, parcel, u32::MAX) {
+    match push(&cell.inbox, parcel, OVERDRAFT_MAX) {
         Ok(Wake::Enqueue) => worker.schedule(target, cell),
         Ok(Wake::Nothing) => {}
         Err((_, parcel)) => worker.refuse(target, parcel),

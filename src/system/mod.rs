@@ -213,6 +213,38 @@ impl Shared {
 
     pub(crate) fn one_ended(&self) {}
 
+    /// Actors ever made.
+    fn made(&self) -> u64 {
+        let dispatchers = self.dispatchers();
+        let inside = dispatchers.iter().flat_map(|dispatcher| &dispatcher.stats);
+        let inside: u64 = inside.map(|stats| stats.spawned.get()).sum();
+        inside + self.spawned_outside.load(Relaxed)
+    }
+
+    /// Lets all actors end: in order without `flags`, else as the flags say.
+    pub(crate) fn stop_all(&self, flags: u32) {
+        self.cells.for_each(|number, cell| {
+            let (generation, _) = cell.life.load();
+            if cell.inbox.is_closed() && flags == 0 {
+                return;
+            }
+            if cell
+                .life
+                .set(generation, life::SHUTDOWN | flags, life::ENDED)
+                .is_some()
+            {
+                let wake = if flags == 0 {
+                    cell.inbox.close()
+                } else {
+                    cell.inbox.signal()
+                };
+                if wake == Wake::Enqueue {
+                    self.schedule(number, cell);
+                }
+            }
+        });
+    }
+
     /// A free number that was taken from the table for those outside.
     #[cold]
     pub(crate) fn spare_number(&self) -> Option<u32> {
@@ -652,7 +684,8 @@ impl System {
                 std::thread::sleep(Duration::from_micros(200));
             }
         };
-        self.stop_all(0);
+        let mut told = self.shared.made();
+        self.shared.stop_all(0);
         let mut forced = false;
         while !inside && self.shared.live() > 0 {
             if start.elapsed() >= deadline {
@@ -660,9 +693,15 @@ impl System {
                     break;
                 }
                 if !forced {
-                    self.stop_all(life::STOP_NOW);
+                    self.shared.stop_all(life::STOP_NOW);
                     forced = true;
                 }
+            }
+            // Those that were made meanwhile stop in order too.
+            let made = self.shared.made();
+            if made != told {
+                told = made;
+                self.shared.stop_all(if forced { life::STOP_NOW } else { 0 });
             }
             step();
         }
@@ -691,29 +730,6 @@ impl System {
             actors_left,
             workers_stuck,
         }
-    }
-
-    fn stop_all(&self, flags: u32) {
-        self.shared.cells.for_each(|number, cell| {
-            let (generation, _) = cell.life.load();
-            if cell.inbox.is_closed() && flags == 0 {
-                return;
-            }
-            if cell
-                .life
-                .set(generation, life::SHUTDOWN | flags, life::ENDED)
-                .is_some()
-            {
-                let wake = if flags == 0 {
-                    cell.inbox.close()
-                } else {
-                    cell.inbox.signal()
-                };
-                if wake == Wake::Enqueue {
-                    self.shared.schedule(number, cell);
-                }
-            }
-        });
     }
 }
 
