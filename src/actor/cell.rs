@@ -772,7 +772,7 @@ fn resume<B: Behavior>(
     let flags = run.cell.life.flags();
     if flags & life::COMMIT_DUE != 0 {
         run.cell.life.clear(life::COMMIT_DUE | life::OVERDRAFT);
-        worker.stop_waiting(run);
+        worker.stop_waiting(run, false);
         ask::losing(AskError::Refused, || quietly(|| drop(plan)));
         let failed = worker.failed(Cause::NoRoom);
         return unusual::<B>(run, worker, Plan::none(), failed, kind);
@@ -788,7 +788,7 @@ fn resume<B: Behavior>(
     }
     let committed = commit::<B>(run, body, worker, &mut plan, bound);
     if !matches!(committed, Committed::Wait { .. }) {
-        worker.stop_waiting(run);
+        worker.stop_waiting(run, !matches!(committed, Committed::Failed));
     }
     match committed {
         Committed::Done => {
@@ -941,7 +941,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     };
     ask::losing(loss, || {
         worker.forget_timers(run);
-        worker.stop_waiting(run);
+        worker.stop_waiting(run, false);
         let extension = cell.extension.replace(std::ptr::null_mut());
         if !extension.is_null() {
             // SAFETY: made from a box by this cell's runner.

@@ -285,28 +285,43 @@ impl Worker {
                 .set(me.generation.get(), life::OVERDRAFT, 0);
             return false;
         }
-        // It may be on a list still: woken by a message, not by room.
-        waits.remove_waiter(me.cell);
-        let deadline = waits.add(me, target);
+        let deadline = waits.add(me, target, places);
         if deadline.is_some() {
             run.cell().life.clear(life::COMMIT_DUE);
         }
-        let waiting = cell.inbox.wait(places, cell.bound());
-        if !waiting {
-            waits.remove_waiter(me.cell);
+        let elsewhere = waits.not_taken(me.cell);
+        let waits_here = cell.inbox.wait(places, cell.bound());
+        match (waits_here, deadline) {
+            (true, _) => {}
+            // It waits on, with the deadline it has.
+            (false, None) => waits.remove_waiter(me.cell),
+            (false, Some(_)) => waits.remove(me.cell),
         }
         drop(waits);
+        if let Some(target) = elsewhere {
+            self.wake_waiters(target);
+        }
+        if !waits_here {
+            return false;
+        }
         if let Some(seq) = deadline {
             let deadline_ns = self.now_ns().saturating_add(self.shared.commit_deadline_ns);
             self.arm_wheel(deadline_ns, Due::Commit(me, seq));
         }
-        waiting
+        true
     }
 
-    /// The running actor's commit waits no more.
-    pub(crate) fn stop_waiting(&self, run: &Running<'_>) {
-        if self.shared.anybody_waits() {
-            self.shared.waits().remove(run.number());
+    /// The running actor's commit waits no more; whether it `took` the places it waited for.
+    pub(crate) fn stop_waiting(&self, run: &Running<'_>, took: bool) {
+        if !self.shared.anybody_waits() {
+            return;
+        }
+        let mut waits = self.shared.waits();
+        waits.remove(run.number());
+        let left = waits.not_taken(run.number());
+        drop(waits);
+        if let Some(target) = left.filter(|_| !took) {
+            self.wake_waiters(target);
         }
     }
 
@@ -315,7 +330,8 @@ impl Worker {
     pub(crate) fn wake_waiters(&self, target: u32) {
         for waiter in self.shared.waiters_to_wake(target) {
             if let Some(cell) = self.cell(waiter.cell) {
-                // A signal, as it may still be on its way to sleep: a wake would be lost on it.
+                // A signal, which one that still ends its run sees too: its plan may be on the
+                // list before it is idle.
                 if cell.inbox.signal() == Wake::Enqueue {
                     self.schedule(waiter.cell, cell);
                 }

@@ -131,6 +131,9 @@ pub struct Chain {
     pub oldest: NonNull<Link>,
 }
 
+// SAFETY: a chain owns its envelopes, and what is put in envelopes is `Send`.
+unsafe impl Send for Chain {}
+
 impl Chain {
     /// A chain of one envelope.
     #[inline(always)]

@@ -163,17 +163,14 @@ impl Shared {
         let Some(cell) = self.cells.get(target) else {
             return Vec::new();
         };
-        loop {
-            let room = cell
-                .capacity()
-                .saturating_sub(cell.inbox.places_taken())
-                .max(1);
-            let room = if cell.inbox.is_closed() { u32::MAX } else { room };
-            let more = waits.take(target, room, &mut taken);
-            // The next place that comes back wakes the others, if it is not there already.
-            if !more || cell.inbox.wait(1, cell.capacity()) {
+        let mut promised = 0u32;
+        while let Some(places) = waits.first_needs(target) {
+            promised = promised.saturating_add(places);
+            // Those left are woken by the next place that comes back.
+            if cell.inbox.wait(promised, cell.bound()) {
                 break;
             }
+            taken.extend(waits.take_first(target));
         }
         drop(waits);
         let mut actors = Vec::new();
