@@ -1,12 +1,13 @@
 //! Handles: how code outside actors talks to them.
 
 use crate::actor::cell::{ActorCell, life};
-use crate::actor::{ActorRef, Address, Behavior};
+use crate::actor::{ActorRef, Address, Behavior, Down, Exit};
 use crate::ask::{self, AskError, Reply};
 use crate::dead_letter::Cause;
 use crate::envelope::{Kind, Parcel, push};
 use crate::sync::inbox::{Push, Wake};
-use crate::sync::oneshot::{Asker, Patience, channel};
+use crate::sync::oneshot::{Asker, Patience, Unanswered, channel};
+use crate::system::watch::NameError;
 use crate::system::{Shared, policy};
 use std::fmt;
 use std::future::Future;
@@ -14,7 +15,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Talks to an actor from outside of actors. A clone talks to the same actor.
 pub struct Handle<M: Send + 'static> {
@@ -81,6 +82,10 @@ impl<M: Send + 'static> Handle<M> {
     /// The actor's address, for messages, machines and plans.
     pub fn actor(&self) -> ActorRef<M> {
         self.actor
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     fn address(&self) -> Address {
@@ -163,6 +168,45 @@ impl<M: Send + 'static> Handle<M> {
         self.shared.raise(self.address(), life::KILL)
     }
 
+    /// Gives the actor a name, which it holds until it ends; it may have several.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`].
+    pub fn register(&self, name: &str) -> Result<(), NameError> {
+        self.shared.name::<M>(self.address(), name, true)
+    }
+
+    /// The actor's end, when it comes: for a thread to wait for, or a task to await. At once if
+    /// the actor has ended.
+    ///
+    /// One allocation. When the end is known its names are free and its last messages are out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// # struct Nothing;
+    /// # impl Machine for Nothing {
+    /// #     type Event = ();
+    /// #     fn apply(&mut self, _: ()) {}
+    /// # }
+    /// # let system = System::new()?;
+    /// # let actor = system.spawn_machine(Nothing)?;
+    /// let end = actor.monitor();
+    /// actor.stop();
+    /// assert_eq!(end.wait().exit, Exit::Normal);
+    /// # mainspring::Result::Ok(())
+    /// ```
+    pub fn monitor(&self) -> Ended {
+        let (asker, answerer) = channel();
+        self.shared.monitor_outside(self.address(), answerer);
+        Ended {
+            actor: self.address(),
+            asker,
+        }
+    }
+
     /// Whether the actor has not ended.
     pub fn is_alive(&self) -> bool {
         self.cell().is_some()
@@ -205,15 +249,8 @@ impl<T: Send + 'static> Ask<T> {
         if let Some(refused) = self.refused {
             return Err(refused);
         }
-        let start = std::time::Instant::now();
-        let patience = Patience {
-            spin_ns: 50_000,
-            limit_ns: Some(u64::try_from(self.timeout.as_nanos()).unwrap_or(u64::MAX)),
-        };
-        let outcome = self
-            .asker
-            .wait(patience, || start.elapsed().as_nanos() as u64);
-        match outcome {
+        let start = Instant::now();
+        match wait(&mut self.asker, self.timeout) {
             Some(Ok(outcome)) => outcome,
             Some(Err(_)) => Err(AskError::Dropped),
             None => Err(AskError::Timeout {
@@ -234,6 +271,62 @@ impl<T: Send + 'static> Future for Ask<T> {
             .poll(context)
             .map(|outcome| outcome.unwrap_or(Err(AskError::Dropped)))
     }
+}
+
+/// The end of an actor that is watched from outside.
+///
+/// # Cancel safety
+///
+/// None: dropping it ends the watch.
+#[must_use = "dropping it ends the watch"]
+pub struct Ended {
+    actor: Address,
+    asker: Asker<Down>,
+}
+
+impl Ended {
+    /// Waits for the end: spins for 50 microseconds, then parks the thread.
+    pub fn wait(mut self) -> Down {
+        loop {
+            if let Some(down) = self.wait_for(Duration::MAX) {
+                return down;
+            }
+        }
+    }
+
+    /// As [`Ended::wait`], for `limit` at most. The end is told once: later calls say that there
+    /// is no such actor.
+    pub fn wait_for(&mut self, limit: Duration) -> Option<Down> {
+        let outcome = wait(&mut self.asker, limit)?;
+        Some(outcome.unwrap_or_else(|_| self.gone()))
+    }
+
+    /// What is told when the system went away with its actors in it.
+    fn gone(&self) -> Down {
+        Down {
+            actor: self.actor,
+            exit: Exit::Gone,
+        }
+    }
+}
+
+impl Future for Ended {
+    type Output = Down;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Down> {
+        let outcome = self.asker.poll(context);
+        outcome.map(|outcome| outcome.unwrap_or_else(|_| self.gone()))
+    }
+}
+
+/// Waits for a slot's answer: spins for 50 microseconds, then parks the thread.
+fn wait<T>(asker: &mut Asker<T>, limit: Duration) -> Option<Result<T, Unanswered>> {
+    let start = Instant::now();
+    let patience = Patience {
+        spin_ns: 50_000,
+        limit_ns: Some(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
+    };
+    asker.wait(patience, || start.elapsed().as_nanos() as u64)
 }
 
 /// A handle that knows the actor's behavior.

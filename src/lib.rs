@@ -375,13 +375,14 @@ mod front {
     pub use crate::ask::{AskError, Deferred, Reply};
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
-    pub use crate::handle::{Actor, Ask, Handle, SendError};
+    pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
     pub use crate::plan::children::SpawnStep;
     pub use crate::plan::timers::{Key, Missed};
     pub use crate::plan::{AskPlan, AskStep, Plan};
     pub use crate::sync::clock::{Clock, ManualClock};
+    pub use crate::system::spawn::{Prepare, Prepared, SpawnError};
     pub use crate::system::watch::NameError;
-    pub use crate::system::{Shutdown, SpawnError, StartError, System};
+    pub use crate::system::{Shutdown, StartError, System};
 }
 #[cfg(not(loom))]
 pub use front::*;

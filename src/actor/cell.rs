@@ -206,9 +206,7 @@ impl ActorCell {
     pub(crate) fn prepare<B: Behavior>(&self, number: u32, body: Body<B>, limits: Limits) {
         self.vtable.set(VtableOf::<B>::NEW);
         self.number.store(number, Relaxed);
-        self.capacity.store(limits.capacity, Relaxed);
-        self.overflow.store(limits.overflow, Relaxed);
-        self.when_full.set(limits.when_full);
+        self.set_limits(limits);
         self.finished.set(0);
         self.returned.store(0, Relaxed);
         self.handled.store(0, Relaxed);
@@ -224,11 +222,20 @@ impl ActorCell {
         }
     }
 
-    /// Drops what `prepare` put in; the cell was never opened.
-    pub(crate) fn unprepare(&self) {
-        let vtable = self.vtable.replace(&NO_ACTOR);
-        // SAFETY: C2; the caller owns the cell.
-        unsafe { (vtable.drop_state)(self) };
+    /// The limits of an actor that has not started. The caller made it.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            capacity: self.capacity.load(Relaxed),
+            overflow: self.overflow(),
+            when_full: self.when_full.get(),
+        }
+    }
+
+    /// Sets the limits of an actor that has not started. The caller made it.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.capacity.store(limits.capacity, Relaxed);
+        self.overflow.store(limits.overflow, Relaxed);
+        self.when_full.set(limits.when_full);
     }
 
     #[inline(always)]
@@ -518,7 +525,11 @@ impl<'a> Running<'a> {
         if finish.wake_waiters {
             worker.wake_waiters(number);
         }
-        if finish.idle { After::Done } else { After::Again }
+        if finish.idle {
+            After::Done
+        } else {
+            After::Again
+        }
     }
 }
 
@@ -630,9 +641,7 @@ fn shutdown_or(run: &Running<'_>, exit: Exit) -> Exit {
 fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> Option<End> {
     run.cell.vtable.set(VtableOf::<B>::STARTED);
     let turn = worker.turn(false);
-    let plan = body
-        .behavior
-        .on_start(Snapshot::new(&body.machine, &turn));
+    let plan = body.behavior.on_start(Snapshot::new(&body.machine, &turn));
     settle::<B>(run, body, worker, plan, None)
 }
 
@@ -886,11 +895,7 @@ fn answered<B: Behavior>(
     }
 }
 
-fn expire_asks<B: Behavior>(
-    run: &Running<'_>,
-    body: &mut Body<B>,
-    worker: &Worker,
-) -> Option<End> {
+fn expire_asks<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> Option<End> {
     let extension = run.existing()?;
     let now_ns = worker.now_ns();
     let mut place = 0;

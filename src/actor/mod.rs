@@ -12,5 +12,5 @@ pub use behavior::{Behavior, Events, Machine, Refusal};
 pub use cell::Counts;
 pub use exit::{Down, Exit};
 pub use reference::{ActorRef, Address};
-pub use snapshot::{Meta, Snapshot};
 pub(crate) use snapshot::Turn;
+pub use snapshot::{Meta, Snapshot};

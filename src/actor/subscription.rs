@@ -43,7 +43,10 @@ fn collect_all<B: Behavior>(
 ) {
     type Of<B> = Vec<Subscriber<<<B as Behavior>::Machine as Machine>::Event>>;
     let mut subscribers = extension.subscribers.borrow_mut();
-    let Some(subscribers) = subscribers.as_mut().and_then(|any| any.downcast_mut::<Of<B>>()) else {
+    let Some(subscribers) = subscribers
+        .as_mut()
+        .and_then(|any| any.downcast_mut::<Of<B>>())
+    else {
         return;
     };
     subscribers.retain(|subscriber| {

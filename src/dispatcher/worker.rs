@@ -314,7 +314,8 @@ impl Worker {
         }
         let backlog = self.ready.len() + self.fresh.len();
         self.stats.queue.set(backlog as u64);
-        if backlog as u64 * turn_ns.max(20) >= SHARE_NS && backlog > 1 && self.dispatcher.wake_one() {
+        if backlog as u64 * turn_ns.max(20) >= SHARE_NS && backlog > 1 && self.dispatcher.wake_one()
+        {
             self.stats.wakes.add(1);
         }
     }
@@ -440,11 +441,7 @@ impl Worker {
         if let Some(number) = self.next() {
             return Some(number);
         }
-        if may_steal {
-            self.steal(stalled)
-        } else {
-            None
-        }
+        if may_steal { self.steal(stalled) } else { None }
     }
 
     /// Takes work from another worker: the oldest newborn, or half of its ready actors. The last
@@ -460,9 +457,11 @@ impl Worker {
             if backlog == 0 {
                 continue;
             }
-            if backlog == 1 && !stalled.check(victim, self.dispatcher.stats[victim].turns.get(), || {
-                self.clock.read()
-            }) {
+            if backlog == 1
+                && !stalled.check(victim, self.dispatcher.stats[victim].turns.get(), || {
+                    self.clock.read()
+                })
+            {
                 continue;
             }
             loop {
@@ -484,9 +483,10 @@ impl Worker {
     }
 
     fn give_memory_back(&self) {
-        self.shared
-            .cells
-            .give_back(&mut self.numbers.borrow_mut(), 2 * crate::sync::slots::BATCH);
+        self.shared.cells.give_back(
+            &mut self.numbers.borrow_mut(),
+            2 * crate::sync::slots::BATCH,
+        );
     }
 
     /// Puts an actor, whose inbox said so, on a run queue.
@@ -754,6 +754,12 @@ impl Worker {
             generation: NonZeroU32::new(generation).unwrap_or(NonZeroU32::MAX),
             system: self.system(),
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.cells.give_back(self.numbers.get_mut(), 0);
     }
 }
 

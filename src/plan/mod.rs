@@ -48,8 +48,8 @@ pub(crate) mod flag {
     pub(crate) const UNHANDLED: u16 = 32;
     /// It names actors of two systems.
     pub(crate) const FOREIGN: u16 = 64;
-    /// A child could not be made.
-    pub(crate) const NO_ROOM: u16 = 128;
+    /// A child could not be made; a step has the [`SpawnError`](crate::SpawnError).
+    pub(crate) const NO_CHILD: u16 = 128;
 }
 
 impl Steps {
@@ -154,7 +154,8 @@ impl<B: Behavior> Plan<B> {
     ) -> Self {
         let mut plan = Self::none();
         for &target in targets {
-            plan.steps.append(Plan::<B>::tell(target, message.clone()).into_steps());
+            plan.steps
+                .append(Plan::<B>::tell(target, message.clone()).into_steps());
         }
         plan
     }
@@ -295,7 +296,10 @@ pub(crate) type Outcome = Result<Parcel, AskError>;
 
 impl<B: Behavior, T: Send + 'static, F: FnOnce(T) -> B::Message + Send + 'static> AskPlan<B, T, F> {
     /// A failure becomes the message that `on_error` makes of it.
-    pub fn on_error(self, on_error: impl FnOnce(AskError) -> B::Message + Send + 'static) -> Plan<B> {
+    pub fn on_error(
+        self,
+        on_error: impl FnOnce(AskError) -> B::Message + Send + 'static,
+    ) -> Plan<B> {
         self.into_plan(move |error| Ok(on_error(error)))
     }
 
