@@ -71,6 +71,8 @@ pub(crate) enum Kind {
     Down,
     /// A plan's message that was not admitted.
     Refused,
+    /// A plan's reply whose value is made of the evolved machine.
+    Later,
 }
 
 /// What is known of a payload's type when the type itself is not.
@@ -311,7 +313,7 @@ impl Parcel {
     #[inline(always)]
     pub(crate) fn kind(&self) -> Kind {
         let kind = self.header().tag.get() as u8 & KIND_MASK;
-        debug_assert!(kind <= Kind::Refused as u8);
+        debug_assert!(kind <= Kind::Later as u8);
         // SAFETY: the tag's low bits are written from a `Kind` only.
         unsafe { std::mem::transmute::<u8, Kind>(kind) }
     }

@@ -369,6 +369,7 @@ pub mod timer;
 
 #[cfg(not(loom))]
 mod front {
+    pub use crate::actor::stream::EventStream;
     pub use crate::actor::{
         ActorRef, Address, Behavior, Counts, Down, Events, Exit, Machine, Meta, Refusal, Snapshot,
     };
@@ -397,8 +398,8 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 pub mod prelude {
     #[cfg(not(loom))]
     pub use crate::{
-        Actor, ActorRef, AskError, Behavior, Config, Deferred, Exit, Handle, Key, Machine, Plan, Reply,
-        Snapshot, System,
+        Actor, ActorRef, AskError, Behavior, Config, Deferred, Exit, Handle, Key, Machine, Plan,
+        Reply, Snapshot, System,
     };
 }
 

@@ -269,7 +269,8 @@ fn a_turn_whose_child_cannot_be_had_fails_and_leaves_nothing() {
         .start()
         .unwrap();
     let taken = NameError::Taken(parent.actor().address());
-    type Options = fn(mainspring::SpawnStep<Worker, Worker>) -> mainspring::SpawnStep<Worker, Worker>;
+    type Options =
+        fn(mainspring::SpawnStep<Worker, Worker>) -> mainspring::SpawnStep<Worker, Worker>;
     let bad: [(Options, SpawnError); 3] = [
         (
             |child| child.on("none"),

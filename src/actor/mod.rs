@@ -6,6 +6,7 @@ mod exit;
 pub(crate) mod extension;
 mod reference;
 mod snapshot;
+pub(crate) mod stream;
 pub(crate) mod subscription;
 
 pub use behavior::{Behavior, Events, Machine, Refusal};

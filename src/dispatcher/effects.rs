@@ -91,8 +91,9 @@ impl Worker {
         } else {
             (Cause::Full, AskError::Refused)
         };
-        let actor = NonZeroU32::new(parcel.generation())
-            .map_or(Address::NOBODY, |generation| self.address_of(target, generation));
+        let actor = NonZeroU32::new(parcel.generation()).map_or(Address::NOBODY, |generation| {
+            self.address_of(target, generation)
+        });
         self.dead_letter(actor, parcel.type_name(), cause);
         ask::losing(loss, || quietly(|| drop(parcel)));
     }
@@ -118,6 +119,10 @@ impl Worker {
     pub(crate) fn send_collected(&self, me: u32) {
         let mut collected = self.take_collected();
         while let Some(parcel) = collected.pop_front() {
+            if parcel.kind() == Kind::Step {
+                quietly(|| parcel.call::<(), ()>(()));
+                continue;
+            }
             let target = parcel.cell();
             let Some(cell) = self.cell(target) else {
                 continue;
@@ -234,7 +239,8 @@ impl Worker {
         }
     }
 
-    fn send_to(&self, address: Address, parcel: Parcel) {
+    /// Sends what takes no place to an actor of this system.
+    pub(crate) fn send_to(&self, address: Address, parcel: Parcel) {
         parcel.set_cell(address.cell);
         parcel.set_generation(address.generation.get());
         self.send_uncounted(parcel);

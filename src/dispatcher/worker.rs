@@ -100,6 +100,7 @@ pub(crate) struct Worker {
     ask_number: Cell<u64>,
     in_hand: Cell<Option<Kind>>,
     failure: Cell<Option<Cause>>,
+    stop_reason: Cell<Option<Arc<str>>>,
     throughput: u32,
     slice_ns: u64,
     lifo_cap: u32,
@@ -149,6 +150,7 @@ impl Worker {
             ask_number: Cell::new(u64::from(id) << 48),
             in_hand: Cell::new(None),
             failure: Cell::new(None),
+            stop_reason: Cell::new(None),
             throughput: u32::try_from(config.throughput).unwrap_or(u32::MAX),
             slice_ns: config.slice.as_nanos() as u64,
             lifo_cap: config.lifo_cap as u32,
@@ -571,6 +573,16 @@ impl Worker {
     pub(crate) fn failed(&self, cause: Cause) -> Committed {
         self.failure.set(Some(cause));
         Committed::Failed
+    }
+
+    /// Notes why the running actor's plan stops it.
+    pub(crate) fn set_stop_reason(&self, reason: Arc<str>) {
+        self.stop_reason.set(Some(reason));
+    }
+
+    /// Why the last committed plan stops its actor.
+    pub(crate) fn take_stop_reason(&self) -> Option<Arc<str>> {
+        self.stop_reason.take()
     }
 
     /// Why the last commit failed.

@@ -3,16 +3,13 @@
 use super::{Plan, Steps, flag};
 use crate::SpawnError;
 use crate::actor::cell::Limits;
-use crate::actor::extension::Call;
-use crate::actor::subscription::Subscriber;
+use crate::actor::subscription::{self, Subscriber};
 use crate::actor::{ActorRef, Address, Behavior, Down, Machine};
 use crate::config::{Overflow, WhenFull};
 use crate::dispatcher::worker;
 use crate::envelope::{Kind, Parcel};
 use crate::system::{policy, spawn};
-use std::any::{TypeId, type_name};
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// A child that a plan makes; its address is known already. A plan by `into` or
 /// [`SpawnStep::then`].
@@ -170,27 +167,11 @@ impl<B: Behavior> Plan<B> {
         let me = ActorRef::<B::Message>::from_address(me());
         let subscriber = Subscriber::new(me, map);
         Self::of(step(flag::OTHER, move |worker| {
-            let call = Call(Box::new(move |run, worker, _| {
-                let ours = worker.type_number(TypeId::of::<P>(), type_name::<P>());
-                if run.cell().type_number.load(Relaxed) != ours {
-                    return;
-                }
-                let subscribers = &run.extension().subscribers;
-                let mut subscribers = subscribers.borrow_mut();
-                let list = subscribers.get_or_insert_with(|| {
-                    Box::<Vec<Subscriber<<P::Machine as Machine>::Event>>>::default()
-                });
-                if let Some(list) = list.downcast_mut::<Vec<_>>() {
-                    list.push(subscriber);
-                }
-            }));
+            let call = subscription::adding::<P>(subscriber);
             if publisher.address.system != worker.system() {
                 return;
             }
-            let parcel = Parcel::new(Kind::Call, call);
-            parcel.set_cell(publisher.address.cell);
-            parcel.set_generation(publisher.address.generation.get());
-            worker.send_uncounted(parcel);
+            worker.send_to(publisher.address, Parcel::new(Kind::Call, call));
         }))
     }
 }
@@ -274,10 +255,7 @@ impl<B: Behavior, C: Behavior> SpawnStep<B, C> {
 
     /// The plan that goes on with what `then` makes of the child's address, in the same commit.
     #[inline]
-    pub fn then<P: Into<Plan<B>>>(
-        self,
-        then: impl FnOnce(ActorRef<C::Message>) -> P,
-    ) -> Plan<B> {
+    pub fn then<P: Into<Plan<B>>>(self, then: impl FnOnce(ActorRef<C::Message>) -> P) -> Plan<B> {
         let next = then(self.child);
         Plan::of(self.into_steps()).and(next)
     }

@@ -18,7 +18,7 @@
 //! - P3: nobody waits while holding a place.
 
 use super::{Plan, Steps, flag};
-use crate::actor::cell::{ActorCell, Body, Running};
+use crate::actor::cell::{ActorCell, Body, Lent, Running};
 use crate::actor::{Behavior, Machine, subscription};
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::Worker;
@@ -440,7 +440,7 @@ fn evolve_all<B: Behavior>(
     plan: &mut Plan<B>,
 ) -> Result<(), Cause> {
     let first = plan.event.take();
-    if plan.steps.flags & flag::EVENT == 0 {
+    if plan.steps.flags & (flag::EVENT | flag::LATER) == 0 {
         return match first {
             Some(event) => evolve_one(run, body, worker, event),
             None => Ok(()),
@@ -463,10 +463,29 @@ fn evolve_all<B: Behavior>(
             return Err(Cause::from(refusal));
         }
     }
+    if plan.steps.flags & flag::LATER != 0 {
+        answer_later(&body.machine, &mut plan.steps);
+    }
     if run.existing().is_some() {
         worker.send_collected(run.number());
     }
     Ok(())
+}
+
+/// Makes the replies of a plan that are made of the evolved machine.
+#[cold]
+fn answer_later<M: 'static>(machine: &M, steps: &mut Steps) {
+    // Each step goes from the front to the back, so that a panic leaves none out.
+    for _ in 0..steps.list.iter().count() {
+        let Some(step) = steps.list.pop_front() else {
+            return;
+        };
+        let step = match step.kind() {
+            Kind::Later => Lent::call::<Parcel>(step, machine),
+            _ => step,
+        };
+        steps.list.push_back(step);
+    }
 }
 
 /// Makes an admitted plan visible, in plan order.

@@ -190,7 +190,7 @@ impl Shared {
         for waiter in taken {
             match waiter {
                 Waiter::Actor(address) => actors.push(address),
-                Waiter::Thread(unparker) => unparker.unpark(),
+                Waiter::Thread(unparker, _) => unparker.unpark(),
             }
         }
         actors
