@@ -349,6 +349,8 @@ mod sync;
 mod actor;
 #[cfg(not(loom))]
 mod ask;
+#[cfg(all(feature = "compute", not(loom)))]
+mod compute;
 #[cfg(not(loom))]
 pub mod config;
 #[cfg(not(loom))]
@@ -374,6 +376,8 @@ mod front {
         ActorRef, Address, Behavior, Counts, Down, Events, Exit, Machine, Meta, Refusal, Snapshot,
     };
     pub use crate::ask::{AskError, Deferred, Reply};
+    #[cfg(feature = "compute")]
+    pub use crate::compute::{CancelToken, ComputeError};
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};

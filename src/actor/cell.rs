@@ -1029,7 +1029,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
 }
 
 /// A panic's text. Its payload is forgotten when its own drop panics.
-fn panic_text(payload: Box<dyn std::any::Any + Send>) -> Arc<str> {
+pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> Arc<str> {
     let text = if let Some(text) = payload.downcast_ref::<&str>() {
         Arc::from(*text)
     } else if let Some(text) = payload.downcast_ref::<String>() {

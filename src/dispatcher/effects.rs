@@ -55,6 +55,9 @@ impl Worker {
     }
 
     fn arm_asks_at(&self, run: &Running<'_>, deadline_ns: u64) {
+        if deadline_ns == u64::MAX {
+            return; // never: a compute step
+        }
         run.extension().asks.borrow_mut().armed_ns = Some(deadline_ns);
         self.arm_wheel(deadline_ns, Due::Asks(run.address(self)));
     }

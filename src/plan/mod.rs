@@ -292,6 +292,14 @@ impl<B: Behavior> Plan<B> {
         self
     }
 
+    /// An ask that `step` sends on its way when the plan commits.
+    #[cfg(feature = "compute")]
+    pub(crate) fn awaiting(continuation: Parcel, step: Parcel) -> Self {
+        let mut plan = Self::step(continuation, flag::OTHER, 0);
+        plan.steps.list.push_back(step);
+        plan
+    }
+
     #[inline(always)]
     fn step(parcel: Parcel, flags: u16, system: u32) -> Self {
         Self {

@@ -7,6 +7,8 @@ pub(crate) mod watch;
 
 use crate::actor::cell::{ActorCell, Counts, life, quietly};
 use crate::actor::{ActorRef, Address, Behavior, Machine};
+#[cfg(feature = "compute")]
+use crate::compute::Compute;
 use crate::config::{Config, ConfigError};
 use crate::dead_letter::{Cause, DeadLetter, DeadLetters};
 use crate::dispatcher::watchdog::Watchdog;
@@ -59,6 +61,8 @@ pub(crate) struct Shared {
     ended_dispatchers: Mutex<Vec<u16>>,
     /// The host runs all actors on its own thread.
     is_stepped: bool,
+    #[cfg(feature = "compute")]
+    pub(crate) compute: Arc<Compute>,
     clock: Clock,
     types: Mutex<Types>,
     waits: Mutex<Waits>,
@@ -411,7 +415,8 @@ pub struct System {
 pub struct Shutdown {
     /// Actors that had not ended in time.
     pub actors_left: u64,
-    /// Workers that did not return from a handler in time; their threads were detached.
+    /// Workers that did not return from a handler in time, and threads that did not return from a
+    /// compute step; they were detached.
     pub workers_stuck: usize,
 }
 
@@ -479,6 +484,9 @@ impl System {
             threads: Mutex::default(),
             ended_dispatchers: Mutex::default(),
             is_stepped: !threads,
+            #[cfg(feature = "compute")]
+            compute: Compute::new(&config.compute, &allowed, &topology, !threads)
+                .map_err(StartError::Pinning)?,
             clock,
             types: Mutex::default(),
             waits: Mutex::default(),
@@ -677,6 +685,13 @@ impl System {
                     workers_stuck += 1;
                 }
             }
+        }
+        #[cfg(feature = "compute")]
+        if !inside {
+            workers_stuck += self
+                .shared
+                .compute
+                .end(start + deadline + Duration::from_secs(1));
         }
         if let Some(systems) = lock(&SYSTEMS).as_mut() {
             systems.remove(&self.shared.tag);
