@@ -260,7 +260,9 @@ impl Asks {
         let place = if self.open.front()?.number == number {
             0
         } else {
-            self.open.binary_search_by_key(&number, |ask| ask.number).ok()?
+            self.open
+                .binary_search_by_key(&number, |ask| ask.number)
+                .ok()?
         };
         let continuation = self.open[place].continuation.take()?;
         self.live -= 1;

@@ -573,7 +573,10 @@ impl Inbox {
         }
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            debug_assert!(count(word) >= u64::from(finished), "I4: a place given back twice");
+            debug_assert!(
+                count(word) >= u64::from(finished),
+                "I4: a place given back twice"
+            );
             let idle = if waits {
                 word & SIGNAL == 0
             } else {

@@ -29,7 +29,8 @@ pub(crate) struct Waits {
 /// Somebody who waits for room.
 pub(crate) enum Waiter {
     Actor(Address),
-    Thread(Unparker),
+    /// With the number by which it leaves the line.
+    Thread(Unparker, u64),
 }
 
 impl Waits {
@@ -76,10 +77,29 @@ impl Waits {
         Some(self.next_seq)
     }
 
-    /// Adds a thread.
-    pub(crate) fn add_thread(&mut self, unparker: Unparker, target: u32) {
+    /// Adds a thread; the number by which it leaves the line.
+    pub(crate) fn add_thread(&mut self, unparker: Unparker, target: u32) -> u64 {
+        self.next_seq += 1;
         let list = self.waiters.entry(target).or_default();
-        list.push_back((Waiter::Thread(unparker), 1));
+        list.push_back((Waiter::Thread(unparker, self.next_seq), 1));
+        self.next_seq
+    }
+
+    /// Takes a thread off the list again, if it is on it still.
+    pub(crate) fn remove_thread(&mut self, target: u32, ticket: u64) {
+        self.keep_waiters(
+            target,
+            |waiter| !matches!(waiter, Waiter::Thread(_, number) if *number == ticket),
+        );
+    }
+
+    fn keep_waiters(&mut self, target: u32, mut keep: impl FnMut(&Waiter) -> bool) {
+        if let Some(list) = self.waiters.get_mut(&target) {
+            list.retain(|(waiter, _)| keep(waiter));
+            if list.is_empty() {
+                self.waiters.remove(&target);
+            }
+        }
     }
 
     /// Takes an actor off its target's list again; its deadline stays.
@@ -87,14 +107,10 @@ impl Waits {
         let Some(target) = self.targets.remove(&me) else {
             return;
         };
-        if let Some(list) = self.waiters.get_mut(&target) {
-            list.retain(
-                |(waiter, _)| !matches!(waiter, Waiter::Actor(address) if address.cell == me),
-            );
-            if list.is_empty() {
-                self.waiters.remove(&target);
-            }
-        }
+        self.keep_waiters(
+            target,
+            |waiter| !matches!(waiter, Waiter::Actor(address) if address.cell == me),
+        );
     }
 
     /// An actor's commit is done, or the actor is.
