@@ -31,7 +31,7 @@ fn delay(timer: u64) -> Duration {
 
 impl Workload for Timing {
     fn name(&self) -> &'static str {
-        "timers"
+        "arm-and-cancel"
     }
 
     fn group(&self) -> Group {
