@@ -485,6 +485,21 @@ impl<L: Logic> Chart<L> {
         Ok(instance.status == Status::Active && found)
     }
 
+    /// The numbers, in document order of the whole chart, of the transitions that `event` selects.
+    pub(crate) fn selected(
+        &self,
+        instance: &Instance<L::Context>,
+        event: &L::Event,
+        buffers: &mut Buffers<L>,
+    ) -> Vec<usize> {
+        let class = self.logic.class(&self.table, event);
+        let (out, work) = (&mut buffers.out, &mut buffers.work);
+        match self.select(instance, class, event, out, work) {
+            Ok(()) => work.picks.iter().map(|p| p.transition as usize).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// Runs one action outside of a microstep; a failure that is an event waits for the next step.
     ///
     /// # Errors
