@@ -260,23 +260,38 @@ impl Asks {
         let place = if self.open.front()?.number == number {
             0
         } else {
-            self.open.binary_search_by_key(&number, |ask| ask.number).ok()?
+            self.open
+                .binary_search_by_key(&number, |ask| ask.number)
+                .ok()?
         };
         let continuation = self.open[place].continuation.take()?;
         self.live -= 1;
-        while self.open.front().is_some_and(|ask| ask.continuation.is_none()) {
-            self.open.pop_front();
-        }
+        self.tidy();
         Some(continuation)
     }
 
-    /// Ends one whose time is up at `now_ns`: its continuation, and how long it waited.
-    pub(crate) fn expire(&mut self, now_ns: u64) -> Option<(Parcel, Duration)> {
-        let due = |ask: &&Open| ask.continuation.is_some() && ask.deadline_ns <= now_ns;
-        let ask = self.open.iter().find(due)?;
-        let (number, asked_ns) = (ask.number, ask.asked_ns);
-        let waited = Duration::from_nanos(now_ns.saturating_sub(asked_ns));
-        self.remove(number).map(|continuation| (continuation, waited))
+    /// Forgets those that have ended: the oldest at once, those behind an open one when they are
+    /// more than half.
+    pub(crate) fn tidy(&mut self) {
+        while self.open.front().is_some_and(|ask| ask.continuation.is_none()) {
+            self.open.pop_front();
+        }
+        if self.open.len() > 2 * self.live + 64 {
+            self.open.retain(|ask| ask.continuation.is_some());
+        }
+    }
+
+    /// Ends the next one from `place` on whose time is up at `now_ns`: its continuation, and how
+    /// long it waited. The place moves behind it; [`Asks::tidy`] follows the last.
+    pub(crate) fn expire(&mut self, now_ns: u64, place: &mut usize) -> Option<(Parcel, Duration)> {
+        let due = |ask: &Open| ask.continuation.is_some() && ask.deadline_ns <= now_ns;
+        let found = *place + self.open.iter().skip(*place).position(due)?;
+        *place = found + 1;
+        let ask = &mut self.open[found];
+        let waited = Duration::from_nanos(now_ns.saturating_sub(ask.asked_ns));
+        let continuation = ask.continuation.take()?;
+        self.live -= 1;
+        Some((continuation, waited))
     }
 
     /// The earliest deadline of those open.

@@ -1,6 +1,7 @@
 //! Dead letters: what could not be handled, why, and how often.
 
 use crate::AskError;
+use crate::SpawnError;
 use crate::actor::{Address, Refusal};
 use crate::sync::{Mutex, lock};
 use std::collections::VecDeque;
@@ -29,8 +30,8 @@ pub enum Cause {
     NoRoom,
     /// The turn's plan named an actor of another system.
     Foreign,
-    /// The turn's plan spawned an actor, and there are as many as there may be.
-    TooManyActors,
+    /// The turn's plan spawned an actor that could not be made.
+    NotSpawned(SpawnError),
     /// An ask failed, and its plan named nothing for that case.
     AskFailed(AskError),
 }
@@ -55,7 +56,7 @@ impl Cause {
             Self::Refused(_) => 6,
             Self::NoRoom => 7,
             Self::Foreign => 8,
-            Self::TooManyActors => 9,
+            Self::NotSpawned(_) => 9,
             Self::AskFailed(_) => 10,
         }
     }
@@ -73,7 +74,7 @@ impl fmt::Display for Cause {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::NoRoom => f.write_str("a target had no room until the commit's deadline"),
             Self::Foreign => f.write_str("the plan named an actor of another system"),
-            Self::TooManyActors => f.write_str("the system holds as many actors as it may"),
+            Self::NotSpawned(error) => write!(f, "a child could not be made: {error}"),
             Self::AskFailed(error) => write!(f, "an ask failed: {error}"),
         }
     }

@@ -71,6 +71,8 @@ pub(crate) enum Kind {
     Down,
     /// A plan's message that was not admitted.
     Refused,
+    /// A plan's reply whose value is made of the evolved machine.
+    Later,
 }
 
 /// What is known of a payload's type when the type itself is not.
@@ -275,7 +277,9 @@ impl Parcel {
         let envelope = allocate(class);
         // SAFETY: fresh from the pool, with room for the header.
         let header = unsafe { envelope.as_ref() };
-        header.tag.set(kind as u32 | u32::from(class) << CLASS_SHIFT);
+        header
+            .tag
+            .set(kind as u32 | u32::from(class) << CLASS_SHIFT);
         header.contents.set(EMPTY);
         Self(envelope)
     }
@@ -309,7 +313,7 @@ impl Parcel {
     #[inline(always)]
     pub(crate) fn kind(&self) -> Kind {
         let kind = self.header().tag.get() as u8 & KIND_MASK;
-        debug_assert!(kind <= Kind::Refused as u8);
+        debug_assert!(kind <= Kind::Later as u8);
         // SAFETY: the tag's low bits are written from a `Kind` only.
         unsafe { std::mem::transmute::<u8, Kind>(kind) }
     }
@@ -477,7 +481,6 @@ impl Parcel {
     pub(crate) unsafe fn from_link(link: NonNull<Link>) -> Self {
         Self(link.cast())
     }
-
 }
 
 const KIND_MASK: u8 = 0x0f;
@@ -608,7 +611,7 @@ impl List {
         })
     }
 
-    /// The list of a stack that came out of an inbox, oldest first. 
+    /// The list of a stack that came out of an inbox, oldest first.
     ///
     /// # Safety
     ///
@@ -1045,7 +1048,10 @@ mod tests {
         let parcel = Parcel::new(Kind::Reply, [0_u64; 20]);
         parcel.set_cell(0x00ab_cdef);
         parcel.set_kind(Kind::Down);
-        assert_eq!((parcel.kind(), parcel.cell(), parcel.class()), (Kind::Down, 0x00ab_cdef, 2));
+        assert_eq!(
+            (parcel.kind(), parcel.cell(), parcel.class()),
+            (Kind::Down, 0x00ab_cdef, 2)
+        );
     }
 
     #[test]
@@ -1079,7 +1085,11 @@ mod tests {
             assert_eq!(depot.bytes(), 64_000);
             parcels.clear();
             let again: Vec<_> = (0..1000).map(|i| Parcel::new(Kind::Tell, i)).collect();
-            assert_eq!(depot.bytes(), 64_000, "all came from the pool and the depot");
+            assert_eq!(
+                depot.bytes(),
+                64_000,
+                "all came from the pool and the depot"
+            );
             drop(again);
         });
         drop(pool);

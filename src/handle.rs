@@ -1,12 +1,18 @@
 //! Handles: how code outside actors talks to them.
 
-use crate::actor::cell::{ActorCell, life};
-use crate::actor::{ActorRef, Address, Behavior};
+use crate::actor::cell::{ActorCell, life, reading};
+use crate::actor::extension::Call;
+use crate::actor::stream::{self, EventStream};
+use crate::actor::subscription::{self, Subscriber};
+use crate::actor::{ActorRef, Address, Behavior, Down, Exit, Machine};
 use crate::ask::{self, AskError, Reply};
 use crate::dead_letter::Cause;
+use crate::dispatcher::worker;
 use crate::envelope::{Kind, Parcel, push};
 use crate::sync::inbox::{Push, Wake};
-use crate::sync::oneshot::{Asker, Patience, channel};
+use crate::sync::oneshot::{Asker, Patience, Unanswered, channel};
+use crate::sync::parker::Parker;
+use crate::system::watch::NameError;
 use crate::system::{Shared, policy};
 use std::fmt;
 use std::future::Future;
@@ -14,7 +20,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Talks to an actor from outside of actors. A clone talks to the same actor.
 pub struct Handle<M: Send + 'static> {
@@ -83,6 +89,10 @@ impl<M: Send + 'static> Handle<M> {
         self.actor
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     fn address(&self) -> Address {
         self.actor.address
     }
@@ -100,7 +110,74 @@ impl<M: Send + 'static> Handle<M> {
     ///
     /// [`SendError`], with the message.
     pub fn tell(&self, message: M) -> Result<(), SendError<M>> {
-        self.send(Parcel::new(Kind::Tell, message)).map_err(open)
+        match self.send(Parcel::new(Kind::Tell, message)) {
+            Ok(()) => Ok(()),
+            Err((Push::Full, parcel)) if self.waits_when_full() => {
+                let limit = self.shared.config.mailbox.commit_deadline;
+                self.wait_and_send(parcel, limit).map_err(open)
+            }
+            Err(refused) => Err(open(refused)),
+        }
+    }
+
+    /// Puts `message` in the actor's mailbox, and waits for room if there is none, for `limit` at
+    /// most. Those who wait get their places in turn.
+    ///
+    /// It waits outside of actors only: in a turn, whose worker others need, it returns at once.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message: `Full` when the time is up.
+    pub fn tell_wait(&self, message: M, limit: Duration) -> Result<(), SendError<M>> {
+        match self.send(Parcel::new(Kind::Tell, message)) {
+            Ok(()) => Ok(()),
+            Err((Push::Full, parcel)) => self.wait_and_send(parcel, limit).map_err(open),
+            Err(refused) => Err(open(refused)),
+        }
+    }
+
+    fn waits_when_full(&self) -> bool {
+        self.cell()
+            .is_some_and(|cell| cell.overflow() == policy::WAIT)
+    }
+
+    /// Sends again whenever there may be room.
+    #[cold]
+    fn wait_and_send(&self, mut parcel: Parcel, limit: Duration) -> Result<(), (Push, Parcel)> {
+        if worker::with(|worker| worker.is_some()) {
+            return Err((Push::Full, parcel));
+        }
+        let start = Instant::now();
+        let mut parker = Parker::new();
+        loop {
+            let ticket = self.wait_in_line(&parker);
+            if ticket.is_some() {
+                parker.park_timeout(limit.saturating_sub(start.elapsed()));
+            }
+            if let Some(ticket) = ticket {
+                self.shared
+                    .waits()
+                    .remove_thread(self.address().cell, ticket);
+            }
+            // Also when the time is up: a place may have been given to this thread just then.
+            parcel = match self.send(parcel) {
+                Err((Push::Full, parcel)) if start.elapsed() < limit => parcel,
+                outcome => return outcome,
+            };
+        }
+    }
+
+    /// Joins those who wait for room, unless there is some by now.
+    fn wait_in_line(&self, parker: &Parker) -> Option<u64> {
+        let cell = self.cell()?;
+        let number = self.address().cell;
+        let mut waits = self.shared.waits();
+        let ticket = waits.add_thread(parker.unparker(), number);
+        if cell.inbox.wait(1, cell.capacity()) {
+            return Some(ticket);
+        }
+        waits.remove_thread(number, ticket);
+        None
     }
 
     fn send(&self, parcel: Parcel) -> Result<(), (Push, Parcel)> {
@@ -163,6 +240,45 @@ impl<M: Send + 'static> Handle<M> {
         self.shared.raise(self.address(), life::KILL)
     }
 
+    /// Gives the actor a name, which it holds until it ends; it may have several.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`].
+    pub fn register(&self, name: &str) -> Result<(), NameError> {
+        self.shared.name::<M>(self.address(), name, true)
+    }
+
+    /// The actor's end, when it comes: for a thread to wait for, or a task to await. At once if
+    /// the actor has ended.
+    ///
+    /// One allocation. When the end is known its names are free and its last messages are out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// # struct Nothing;
+    /// # impl Machine for Nothing {
+    /// #     type Event = ();
+    /// #     fn apply(&mut self, _: ()) {}
+    /// # }
+    /// # let system = System::new()?;
+    /// # let actor = system.spawn_machine(Nothing)?;
+    /// let end = actor.monitor();
+    /// actor.stop();
+    /// assert_eq!(end.wait().exit, Exit::Normal);
+    /// # mainspring::Result::Ok(())
+    /// ```
+    pub fn monitor(&self) -> Ended {
+        let (asker, answerer) = channel();
+        self.shared.monitor_outside(self.address(), answerer);
+        Ended {
+            actor: self.address(),
+            asker,
+        }
+    }
+
     /// Whether the actor has not ended.
     pub fn is_alive(&self) -> bool {
         self.cell().is_some()
@@ -205,15 +321,8 @@ impl<T: Send + 'static> Ask<T> {
         if let Some(refused) = self.refused {
             return Err(refused);
         }
-        let start = std::time::Instant::now();
-        let patience = Patience {
-            spin_ns: 50_000,
-            limit_ns: Some(u64::try_from(self.timeout.as_nanos()).unwrap_or(u64::MAX)),
-        };
-        let outcome = self
-            .asker
-            .wait(patience, || start.elapsed().as_nanos() as u64);
-        match outcome {
+        let start = Instant::now();
+        match wait(&mut self.asker, self.timeout) {
             Some(Ok(outcome)) => outcome,
             Some(Err(_)) => Err(AskError::Dropped),
             None => Err(AskError::Timeout {
@@ -236,6 +345,62 @@ impl<T: Send + 'static> Future for Ask<T> {
     }
 }
 
+/// The end of an actor that is watched from outside.
+///
+/// # Cancel safety
+///
+/// None: dropping it ends the watch.
+#[must_use = "dropping it ends the watch"]
+pub struct Ended {
+    actor: Address,
+    asker: Asker<Down>,
+}
+
+impl Ended {
+    /// Waits for the end: spins for 50 microseconds, then parks the thread.
+    pub fn wait(mut self) -> Down {
+        loop {
+            if let Some(down) = self.wait_for(Duration::MAX) {
+                return down;
+            }
+        }
+    }
+
+    /// As [`Ended::wait`], for `limit` at most. The end is told once: later calls say that there
+    /// is no such actor.
+    pub fn wait_for(&mut self, limit: Duration) -> Option<Down> {
+        let outcome = wait(&mut self.asker, limit)?;
+        Some(outcome.unwrap_or_else(|_| self.gone()))
+    }
+
+    /// What is told when the system went away with its actors in it.
+    fn gone(&self) -> Down {
+        Down {
+            actor: self.actor,
+            exit: Exit::Gone,
+        }
+    }
+}
+
+impl Future for Ended {
+    type Output = Down;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Down> {
+        let outcome = self.asker.poll(context);
+        outcome.map(|outcome| outcome.unwrap_or_else(|_| self.gone()))
+    }
+}
+
+/// Waits for a slot's answer: spins for 50 microseconds, then parks the thread.
+fn wait<T>(asker: &mut Asker<T>, limit: Duration) -> Option<Result<T, Unanswered>> {
+    let start = Instant::now();
+    let patience = Patience {
+        spin_ns: 50_000,
+        limit_ns: Some(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
+    };
+    asker.wait(patience, || start.elapsed().as_nanos() as u64)
+}
+
 /// A handle that knows the actor's behavior.
 pub struct Actor<B: Behavior> {
     handle: Handle<B::Message>,
@@ -244,6 +409,87 @@ pub struct Actor<B: Behavior> {
 impl<B: Behavior> Actor<B> {
     pub(crate) fn new(handle: Handle<B::Message>) -> Self {
         Self { handle }
+    }
+}
+
+impl<B: Behavior> Actor<B> {
+    /// A clone of the machine, made in the actor's own turn after the messages that this thread
+    /// sent before: what a message in their place would have seen.
+    ///
+    /// It takes no place in the mailbox. A panic of the clone fails the snapshot only.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// #[derive(Clone)]
+    /// struct Sum(u64);
+    /// impl Machine for Sum {
+    ///     type Event = u64;
+    ///     fn apply(&mut self, number: u64) {
+    ///         self.0 += number;
+    ///     }
+    /// }
+    /// let system = System::new()?;
+    /// let sum = system.spawn_machine(Sum(0))?;
+    /// sum.tell(2)?;
+    /// sum.tell(3)?;
+    /// assert_eq!(sum.snapshot().wait()?.0, 5);
+    /// # mainspring::Result::Ok(())
+    /// ```
+    pub fn snapshot(&self) -> Ask<B::Machine>
+    where
+        B::Machine: Clone,
+    {
+        let (asker, answerer) = channel();
+        let reply = Reply::outside(answerer);
+        self.call(reading::<B>(move |machine| {
+            reply.answer(Ok(machine.clone()))
+        }));
+        Ask {
+            asker,
+            refused: None,
+            timeout: self.shared.config.system.ask_timeout,
+        }
+    }
+
+    /// The events that the machine applies from now on, as clones, after the messages that this
+    /// thread sent before. When the reader is behind by `capacity` events the oldest makes room;
+    /// [`EventStream::missed`] counts them. Zero counts as one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// # use std::time::Duration;
+    /// # struct Sum(u64);
+    /// # impl Machine for Sum {
+    /// #     type Event = u64;
+    /// #     fn apply(&mut self, number: u64) {
+    /// #         self.0 += number;
+    /// #     }
+    /// # }
+    /// let system = System::new()?;
+    /// let sum = system.spawn_machine(Sum(0))?;
+    /// let mut events = sum.events(16);
+    /// sum.tell(7)?;
+    /// assert_eq!(events.next(Duration::from_secs(5)), Some(7));
+    /// # mainspring::Result::Ok(())
+    /// ```
+    pub fn events(&self, capacity: usize) -> EventStream<<B::Machine as Machine>::Event>
+    where
+        <B::Machine as Machine>::Event: Clone,
+    {
+        let (feed, stream) = stream::channel(capacity);
+        self.call(subscription::adding::<B>(Subscriber::outside(feed)));
+        stream
+    }
+
+    fn call(&self, call: Call) {
+        let parcel = Parcel::new(Kind::Call, call);
+        parcel.set_cell(self.address().cell);
+        parcel.set_generation(self.address().generation.get());
+        self.shared.send_uncounted(parcel);
     }
 }
 

@@ -338,6 +338,7 @@
 //! In the repository: `docs/semantics.md` has order, loss, commit and stop on one page,
 //! `docs/decisions/` why things are as they are, `docs/capabilities.md` what is not there yet.
 
+pub mod chart;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod sync;
@@ -348,6 +349,8 @@ mod sync;
 mod actor;
 #[cfg(not(loom))]
 mod ask;
+#[cfg(all(feature = "compute", not(loom)))]
+mod compute;
 #[cfg(not(loom))]
 pub mod config;
 #[cfg(not(loom))]
@@ -368,19 +371,23 @@ pub mod timer;
 
 #[cfg(not(loom))]
 mod front {
+    pub use crate::actor::stream::EventStream;
     pub use crate::actor::{
         ActorRef, Address, Behavior, Counts, Down, Events, Exit, Machine, Meta, Refusal, Snapshot,
     };
     pub use crate::ask::{AskError, Deferred, Reply};
+    #[cfg(feature = "compute")]
+    pub use crate::compute::{CancelToken, ComputeError};
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
-    pub use crate::handle::{Actor, Ask, Handle, SendError};
+    pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
     pub use crate::plan::children::SpawnStep;
     pub use crate::plan::timers::{Key, Missed};
     pub use crate::plan::{AskPlan, AskStep, Plan};
     pub use crate::sync::clock::{Clock, ManualClock};
+    pub use crate::system::spawn::{Prepare, Prepared, SpawnError};
     pub use crate::system::watch::NameError;
-    pub use crate::system::{Shutdown, SpawnError, StartError, System};
+    pub use crate::system::{Shutdown, StartError, System};
 }
 #[cfg(not(loom))]
 pub use front::*;
@@ -395,8 +402,8 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 pub mod prelude {
     #[cfg(not(loom))]
     pub use crate::{
-        Actor, ActorRef, AskError, Behavior, Config, Deferred, Exit, Handle, Key, Machine, Plan, Reply,
-        Snapshot, System,
+        Actor, ActorRef, AskError, Behavior, Config, Deferred, Exit, Handle, Key, Machine, Plan,
+        Reply, Snapshot, System,
     };
 }
 

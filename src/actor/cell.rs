@@ -16,7 +16,7 @@
 //! - C4: a message is counted once: handled, failed or dead-lettered.
 
 use super::exit::Exit;
-use super::extension::Extension;
+use super::extension::{Call, Extension};
 use super::reference::Address;
 use super::snapshot::{Snapshot, Turn};
 use super::{Behavior, Machine};
@@ -30,11 +30,12 @@ use crate::plan::commit::{Bound, Committed, commit};
 use crate::sync::inbox::{Backlog, Inbox, Link, OVERDRAFT_MAX};
 use crate::sync::slots::Life;
 use crate::system::policy;
+use std::any::TypeId;
 use std::cell::Cell;
 use std::mem::{MaybeUninit, align_of, size_of};
 use std::num::NonZeroU32;
-use std::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -128,14 +129,12 @@ impl Drop for ActorCell {
 
 struct Vtable {
     run: fn(&Running<'_>, &Worker) -> After,
-    type_name: fn() -> &'static str,
     drop_state: unsafe fn(&ActorCell),
     started: bool,
 }
 
 static NO_ACTOR: Vtable = Vtable {
     run: |_, _| After::Done,
-    type_name: || "nobody",
     drop_state: |_| {},
     started: true,
 };
@@ -145,13 +144,11 @@ struct VtableOf<B>(std::marker::PhantomData<B>);
 impl<B: Behavior> VtableOf<B> {
     const NEW: &'static Vtable = &Vtable {
         run: run::<B>,
-        type_name: std::any::type_name::<B>,
         drop_state: drop_state::<B>,
         started: false,
     };
     const STARTED: &'static Vtable = &Vtable {
         run: run::<B>,
-        type_name: std::any::type_name::<B>,
         drop_state: drop_state::<B>,
         started: true,
     };
@@ -206,9 +203,7 @@ impl ActorCell {
     pub(crate) fn prepare<B: Behavior>(&self, number: u32, body: Body<B>, limits: Limits) {
         self.vtable.set(VtableOf::<B>::NEW);
         self.number.store(number, Relaxed);
-        self.capacity.store(limits.capacity, Relaxed);
-        self.overflow.store(limits.overflow, Relaxed);
-        self.when_full.set(limits.when_full);
+        self.set_limits(limits);
         self.finished.set(0);
         self.returned.store(0, Relaxed);
         self.handled.store(0, Relaxed);
@@ -224,11 +219,20 @@ impl ActorCell {
         }
     }
 
-    /// Drops what `prepare` put in; the cell was never opened.
-    pub(crate) fn unprepare(&self) {
-        let vtable = self.vtable.replace(&NO_ACTOR);
-        // SAFETY: C2; the caller owns the cell.
-        unsafe { (vtable.drop_state)(self) };
+    /// The limits of an actor that has not started. The caller made it.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            capacity: self.capacity.load(Relaxed),
+            overflow: self.overflow(),
+            when_full: self.when_full.get(),
+        }
+    }
+
+    /// Sets the limits of an actor that has not started. The caller made it.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.capacity.store(limits.capacity, Relaxed);
+        self.overflow.store(limits.overflow, Relaxed);
+        self.when_full.set(limits.when_full);
     }
 
     #[inline(always)]
@@ -294,6 +298,35 @@ impl ActorCell {
     }
 }
 
+/// A closure that reads an actor's machine, in a turn of its own; it is dropped by an actor whose
+/// behavior is not `B`.
+pub(crate) fn reading<B: Behavior>(read: impl FnOnce(&B::Machine) + Send + 'static) -> Call {
+    Call(Box::new(move |run, worker, body| {
+        if run.is_of::<B>(worker) {
+            // SAFETY: C1, C2: the running actor's body, and its behavior was just checked.
+            let body = unsafe { &*body.cast::<Body<B>>() };
+            ask::losing(AskError::Panicked, || quietly(|| read(&body.machine)));
+        }
+    }))
+}
+
+/// A machine lent to a step of a plan, while the step is called.
+pub(crate) struct Lent<M>(*const M);
+
+impl<M: 'static> Lent<M> {
+    /// Calls a step that was made with a closure over `Lent<M>`.
+    pub(crate) fn call<R: 'static>(step: Parcel, machine: &M) -> R {
+        step.call::<Self, R>(Self(machine))
+    }
+
+    /// Looks at the machine.
+    pub(crate) fn with<R>(self, look: impl FnOnce(&M) -> R) -> R {
+        // SAFETY: made by `call` only, which borrows the machine until the step returns; the step
+        // has it by value and can't keep it: its result is free of `M`'s borrow.
+        look(unsafe { &*self.0 })
+    }
+}
+
 unsafe fn drop_state<B: Behavior>(cell: &ActorCell) {
     let body = cell.body::<B>();
     if in_place::<B>() {
@@ -341,6 +374,12 @@ impl<'a> Running<'a> {
     #[inline(always)]
     pub(crate) fn number(&self) -> u32 {
         self.cell.number.load(Relaxed)
+    }
+
+    /// Whether the actor's behavior is `B`.
+    pub(crate) fn is_of<B: Behavior>(&self, worker: &Worker) -> bool {
+        let number = worker.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
+        self.cell.type_number.load(Relaxed) == number
     }
 
     /// The actor's address.
@@ -441,15 +480,20 @@ impl<'a> Running<'a> {
     #[cold]
     fn drop_oldest(&self, worker: &Worker) {
         let is_message = |parcel: &Parcel| matches!(parcel.kind(), Kind::Tell | Kind::Ask);
-        let taken: Vec<Parcel> = std::iter::from_fn(|| self.pop()).collect();
-        let messages = taken.iter().filter(|parcel| is_message(parcel)).count();
+        let parcels: Vec<_> = std::iter::from_fn(|| self.pop()).collect();
+        let messages = parcels.iter().filter(|parcel| is_message(parcel)).count();
+        // The newest is never dropped, so none of these is the inbox's boundary.
         let mut excess = messages.saturating_sub(self.cell.capacity() as usize);
-        let mut kept = Vec::with_capacity(taken.len());
-        for parcel in taken {
-            // The newest is never in excess, so the boundary stays.
+        let mut kept = Vec::with_capacity(parcels.len() - excess);
+        for parcel in parcels {
             if excess > 0 && is_message(&parcel) {
                 excess -= 1;
-                self.dead_letter(worker, parcel.kind(), parcel.type_name(), Cause::DroppedOldest);
+                self.dead_letter(
+                    worker,
+                    parcel.kind(),
+                    parcel.type_name(),
+                    Cause::DroppedOldest,
+                );
                 ask::losing(AskError::Refused, || quietly(|| drop(parcel)));
             } else {
                 kept.push(parcel);
@@ -518,7 +562,11 @@ impl<'a> Running<'a> {
         if finish.wake_waiters {
             worker.wake_waiters(number);
         }
-        if finish.idle { After::Done } else { After::Again }
+        if finish.idle {
+            After::Done
+        } else {
+            After::Again
+        }
     }
 }
 
@@ -630,9 +678,7 @@ fn shutdown_or(run: &Running<'_>, exit: Exit) -> Exit {
 fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> Option<End> {
     run.cell.vtable.set(VtableOf::<B>::STARTED);
     let turn = worker.turn(false);
-    let plan = body
-        .behavior
-        .on_start(Snapshot::new(&body.machine, &turn));
+    let plan = body.behavior.on_start(Snapshot::new(&body.machine, &turn));
     settle::<B>(run, body, worker, plan, None)
 }
 
@@ -687,7 +733,7 @@ fn settle<B: Behavior>(
 ) -> Option<End> {
     let committed = commit::<B>(run, body, worker, &mut plan, Bound::Kept);
     if committed != Committed::Done {
-        return unusual::<B>(run, body, worker, plan, committed, kind);
+        return unusual::<B>(run, worker, plan, committed, kind);
     }
     if let Some(kind) = kind {
         run.handled.set(run.handled.get() + 1);
@@ -700,7 +746,6 @@ fn settle<B: Behavior>(
 #[cold]
 fn unusual<B: Behavior>(
     run: &Running<'_>,
-    body: &mut Body<B>,
     worker: &Worker,
     plan: Plan<B>,
     committed: Committed,
@@ -715,7 +760,7 @@ fn unusual<B: Behavior>(
                 run.finished(kind);
                 worker.nothing_in_hand();
             }
-            let reason = run.existing().and_then(Extension::take_stop_reason);
+            let reason = worker.take_stop_reason();
             Some(End::Dies(reason.map_or(Exit::Normal, Exit::Stopped)))
         }
         Committed::Unhandled => {
@@ -773,10 +818,10 @@ fn resume<B: Behavior>(
     let flags = run.cell.life.flags();
     if flags & life::COMMIT_DUE != 0 {
         run.cell.life.clear(life::COMMIT_DUE | life::OVERDRAFT);
-        worker.stop_waiting(run);
+        worker.stop_waiting(run, false);
         ask::losing(AskError::Refused, || quietly(|| drop(plan)));
         let failed = worker.failed(Cause::NoRoom);
-        return unusual::<B>(run, body, worker, Plan::none(), failed, kind);
+        return unusual::<B>(run, worker, Plan::none(), failed, kind);
     }
     let bound = if flags & life::OVERDRAFT != 0 {
         run.cell.life.clear(life::OVERDRAFT);
@@ -789,7 +834,7 @@ fn resume<B: Behavior>(
     }
     let committed = commit::<B>(run, body, worker, &mut plan, bound);
     if !matches!(committed, Committed::Wait { .. }) {
-        worker.stop_waiting(run);
+        worker.stop_waiting(run, !matches!(committed, Committed::Failed));
     }
     match committed {
         Committed::Done => {
@@ -800,7 +845,7 @@ fn resume<B: Behavior>(
             worker.nothing_in_hand();
             None
         }
-        other => unusual::<B>(run, body, worker, plan, other, kind),
+        other => unusual::<B>(run, worker, plan, other, kind),
     }
 }
 
@@ -853,7 +898,7 @@ fn special<B: Behavior>(
             handle::<B>(run, body, worker, Kind::Down, message)
         }
         Kind::Call => {
-            let call = parcel.try_open::<super::extension::Call>().ok()?;
+            let call = parcel.try_open::<Call>().ok()?;
             (call.0)(run, worker, std::ptr::from_mut(body).cast::<()>());
             None
         }
@@ -887,15 +932,12 @@ fn answered<B: Behavior>(
     }
 }
 
-fn expire_asks<B: Behavior>(
-    run: &Running<'_>,
-    body: &mut Body<B>,
-    worker: &Worker,
-) -> Option<End> {
+fn expire_asks<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> Option<End> {
     let extension = run.existing()?;
     let now_ns = worker.now_ns();
+    let mut place = 0;
     loop {
-        let due = extension.asks.borrow_mut().expire(now_ns);
+        let due = extension.asks.borrow_mut().expire(now_ns, &mut place);
         let Some((continuation, waited)) = due else {
             worker.arm_asks(run);
             return None;
@@ -925,7 +967,9 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
             let snapshot = Snapshot::new(&body.machine, &turn);
             let mut plan = body.behavior.on_stop(&exit, snapshot);
             let _ = commit::<B>(run, body, worker, &mut plan, Bound::Last);
+            drop(worker.take_stop_reason());
         });
+        quietly(|| worker.drop_collected());
         worker.flush();
     }
     let loss = if matches!(exit, Exit::Panicked(_)) {
@@ -940,7 +984,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     };
     ask::losing(loss, || {
         worker.forget_timers(run);
-        worker.stop_waiting(run);
+        worker.stop_waiting(run, false);
         let extension = cell.extension.replace(std::ptr::null_mut());
         if !extension.is_null() {
             // SAFETY: made from a box by this cell's runner.
@@ -985,7 +1029,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
 }
 
 /// A panic's text. Its payload is forgotten when its own drop panics.
-fn panic_text(payload: Box<dyn std::any::Any + Send>) -> Arc<str> {
+pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> Arc<str> {
     let text = if let Some(text) = payload.downcast_ref::<&str>() {
         Arc::from(*text)
     } else if let Some(text) = payload.downcast_ref::<String>() {

@@ -8,7 +8,6 @@ use crate::envelope::Kind;
 use crate::plan::timers::Timers;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 
 /// Made on first need, kept until the actor ends.
 #[derive(Default)]
@@ -17,13 +16,14 @@ pub(crate) struct Extension {
     pub(crate) timers: RefCell<Timers>,
     waiting: RefCell<Option<Box<dyn Any + Send>>>,
     waiting_kind: Cell<Option<Kind>>,
-    stop_reason: Cell<Option<Arc<str>>>,
     /// A `Vec<Subscriber<Event>>` of the machine's event type.
     pub(crate) subscribers: RefCell<Option<Box<dyn Any + Send>>>,
 }
 
-/// A closure over an actor's cell and body, run in its turn; `body` is a `*mut Body<B>`.
-pub(crate) struct Call(pub(crate) Box<dyn FnOnce(&Running<'_>, &Worker, *mut ()) + Send>);
+/// A closure over an actor's cell and body, run in its turn; the last is a `*mut Body<B>`.
+pub(crate) struct Call(pub(crate) Box<CallFn>);
+
+type CallFn = dyn FnOnce(&Running<'_>, &Worker, *mut ()) + Send;
 
 impl Extension {
     /// The plan that waits for room, if there is one.
@@ -46,15 +46,5 @@ impl Extension {
     /// What kind of message the waiting plan belongs to, if it belongs to one.
     pub(crate) fn waiting_kind(&self) -> Option<Kind> {
         self.waiting_kind.get()
-    }
-
-    /// Why the actor's plan stops it.
-    pub(crate) fn set_stop_reason(&self, reason: Arc<str>) {
-        self.stop_reason.set(Some(reason));
-    }
-
-    /// Why the actor's plan stopped it.
-    pub(crate) fn take_stop_reason(&self) -> Option<Arc<str>> {
-        self.stop_reason.take()
     }
 }

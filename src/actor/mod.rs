@@ -6,11 +6,12 @@ mod exit;
 pub(crate) mod extension;
 mod reference;
 mod snapshot;
+pub(crate) mod stream;
 pub(crate) mod subscription;
 
 pub use behavior::{Behavior, Events, Machine, Refusal};
 pub use cell::Counts;
 pub use exit::{Down, Exit};
 pub use reference::{ActorRef, Address};
-pub use snapshot::{Meta, Snapshot};
 pub(crate) use snapshot::Turn;
+pub use snapshot::{Meta, Snapshot};

@@ -1,14 +1,16 @@
 //! Subscriptions: events of one actor's machine as messages of another.
 
-use super::extension::Extension;
+use super::extension::{Call, Extension};
+use super::stream::Feed;
 use super::{ActorRef, Behavior, Machine};
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel};
 
-/// One who wants a machine's events `E`: makes the message for one of them.
-pub(crate) struct Subscriber<E>(pub(crate) Box<dyn Fn(&E) -> Parcel + Send>);
+/// One who wants a machine's events `E`: makes the message for one of them, or the step that
+/// hands it to somebody outside; nothing once it has gone.
+pub(crate) struct Subscriber<E>(Box<dyn Fn(&E) -> Option<Parcel> + Send>);
 
-impl<E: Clone + 'static> Subscriber<E> {
+impl<E: Clone + Send + 'static> Subscriber<E> {
     /// Sends `target` what `map` makes of a clone of each event.
     pub(crate) fn new<M: Send + 'static>(
         target: ActorRef<M>,
@@ -18,9 +20,34 @@ impl<E: Clone + 'static> Subscriber<E> {
             let parcel = Parcel::new(Kind::Tell, map(event.clone()));
             parcel.set_cell(target.address.cell);
             parcel.set_generation(target.address.generation.get());
-            parcel
+            Some(parcel)
         }))
     }
+
+    /// Puts a clone of each event into a stream.
+    pub(crate) fn outside(feed: Feed<E>) -> Self {
+        Self(Box::new(move |event| {
+            let (event, stream) = (event.clone(), feed.stream()?);
+            let put = move |()| stream.put(event);
+            Some(Parcel::closure::<(), (), _>(Kind::Step, put, [0; 2]))
+        }))
+    }
+}
+
+/// A closure that adds a subscriber to an actor of behavior `P`; nothing if it is of another.
+pub(crate) fn adding<P: Behavior>(subscriber: Subscriber<<P::Machine as Machine>::Event>) -> Call {
+    Call(Box::new(move |run, worker, _| {
+        if !run.is_of::<P>(worker) {
+            return;
+        }
+        let mut subscribers = run.extension().subscribers.borrow_mut();
+        let list = subscribers.get_or_insert_with(|| {
+            Box::<Vec<Subscriber<<P::Machine as Machine>::Event>>>::default()
+        });
+        if let Some(list) = list.downcast_mut::<Vec<_>>() {
+            list.push(subscriber);
+        }
+    }))
 }
 
 /// Makes the messages for all subscribers of `event`; they are sent with the commit.
@@ -43,14 +70,20 @@ fn collect_all<B: Behavior>(
 ) {
     type Of<B> = Vec<Subscriber<<<B as Behavior>::Machine as Machine>::Event>>;
     let mut subscribers = extension.subscribers.borrow_mut();
-    let Some(subscribers) = subscribers.as_mut().and_then(|any| any.downcast_mut::<Of<B>>()) else {
+    let Some(subscribers) = subscribers
+        .as_mut()
+        .and_then(|any| any.downcast_mut::<Of<B>>())
+    else {
         return;
     };
     subscribers.retain(|subscriber| {
-        let parcel = (subscriber.0)(event);
-        let alive = worker
-            .cell(parcel.cell())
-            .is_some_and(|cell| cell.life.generation() == parcel.generation());
+        let Some(parcel) = (subscriber.0)(event) else {
+            return false;
+        };
+        let alive = parcel.kind() == Kind::Step
+            || worker
+                .cell(parcel.cell())
+                .is_some_and(|cell| cell.life.generation() == parcel.generation());
         if alive {
             worker.collect(parcel);
         }

@@ -1,7 +1,6 @@
 //! What a commit and a death do beyond sending: asks, timers, waiting for room, children, news.
 
 use super::worker::Worker;
-use crate::AskError;
 use crate::actor::cell::{ActorCell, Body, Limits, Running, life, quietly};
 use crate::actor::{ActorRef, Address, Behavior, Exit};
 use crate::ask;
@@ -11,6 +10,7 @@ use crate::plan::timers::{Armed, Missed, Repeat, Tick};
 use crate::sync::inbox::Wake;
 use crate::system::{Due, policy};
 use crate::timer::{Resolution, TimerKey as WheelKey};
+use crate::{AskError, SpawnError};
 use std::any::TypeId;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -34,7 +34,11 @@ impl Worker {
         let deadline_ns = now_ns.saturating_add(timeout_ns);
         let asks = &run.extension().asks;
         asks.borrow_mut().insert(number, now_ns, deadline_ns, step);
-        if asks.borrow().armed_ns.is_none_or(|armed_ns| armed_ns > deadline_ns) {
+        if asks
+            .borrow()
+            .armed_ns
+            .is_none_or(|armed_ns| armed_ns > deadline_ns)
+        {
             self.arm_asks_at(run, deadline_ns);
         }
     }
@@ -42,6 +46,7 @@ impl Worker {
     /// Arms the one wheel entry for the open asks that are left.
     pub(crate) fn arm_asks(&self, run: &Running<'_>) {
         let asks = &run.extension().asks;
+        asks.borrow_mut().tidy();
         let next_ns = asks.borrow().next_deadline_ns();
         asks.borrow_mut().armed_ns = None;
         if let Some(next_ns) = next_ns {
@@ -50,6 +55,9 @@ impl Worker {
     }
 
     fn arm_asks_at(&self, run: &Running<'_>, deadline_ns: u64) {
+        if deadline_ns == u64::MAX {
+            return; // never: a compute step
+        }
         run.extension().asks.borrow_mut().armed_ns = Some(deadline_ns);
         self.arm_wheel(deadline_ns, Due::Asks(run.address(self)));
     }
@@ -78,16 +86,17 @@ impl Worker {
 
     /// Makes a message that was not admitted a dead letter.
     pub(crate) fn refuse(&self, target: u32, parcel: Parcel) {
-        let gone = self
-            .cell(target)
-            .is_none_or(|cell| cell.inbox.is_closed() || cell.life.generation() != parcel.generation());
+        let gone = self.cell(target).is_none_or(|cell| {
+            cell.inbox.is_closed() || cell.life.generation() != parcel.generation()
+        });
         let (cause, loss) = if gone {
             (Cause::Stopped, AskError::Stopped)
         } else {
             (Cause::Full, AskError::Refused)
         };
-        let actor = NonZeroU32::new(parcel.generation())
-            .map_or(Address::NOBODY, |generation| self.address_of(target, generation));
+        let actor = NonZeroU32::new(parcel.generation()).map_or(Address::NOBODY, |generation| {
+            self.address_of(target, generation)
+        });
         self.dead_letter(actor, parcel.type_name(), cause);
         ask::losing(loss, || quietly(|| drop(parcel)));
     }
@@ -113,6 +122,10 @@ impl Worker {
     pub(crate) fn send_collected(&self, me: u32) {
         let mut collected = self.take_collected();
         while let Some(parcel) = collected.pop_front() {
+            if parcel.kind() == Kind::Step {
+                quietly(|| parcel.call::<(), ()>(()));
+                continue;
+            }
             let target = parcel.cell();
             let Some(cell) = self.cell(target) else {
                 continue;
@@ -229,7 +242,8 @@ impl Worker {
         }
     }
 
-    fn send_to(&self, address: Address, parcel: Parcel) {
+    /// Sends what takes no place to an actor of this system.
+    pub(crate) fn send_to(&self, address: Address, parcel: Parcel) {
         parcel.set_cell(address.cell);
         parcel.set_generation(address.generation.get());
         self.send_uncounted(parcel);
@@ -279,33 +293,46 @@ impl Worker {
         let mut waits = self.shared.waits();
         if waits.closes_circle(me.cell, target) {
             self.count_overdraft(places);
-            run.cell()
-                .life
-                .set(me.generation.get(), life::OVERDRAFT, 0);
+            run.cell().life.set(me.generation.get(), life::OVERDRAFT, 0);
             return false;
         }
-        // It may be on a list still: woken by a message, not by room.
-        waits.remove_waiter(me.cell);
-        let deadline = waits.add(me, target);
+        let deadline = waits.add(me, target, places);
         if deadline.is_some() {
             run.cell().life.clear(life::COMMIT_DUE);
         }
-        let waiting = cell.inbox.wait(places, cell.bound());
-        if !waiting {
-            waits.remove_waiter(me.cell);
+        let elsewhere = waits.not_taken(me.cell);
+        let waits_here = cell.inbox.wait(places, cell.bound());
+        match (waits_here, deadline) {
+            (true, _) => {}
+            // It waits on, with the deadline it has.
+            (false, None) => waits.remove_waiter(me.cell),
+            (false, Some(_)) => waits.remove(me.cell),
         }
         drop(waits);
+        if let Some(target) = elsewhere {
+            self.wake_waiters(target);
+        }
+        if !waits_here {
+            return false;
+        }
         if let Some(seq) = deadline {
             let deadline_ns = self.now_ns().saturating_add(self.shared.commit_deadline_ns);
             self.arm_wheel(deadline_ns, Due::Commit(me, seq));
         }
-        waiting
+        true
     }
 
-    /// The running actor's commit waits no more.
-    pub(crate) fn stop_waiting(&self, run: &Running<'_>) {
-        if self.shared.anybody_waits() {
-            self.shared.waits().remove(run.number());
+    /// The running actor's commit waits no more; whether it `took` the places it waited for.
+    pub(crate) fn stop_waiting(&self, run: &Running<'_>, took: bool) {
+        if !self.shared.anybody_waits() {
+            return;
+        }
+        let mut waits = self.shared.waits();
+        waits.remove(run.number());
+        let left = waits.not_taken(run.number());
+        drop(waits);
+        if let Some(target) = left.filter(|_| !took) {
+            self.wake_waiters(target);
         }
     }
 
@@ -314,7 +341,8 @@ impl Worker {
     pub(crate) fn wake_waiters(&self, target: u32) {
         for waiter in self.shared.waiters_to_wake(target) {
             if let Some(cell) = self.cell(waiter.cell) {
-                // A signal, as it may still be on its way to sleep: a wake would be lost on it.
+                // A signal, which one that still ends its run sees too: its plan may be on the
+                // list before it is idle.
                 if cell.inbox.signal() == Wake::Enqueue {
                     self.schedule(waiter.cell, cell);
                 }
@@ -342,7 +370,7 @@ impl Worker {
 
     // Children.
 
-    /// Makes an actor that is not on a run queue yet. None when there are as many as there may be.
+    /// Makes an actor that is not on a run queue yet.
     #[inline(always)]
     pub(crate) fn prepare<B: Behavior>(
         &self,
@@ -350,19 +378,48 @@ impl Worker {
         machine: B::Machine,
         limits: Limits,
         dispatcher: u16,
-    ) -> Option<ActorRef<B::Message>> {
-        let Some(number) = self.take_number() else {
+    ) -> Result<ActorRef<B::Message>, SpawnError> {
+        let made = self
+            .take_number()
+            .and_then(|number| Some((number, self.cell(number)?)));
+        let Some((number, cell)) = made else {
             quietly(|| drop(machine));
-            return None;
+            return Err(SpawnError::TooMany {
+                limit: self.shared.config.system.max_actors,
+            });
         };
-        let cell = self.cell(number)?;
         let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
         cell.type_number.store(type_number, Relaxed);
         cell.dispatcher.store(dispatcher, Relaxed);
         cell.prepare::<B>(number, Body { behavior, machine }, limits);
         cell.inbox.open_scheduled();
         self.count_born(type_number);
-        Some(ActorRef::from_address(self.address(number)))
+        Ok(ActorRef::from_address(self.address(number)))
+    }
+
+    /// Changes the limits of a prepared actor.
+    #[cold]
+    pub(crate) fn set_limits(
+        &self,
+        child: Address,
+        set: impl FnOnce(&mut Limits) -> Result<(), SpawnError>,
+    ) -> Result<(), SpawnError> {
+        let Some(cell) = self.cell(child.cell) else {
+            return Ok(());
+        };
+        let mut limits = cell.limits();
+        set(&mut limits)?;
+        cell.set_limits(limits);
+        Ok(())
+    }
+
+    /// Chooses the dispatcher of a prepared actor.
+    #[cold]
+    pub(crate) fn set_dispatcher(&self, child: Address, dispatcher: u16) {
+        if let Some(cell) = self.cell(child.cell) {
+            let before = cell.dispatcher.swap(dispatcher, Relaxed);
+            self.shared.stop_own_dispatcher(before);
+        }
     }
 
     /// Lets a prepared actor run.
@@ -379,6 +436,16 @@ impl Worker {
         if let Some(cell) = self.cell(address.cell) {
             cell.life.set(address.generation.get(), life::KILL, 0);
             self.schedule_newborn(address.cell, cell);
+        }
+    }
+
+    /// The dispatcher of a child of the running actor.
+    #[inline(always)]
+    pub(crate) fn default_dispatcher(&self) -> u16 {
+        if self.dispatcher.own {
+            0
+        } else {
+            self.dispatcher.id
         }
     }
 
@@ -402,7 +469,9 @@ impl Worker {
         if self.shared.anybody_waits() {
             self.wake_waiters(address.cell);
         }
-        self.shared.one_ended();
+        if self.dispatcher.own {
+            self.dispatcher.stop();
+        }
     }
 
     /// The address of an actor of this system's by number and generation.

@@ -23,6 +23,8 @@ pub(crate) type Runnable = u32;
 pub(crate) struct Dispatcher {
     pub(crate) id: u16,
     pub(crate) name: String,
+    /// Its one worker belongs to one actor, and ends with it.
+    pub(crate) own: bool,
     pub(crate) config: DispatcherConfig,
     /// The system-wide number of its first worker.
     pub(crate) first_worker: u32,
@@ -56,6 +58,31 @@ impl Dispatcher {
         config: DispatcherConfig,
         first_worker: u32,
     ) -> (Arc<Self>, Vec<WorkerParts>) {
+        let stats = (0..config.workers).map(|_| Arc::default()).collect();
+        Self::with_stats(id, name, config, first_worker, stats)
+    }
+
+    /// A dispatcher of one worker for one actor. `before` was one that has ended: its place is
+    /// taken and its counters go on.
+    pub(crate) fn for_one_actor(
+        id: u16,
+        mut config: DispatcherConfig,
+        first_worker: u32,
+        before: Option<&Self>,
+    ) -> (Arc<Self>, Vec<WorkerParts>) {
+        config.workers = 1;
+        config.thread_name.push_str("-own");
+        let stats = before.map_or_else(|| vec![Arc::default()], |before| before.stats.clone());
+        Self::with_stats(id, "", config, first_worker, stats)
+    }
+
+    fn with_stats(
+        id: u16,
+        name: &str,
+        config: DispatcherConfig,
+        first_worker: u32,
+        stats: Vec<Arc<WorkerStats>>,
+    ) -> (Arc<Self>, Vec<WorkerParts>) {
         let workers = config.workers;
         let (idle, rests) = Idle::new(workers, workers.div_ceil(2));
         let queues: Vec<_> = (0..workers)
@@ -64,6 +91,7 @@ impl Dispatcher {
         let dispatcher = Self {
             id,
             name: name.to_owned(),
+            own: name.is_empty(),
             first_worker,
             spin_ns: config.spin.as_nanos() as u64,
             injector: Injector::new(),
@@ -72,7 +100,7 @@ impl Dispatcher {
                 .iter()
                 .map(|(ready, fresh)| (ready.stealer(), fresh.stealer()))
                 .collect(),
-            stats: (0..workers).map(|_| Arc::default()).collect(),
+            stats,
             orders: (0..workers).map(|_| Orders::default()).collect(),
             stopping: AtomicBool::new(false),
             config,
@@ -105,16 +133,14 @@ impl Dispatcher {
         !self.injector.is_empty() || self.stealers.iter().any(waiting)
     }
 
-    /// How many workers sleep.
-    pub(crate) fn sleeping(&self) -> usize {
-        self.stats.len() - self.idle.counts().unparked
+    /// Whether all workers sleep, or have ended or are about to.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_stopping() || self.idle.counts().unparked == 0
     }
 
     /// Whether a queue holds something that any worker may take.
     pub(crate) fn anything_to_steal(&self) -> bool {
-        let stealable = |(ready, fresh): &(Stealer<_>, Stealer<_>)| {
-            ready.len() + fresh.len() > 1
-        };
+        let stealable = |(ready, fresh): &(Stealer<_>, Stealer<_>)| ready.len() + fresh.len() > 1;
         !self.injector.is_empty() || self.stealers.iter().any(stealable)
     }
 

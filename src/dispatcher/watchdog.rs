@@ -78,7 +78,7 @@ impl Watchdog {
             let now = Instant::now();
             for (dispatcher, seen) in dispatchers.iter().zip(&mut seen) {
                 seen.resize(dispatcher.stats.len(), Seen::default());
-                if dispatcher.sleeping() < dispatcher.stats.len() {
+                if !dispatcher.is_quiet() {
                     active = now;
                     Self::check(shared, dispatcher, seen, now);
                 }
@@ -89,10 +89,8 @@ impl Watchdog {
             }
             this.asleep.store(true, Ordering::Relaxed);
             fence(Ordering::SeqCst);
-            let all_sleep = |dispatcher: &Arc<Dispatcher>| {
-                dispatcher.sleeping() == dispatcher.stats.len()
-            };
-            if dispatchers.iter().all(all_sleep) && !this.stopping.load(Ordering::Acquire) {
+            let all_quiet = dispatchers.iter().all(|dispatcher| dispatcher.is_quiet());
+            if all_quiet && !this.stopping.load(Ordering::Acquire) {
                 parker.park();
             }
             this.asleep.store(false, Ordering::Relaxed);

@@ -100,6 +100,7 @@ pub(crate) struct Worker {
     ask_number: Cell<u64>,
     in_hand: Cell<Option<Kind>>,
     failure: Cell<Option<Cause>>,
+    stop_reason: Cell<Option<Arc<str>>>,
     throughput: u32,
     slice_ns: u64,
     lifo_cap: u32,
@@ -149,6 +150,7 @@ impl Worker {
             ask_number: Cell::new(u64::from(id) << 48),
             in_hand: Cell::new(None),
             failure: Cell::new(None),
+            stop_reason: Cell::new(None),
             throughput: u32::try_from(config.throughput).unwrap_or(u32::MAX),
             slice_ns: config.slice.as_nanos() as u64,
             lifo_cap: config.lifo_cap as u32,
@@ -314,7 +316,8 @@ impl Worker {
         }
         let backlog = self.ready.len() + self.fresh.len();
         self.stats.queue.set(backlog as u64);
-        if backlog as u64 * turn_ns.max(20) >= SHARE_NS && backlog > 1 && self.dispatcher.wake_one() {
+        if backlog as u64 * turn_ns.max(20) >= SHARE_NS && backlog > 1 && self.dispatcher.wake_one()
+        {
             self.stats.wakes.add(1);
         }
     }
@@ -420,6 +423,10 @@ impl Worker {
             }
             None => {
                 self.follow_orders();
+                if !self.has_actors_to_run() && self.shared.live() > 0 {
+                    // Nobody waits for this end who would tell those made meanwhile to stop.
+                    self.shared.stop_all(0);
+                }
                 self.has_actors_to_run()
             }
         }
@@ -436,11 +443,7 @@ impl Worker {
         if let Some(number) = self.next() {
             return Some(number);
         }
-        if may_steal {
-            self.steal(stalled)
-        } else {
-            None
-        }
+        if may_steal { self.steal(stalled) } else { None }
     }
 
     /// Takes work from another worker: the oldest newborn, or half of its ready actors. The last
@@ -456,9 +459,11 @@ impl Worker {
             if backlog == 0 {
                 continue;
             }
-            if backlog == 1 && !stalled.check(victim, self.dispatcher.stats[victim].turns.get(), || {
-                self.clock.read()
-            }) {
+            if backlog == 1
+                && !stalled.check(victim, self.dispatcher.stats[victim].turns.get(), || {
+                    self.clock.read()
+                })
+            {
                 continue;
             }
             loop {
@@ -480,9 +485,10 @@ impl Worker {
     }
 
     fn give_memory_back(&self) {
-        self.shared
-            .cells
-            .give_back(&mut self.numbers.borrow_mut(), 2 * crate::sync::slots::BATCH);
+        self.shared.cells.give_back(
+            &mut self.numbers.borrow_mut(),
+            2 * crate::sync::slots::BATCH,
+        );
     }
 
     /// Puts an actor, whose inbox said so, on a run queue.
@@ -567,6 +573,16 @@ impl Worker {
     pub(crate) fn failed(&self, cause: Cause) -> Committed {
         self.failure.set(Some(cause));
         Committed::Failed
+    }
+
+    /// Notes why the running actor's plan stops it.
+    pub(crate) fn set_stop_reason(&self, reason: Arc<str>) {
+        self.stop_reason.set(Some(reason));
+    }
+
+    /// Why the last committed plan stops its actor.
+    pub(crate) fn take_stop_reason(&self) -> Option<Arc<str>> {
+        self.stop_reason.take()
     }
 
     /// Why the last commit failed.
@@ -750,6 +766,12 @@ impl Worker {
             generation: NonZeroU32::new(generation).unwrap_or(NonZeroU32::MAX),
             system: self.system(),
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.cells.give_back(self.numbers.get_mut(), 0);
     }
 }
 

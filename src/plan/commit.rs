@@ -18,14 +18,14 @@
 //! - P3: nobody waits while holding a place.
 
 use super::{Plan, Steps, flag};
-use crate::actor::cell::{ActorCell, Body, Running};
+use crate::actor::cell::{ActorCell, Body, Lent, Running};
 use crate::actor::{Behavior, Machine, subscription};
-use crate::ask;
-use crate::system::policy;
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel, push};
 use crate::sync::inbox::{CAPACITY_MAX, OVERDRAFT_MAX, Push, Wake};
+use crate::system::policy;
+use crate::{SpawnError, ask};
 use smallvec::SmallVec;
 
 /// How strictly the targets' bounds hold.
@@ -175,6 +175,7 @@ fn commit_one_send<B: Behavior>(
     if let Some(event) = plan.event.take() {
         // A panic in here leaves the lease to the flush that follows it.
         if let Err(cause) = evolve_one(run, body, worker, event) {
+            plan.steps.list.push_front(parcel);
             return worker.failed(cause);
         }
     }
@@ -204,12 +205,13 @@ fn evolve_and_send<B: Behavior>(
 ) -> Committed {
     if let Some(event) = plan.event.take() {
         if let Err(cause) = evolve_one(run, body, worker, event) {
+            plan.steps.list.push_front(parcel);
             return worker.failed(cause);
         }
     }
     let target = parcel.cell();
     parcel.set_cell(run.number());
-    match push(&cell.inbox, parcel, u32::MAX) {
+    match push(&cell.inbox, parcel, OVERDRAFT_MAX) {
         Ok(Wake::Enqueue) => worker.schedule(target, cell),
         Ok(Wake::Nothing) => {}
         Err((_, parcel)) => worker.refuse(target, parcel),
@@ -271,8 +273,15 @@ fn commit_all<B: Behavior>(
     if flags & flag::FOREIGN != 0 || (system != 0 && system != worker.system()) {
         return worker.failed(Cause::Foreign);
     }
-    if flags & flag::NO_ROOM != 0 {
-        return worker.failed(Cause::TooManyActors);
+    if flags & flag::NO_CHILD != 0 {
+        let mut errors = plan
+            .steps
+            .list
+            .iter()
+            .filter_map(Parcel::peek::<SpawnError>);
+        if let Some(error) = errors.next() {
+            return worker.failed(Cause::NotSpawned(error.clone()));
+        }
     }
     worker.flush();
     let mut reserved = Reserved::new();
@@ -345,9 +354,9 @@ fn admit(
         };
         let mut places = 1;
         let mut last_of_group = first;
-        while let Some(next) = sends.next_if(|next| {
-            next.cell() == target && next.generation() == generation
-        }) {
+        while let Some(next) =
+            sends.next_if(|next| next.cell() == target && next.generation() == generation)
+        {
             places += 1;
             last_of_group = next;
         }
@@ -357,7 +366,10 @@ fn admit(
             Err(Push::Closed) => refuse_group(steps, first, last_of_group),
             Err(_) if bound == Bound::Last || drops_when_full(run, cell) => {
                 let free = capacity.saturating_sub(cell.inbox.places_taken());
-                let kept = cell.inbox.reserve(0, free.min(places), capacity).unwrap_or(0);
+                let kept = cell
+                    .inbox
+                    .reserve(0, free.min(places), capacity)
+                    .unwrap_or(0);
                 if kept > 0 {
                     reserved.push((target, kept));
                 }
@@ -428,14 +440,18 @@ fn evolve_all<B: Behavior>(
     plan: &mut Plan<B>,
 ) -> Result<(), Cause> {
     let first = plan.event.take();
-    if plan.steps.flags & flag::EVENT == 0 {
+    if plan.steps.flags & (flag::EVENT | flag::LATER) == 0 {
         return match first {
             Some(event) => evolve_one(run, body, worker, event),
             None => Ok(()),
         };
     }
     body.machine.begin();
-    let others = plan.steps.list.iter().filter(|step| step.kind() == Kind::Event);
+    let others = plan
+        .steps
+        .list
+        .iter()
+        .filter(|step| step.kind() == Kind::Event);
     let others = others.filter_map(Parcel::try_take::<<B::Machine as Machine>::Event>);
     for event in first.into_iter().chain(others) {
         if let Some(extension) = run.existing() {
@@ -447,10 +463,29 @@ fn evolve_all<B: Behavior>(
             return Err(Cause::from(refusal));
         }
     }
+    if plan.steps.flags & flag::LATER != 0 {
+        answer_later(&body.machine, &mut plan.steps);
+    }
     if run.existing().is_some() {
         worker.send_collected(run.number());
     }
     Ok(())
+}
+
+/// Makes the replies of a plan that are made of the evolved machine.
+#[cold]
+fn answer_later<M: 'static>(machine: &M, steps: &mut Steps) {
+    // Each step goes from the front to the back, so that a panic leaves none out.
+    for _ in 0..steps.list.iter().count() {
+        let Some(step) = steps.list.pop_front() else {
+            return;
+        };
+        let step = match step.kind() {
+            Kind::Later => Lent::call::<Parcel>(step, machine),
+            _ => step,
+        };
+        steps.list.push_back(step);
+    }
 }
 
 /// Makes an admitted plan visible, in plan order.

@@ -4,11 +4,13 @@ pub(crate) mod children;
 pub(crate) mod commit;
 pub(crate) mod timers;
 
+use crate::actor::cell::Lent;
 use crate::actor::{ActorRef, Address, Behavior, Machine};
 use crate::ask::{self, AskError, Deferred, Reply};
 use crate::dispatcher::worker;
 use crate::envelope::{Kind, List, Parcel};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a turn does: events that evolve the machine, and steps that act on others.
@@ -48,8 +50,10 @@ pub(crate) mod flag {
     pub(crate) const UNHANDLED: u16 = 32;
     /// It names actors of two systems.
     pub(crate) const FOREIGN: u16 = 64;
-    /// A child could not be made.
-    pub(crate) const NO_ROOM: u16 = 128;
+    /// A reply is made of the evolved machine.
+    pub(crate) const LATER: u16 = 256;
+    /// A child could not be made; a step has the [`SpawnError`](crate::SpawnError).
+    pub(crate) const NO_CHILD: u16 = 128;
 }
 
 impl Steps {
@@ -154,7 +158,8 @@ impl<B: Behavior> Plan<B> {
     ) -> Self {
         let mut plan = Self::none();
         for &target in targets {
-            plan.steps.append(Plan::<B>::tell(target, message.clone()).into_steps());
+            plan.steps
+                .append(Plan::<B>::tell(target, message.clone()).into_steps());
         }
         plan
     }
@@ -168,6 +173,49 @@ impl<B: Behavior> Plan<B> {
             _ => flag::OTHER,
         };
         Self::step(step, flags, 0)
+    }
+
+    /// Answers an ask with what `value` makes of the machine as this plan's events left it.
+    ///
+    /// A panic of `value` is one of the turn: nothing of the plan is seen by others, and the actor
+    /// stops.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// struct Counter(u64);
+    /// impl Machine for Counter {
+    ///     type Event = u64;
+    ///     fn apply(&mut self, by: u64) {
+    ///         self.0 += by;
+    ///     }
+    /// }
+    /// #[derive(Clone, Copy)]
+    /// struct Counting;
+    /// struct Add(u64, Reply<u64>);
+    /// impl Behavior for Counting {
+    ///     type Machine = Counter;
+    ///     type Message = Add;
+    ///     fn on_message(&self, Add(by, reply): Add, _: Snapshot<Self>) -> Plan<Self> {
+    ///         Plan::emit(by).and(Plan::reply_after(reply, |counter: &Counter| counter.0))
+    ///     }
+    /// }
+    /// let system = System::new()?;
+    /// let counter = system.spawn(Counting, Counter(40))?;
+    /// assert_eq!(counter.ask(|reply| Add(2, reply)).wait()?, 42);
+    /// # mainspring::Result::Ok(())
+    /// ```
+    pub fn reply_after<T: Send + 'static>(
+        reply: Reply<T>,
+        value: impl FnOnce(&B::Machine) -> T + Send + 'static,
+    ) -> Self {
+        let answer = move |machine: Lent<B::Machine>| {
+            let value = machine.with(value);
+            reply.into_step(value)
+        };
+        let step = Parcel::closure::<Lent<B::Machine>, Parcel, _>(Kind::Later, answer, [0; 2]);
+        Self::step(step, flag::OTHER | flag::LATER, 0)
     }
 
     /// Answers an ask of an earlier turn with `value`; nothing if that was done before.
@@ -214,6 +262,20 @@ impl<B: Behavior> Plan<B> {
         plan
     }
 
+    /// The actor stops after this turn; `reason` is in its [`Exit::Stopped`](crate::Exit::Stopped).
+    pub fn stop_because(reason: impl Into<Arc<str>>) -> Self {
+        let reason = reason.into();
+        let note = move |()| {
+            worker::with(|worker| {
+                if let Some(worker) = worker {
+                    worker.set_stop_reason(reason);
+                }
+            });
+        };
+        let step = Parcel::closure::<(), (), _>(Kind::Step, note, [0; 2]);
+        Self::step(step, flag::OTHER | flag::STOP, 0)
+    }
+
     /// This plan, then `next`: in one commit, in this order.
     #[inline(always)]
     pub fn and(mut self, next: impl Into<Self>) -> Self {
@@ -228,6 +290,14 @@ impl<B: Behavior> Plan<B> {
         }
         self.steps.append(next.into_steps());
         self
+    }
+
+    /// An ask that `step` sends on its way when the plan commits.
+    #[cfg(feature = "compute")]
+    pub(crate) fn awaiting(continuation: Parcel, step: Parcel) -> Self {
+        let mut plan = Self::step(continuation, flag::OTHER, 0);
+        plan.steps.list.push_back(step);
+        plan
     }
 
     #[inline(always)]
@@ -295,7 +365,10 @@ pub(crate) type Outcome = Result<Parcel, AskError>;
 
 impl<B: Behavior, T: Send + 'static, F: FnOnce(T) -> B::Message + Send + 'static> AskPlan<B, T, F> {
     /// A failure becomes the message that `on_error` makes of it.
-    pub fn on_error(self, on_error: impl FnOnce(AskError) -> B::Message + Send + 'static) -> Plan<B> {
+    pub fn on_error(
+        self,
+        on_error: impl FnOnce(AskError) -> B::Message + Send + 'static,
+    ) -> Plan<B> {
         self.into_plan(move |error| Ok(on_error(error)))
     }
 

@@ -130,6 +130,9 @@ pub struct Chain {
     pub oldest: NonNull<Link>,
 }
 
+// SAFETY: a chain owns its envelopes, and what is put in envelopes is `Send`.
+unsafe impl Send for Chain {}
+
 impl Chain {
     /// A chain of one envelope.
     #[inline(always)]
@@ -591,7 +594,10 @@ impl Inbox {
         }
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            debug_assert!(count(word) >= u64::from(finished), "I4: a place given back twice");
+            debug_assert!(
+                count(word) >= u64::from(finished),
+                "I4: a place given back twice"
+            );
             let idle = if waits {
                 word & SIGNAL == 0
             } else {

@@ -6,17 +6,17 @@
 
 #![allow(unreachable_pub)] // public to the models only
 
+pub mod anchor;
+pub mod clock;
 pub mod idle;
 pub mod inbox;
 #[allow(dead_code)] // until the dispatcher takes work from outside
 pub mod injector;
 pub mod oneshot;
+pub mod parker;
 #[cfg(not(loom))]
 pub mod scope;
-pub mod parker;
 pub mod slots;
-pub mod anchor;
-pub mod clock;
 
 #[cfg(not(loom))]
 mod imp {

@@ -1,11 +1,14 @@
 //! The system: all that the actors of one runtime share, from start to shutdown.
 
 pub(crate) mod policy;
+pub(crate) mod spawn;
 pub(crate) mod waits;
 pub(crate) mod watch;
 
-use crate::actor::cell::{ActorCell, Body, Counts, Limits, life, quietly};
+use crate::actor::cell::{ActorCell, Counts, life, quietly};
 use crate::actor::{ActorRef, Address, Behavior, Machine};
+#[cfg(feature = "compute")]
+use crate::compute::Compute;
 use crate::config::{Config, ConfigError};
 use crate::dead_letter::{Cause, DeadLetter, DeadLetters};
 use crate::dispatcher::watchdog::Watchdog;
@@ -21,9 +24,9 @@ use crate::sync::{Mutex, MutexGuard, lock};
 use crate::timer::{Clock, TimerKey as WheelKey};
 use crate::{AskError, ask};
 use hashbrown::HashMap;
+use spawn::{Prepare, SpawnError};
 use std::any::TypeId;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, RwLock, Weak};
@@ -53,6 +56,13 @@ pub(crate) struct Shared {
     pub(crate) ask_timeout_ns: u64,
     pub(crate) commit_deadline_ns: u64,
     dispatchers: RwLock<Vec<Arc<Dispatcher>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Dispatchers of one actor each that have ended; their places are free.
+    ended_dispatchers: Mutex<Vec<u16>>,
+    /// The host runs all actors on its own thread.
+    is_stepped: bool,
+    #[cfg(feature = "compute")]
+    pub(crate) compute: Arc<Compute>,
     clock: Clock,
     types: Mutex<Types>,
     waits: Mutex<Waits>,
@@ -163,24 +173,21 @@ impl Shared {
         let Some(cell) = self.cells.get(target) else {
             return Vec::new();
         };
-        loop {
-            let room = cell
-                .capacity()
-                .saturating_sub(cell.inbox.places_taken())
-                .max(1);
-            let room = if cell.inbox.is_closed() { u32::MAX } else { room };
-            let more = waits.take(target, room, &mut taken);
-            // The next place that comes back wakes the others, if it is not there already.
-            if !more || cell.inbox.wait(1, cell.capacity()) {
+        let mut promised = 0u32;
+        while let Some(places) = waits.first_needs(target) {
+            promised = promised.saturating_add(places);
+            // Those left are woken by the next place that comes back.
+            if cell.inbox.wait(promised, cell.bound()) {
                 break;
             }
+            taken.extend(waits.take_first(target));
         }
         drop(waits);
         let mut actors = Vec::new();
         for waiter in taken {
             match waiter {
                 Waiter::Actor(address) => actors.push(address),
-                Waiter::Thread(unparker) => unparker.unpark(),
+                Waiter::Thread(unparker, _) => unparker.unpark(),
             }
         }
         actors
@@ -211,7 +218,37 @@ impl Shared {
         live.max(0) as u64
     }
 
-    pub(crate) fn one_ended(&self) {}
+    /// Actors ever made.
+    fn made(&self) -> u64 {
+        let dispatchers = self.dispatchers();
+        let inside = dispatchers.iter().flat_map(|dispatcher| &dispatcher.stats);
+        let inside: u64 = inside.map(|stats| stats.spawned.get()).sum();
+        inside + self.spawned_outside.load(Relaxed)
+    }
+
+    /// Lets all actors end: in order without `flags`, else as the flags say.
+    pub(crate) fn stop_all(&self, flags: u32) {
+        self.cells.for_each(|number, cell| {
+            let (generation, _) = cell.life.load();
+            if cell.inbox.is_closed() && flags == 0 {
+                return;
+            }
+            if cell
+                .life
+                .set(generation, life::SHUTDOWN | flags, life::ENDED)
+                .is_some()
+            {
+                let wake = if flags == 0 {
+                    cell.inbox.close()
+                } else {
+                    cell.inbox.signal()
+                };
+                if wake == Wake::Enqueue {
+                    self.schedule(number, cell);
+                }
+            }
+        });
+    }
 
     /// A free number that was taken from the table for those outside.
     #[cold]
@@ -219,46 +256,40 @@ impl Shared {
         lock(&self.numbers).pop()
     }
 
-    /// Makes an actor from outside and lets it run.
-    fn spawn<B: Behavior>(
+    /// Starts a worker's thread, and waits until it runs where it should.
+    fn start_worker(
         self: &Arc<Self>,
-        behavior: B,
-        machine: B::Machine,
-        limits: Limits,
-        dispatcher: u16,
-    ) -> Result<ActorRef<B::Message>, SpawnError> {
-        if self.is_closed() {
-            return Err(SpawnError::Closed);
-        }
-        let number = {
-            let mut numbers = lock(&self.numbers);
-            if numbers.is_empty() {
-                self.cells.refill(&mut numbers);
+        dispatcher: &Arc<Dispatcher>,
+        index: usize,
+        part: WorkerParts,
+        core: Option<usize>,
+    ) -> Result<(), StartError> {
+        let (shared, dispatcher) = (self.clone(), dispatcher.clone());
+        let (started, result) = std::sync::mpsc::sync_channel(1);
+        let builder = std::thread::Builder::new()
+            .name(format!("{}-{index}", dispatcher.config.thread_name))
+            .stack_size(dispatcher.config.stack_bytes);
+        let thread = builder.spawn(move || {
+            let pinned = core.map_or(Ok(()), pinning::pin_current_thread);
+            let failed = pinned.is_err();
+            let _ = started.send(pinned);
+            if !failed {
+                let worker = Worker::new(shared.clone(), dispatcher.clone(), index, part.queues);
+                worker.run(part.rest);
             }
-            numbers.pop()
-        };
-        let Some(number) = number else {
-            return Err(SpawnError::TooMany {
-                limit: self.config.system.max_actors,
-            });
-        };
-        let Some(cell) = self.cells.get(number) else {
-            unreachable!("a number from the table has a cell");
-        };
-        let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
-        cell.type_number.store(type_number, Relaxed);
-        cell.dispatcher.store(dispatcher, Relaxed);
-        cell.prepare::<B>(number, Body { behavior, machine }, limits);
-        cell.inbox.open_scheduled();
-        self.spawned_outside.fetch_add(1, Relaxed);
-        let address = Address {
-            cell: number,
-            generation: NonZeroU32::new(cell.life.generation())
-                .expect("a cell that is handed out has generations left"),
-            system: self.tag,
-        };
-        self.schedule(number, cell);
-        Ok(ActorRef::from_address(address))
+            if dispatcher.own {
+                lock(&shared.ended_dispatchers).push(dispatcher.id);
+            }
+        });
+        let thread = thread.map_err(StartError::Thread)?;
+        let mut threads = lock(&self.threads);
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+        drop(threads);
+        match result.recv() {
+            Ok(pinned) => pinned.map_err(StartError::Pinning),
+            Err(_) => unreachable!("a worker's thread says how it started"),
+        }
     }
 
     /// Raises flags of an actor's life and lets it look at them; false if it has ended.
@@ -332,36 +363,6 @@ impl Drop for WaitsGuard<'_> {
     }
 }
 
-/// Why an actor could not be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SpawnError {
-    /// The system shuts down.
-    Closed,
-    /// The system holds as many actors as its `max_actors` allows.
-    TooMany {
-        /// `max_actors`.
-        limit: usize,
-    },
-    /// There is no dispatcher of this name.
-    NoDispatcher(String),
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("the system shuts down"),
-            Self::TooMany { limit } => write!(
-                f,
-                "the system holds {limit} actors, as many as system.max_actors allows"
-            ),
-            Self::NoDispatcher(name) => write!(f, "there is no dispatcher named {name:?}"),
-        }
-    }
-}
-
-impl std::error::Error for SpawnError {}
-
 /// Why a system could not be made.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -397,7 +398,6 @@ impl From<ConfigError> for StartError {
 /// Dropping it shuts it down as [`System::shutdown`] does.
 pub struct System {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
     /// The host's own worker, in a system without threads.
     stepped: Option<Worker>,
 }
@@ -408,7 +408,8 @@ pub struct System {
 pub struct Shutdown {
     /// Actors that had not ended in time.
     pub actors_left: u64,
-    /// Workers that did not return from a handler in time; their threads were detached.
+    /// Workers that did not return from a handler in time, and threads that did not return from a
+    /// compute step; they were detached.
     pub workers_stuck: usize,
 }
 
@@ -473,6 +474,12 @@ impl System {
             ask_timeout_ns: config.system.ask_timeout.as_nanos() as u64,
             commit_deadline_ns: config.mailbox.commit_deadline.as_nanos() as u64,
             dispatchers: RwLock::new(dispatchers.clone()),
+            threads: Mutex::default(),
+            ended_dispatchers: Mutex::default(),
+            is_stepped: !threads,
+            #[cfg(feature = "compute")]
+            compute: Compute::new(&config.compute, &allowed, &topology, !threads)
+                .map_err(StartError::Pinning)?,
             clock,
             types: Mutex::default(),
             waits: Mutex::default(),
@@ -489,13 +496,12 @@ impl System {
             .insert(tag, Arc::downgrade(&shared));
         let mut system = Self {
             shared,
-            threads: Mutex::default(),
             stepped: None,
         };
         for (dispatcher, (workers, cores)) in dispatchers.into_iter().zip(parts) {
             for (index, (part, core)) in workers.into_iter().zip(cores).enumerate() {
                 if threads {
-                    system.start_worker(&dispatcher, index, part, core)?;
+                    system.shared.start_worker(&dispatcher, index, part, core)?;
                 } else if dispatcher.id == 0 {
                     let worker = Worker::new(
                         system.shared.clone(),
@@ -520,36 +526,8 @@ impl System {
             .stack_size(256 << 10)
             .spawn(move || Watchdog::run(&shared, parker))
             .map_err(StartError::Thread)?;
-        lock(&self.threads).push(thread);
+        lock(&self.shared.threads).push(thread);
         Ok(())
-    }
-
-    fn start_worker(
-        &self,
-        dispatcher: &Arc<Dispatcher>,
-        index: usize,
-        part: WorkerParts,
-        core: Option<usize>,
-    ) -> Result<(), StartError> {
-        let (shared, dispatcher) = (self.shared.clone(), dispatcher.clone());
-        let (started, result) = std::sync::mpsc::sync_channel(1);
-        let builder = std::thread::Builder::new()
-            .name(format!("{}-{index}", dispatcher.config.thread_name))
-            .stack_size(dispatcher.config.stack_bytes);
-        let thread = builder.spawn(move || {
-            let pinned = core.map_or(Ok(()), pinning::pin_current_thread);
-            let failed = pinned.is_err();
-            let _ = started.send(pinned);
-            if !failed {
-                Worker::new(shared, dispatcher, index, part.queues).run(part.rest);
-            }
-        });
-        let thread = thread.map_err(StartError::Thread)?;
-        lock(&self.threads).push(thread);
-        match result.recv() {
-            Ok(pinned) => pinned.map_err(StartError::Pinning),
-            Err(_) => unreachable!("a worker's thread says how it started"),
-        }
     }
 
     /// Makes an actor and starts it.
@@ -562,9 +540,12 @@ impl System {
         behavior: B,
         machine: B::Machine,
     ) -> Result<Actor<B>, SpawnError> {
-        let limits = policy::limits::<B::Message>(&self.shared.config.mailbox);
-        let actor = self.shared.spawn(behavior, machine, limits, 0)?;
-        Ok(Actor::new(Handle::new(self.shared.clone(), actor)))
+        self.prepare(behavior, machine).start()
+    }
+
+    /// Begins an actor that asks for more than the defaults: see [`Prepare`].
+    pub fn prepare<B: Behavior>(&self, behavior: B, machine: B::Machine) -> Prepare<'_, B> {
+        Prepare::new(&self.shared, behavior, machine)
     }
 
     /// Makes an actor whose messages are its machine's events.
@@ -581,8 +562,15 @@ impl System {
 
     /// A handle to an actor by its address.
     pub fn handle<M: Send + 'static>(&self, actor: ActorRef<M>) -> Option<Handle<M>> {
-        (actor.address().system == self.shared.tag)
-            .then(|| Handle::new(self.shared.clone(), actor))
+        (actor.address().system == self.shared.tag).then(|| Handle::new(self.shared.clone(), actor))
+    }
+
+    /// The actor that holds `name`, if it takes messages of type `M`; none also when it takes
+    /// others. A name is free again before anybody learns that its actor has ended.
+    pub fn whereis<M: Send + 'static>(&self, name: &str) -> Option<Handle<M>> {
+        let actor = self.shared.named::<M>(name)?;
+        let actor = ActorRef::from_address(actor);
+        Some(Handle::new(self.shared.clone(), actor))
     }
 
     /// Runs actors on this thread until nothing is ready, in a system without threads; timers
@@ -652,7 +640,8 @@ impl System {
                 std::thread::sleep(Duration::from_micros(200));
             }
         };
-        self.stop_all(0);
+        let mut told = self.shared.made();
+        self.shared.stop_all(0);
         let mut forced = false;
         while !inside && self.shared.live() > 0 {
             if start.elapsed() >= deadline {
@@ -660,9 +649,15 @@ impl System {
                     break;
                 }
                 if !forced {
-                    self.stop_all(life::STOP_NOW);
+                    self.shared.stop_all(life::STOP_NOW);
                     forced = true;
                 }
+            }
+            // Those that were made meanwhile stop in order too.
+            let made = self.shared.made();
+            if made != told {
+                told = made;
+                self.shared.stop_all(if forced { life::STOP_NOW } else { 0 });
             }
             step();
         }
@@ -673,7 +668,7 @@ impl System {
         self.shared.watchdog.stop();
         let mut workers_stuck = 0;
         if !inside {
-            for thread in lock(&self.threads).drain(..) {
+            for thread in lock(&self.shared.threads).drain(..) {
                 while !thread.is_finished() && start.elapsed() < deadline + Duration::from_secs(1) {
                     std::thread::sleep(Duration::from_micros(100));
                 }
@@ -684,6 +679,13 @@ impl System {
                 }
             }
         }
+        #[cfg(feature = "compute")]
+        if !inside {
+            workers_stuck += self
+                .shared
+                .compute
+                .end(start + deadline + Duration::from_secs(1));
+        }
         if let Some(systems) = lock(&SYSTEMS).as_mut() {
             systems.remove(&self.shared.tag);
         }
@@ -691,29 +693,6 @@ impl System {
             actors_left,
             workers_stuck,
         }
-    }
-
-    fn stop_all(&self, flags: u32) {
-        self.shared.cells.for_each(|number, cell| {
-            let (generation, _) = cell.life.load();
-            if cell.inbox.is_closed() && flags == 0 {
-                return;
-            }
-            if cell
-                .life
-                .set(generation, life::SHUTDOWN | flags, life::ENDED)
-                .is_some()
-            {
-                let wake = if flags == 0 {
-                    cell.inbox.close()
-                } else {
-                    cell.inbox.signal()
-                };
-                if wake == Wake::Enqueue {
-                    self.shared.schedule(number, cell);
-                }
-            }
-        });
     }
 }
 

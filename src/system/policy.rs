@@ -17,16 +17,24 @@ pub(crate) fn limits<M>(config: &MailboxConfig) -> Limits {
     let by_bytes = config.capacity_bytes / bytes_of::<M>() as u64;
     Limits {
         capacity: (config.capacity as u64).min(by_bytes).clamp(1, 32_768) as u16,
-        overflow: match config.overflow {
-            Overflow::Reject => REJECT,
-            Overflow::Wait => WAIT,
-            Overflow::DropNewest => DROP_NEWEST,
-            Overflow::DropOldest => DROP_OLDEST,
-        },
-        when_full: match config.when_full {
-            WhenFull::Wait => WAIT,
-            WhenFull::Refuse => REJECT,
-            WhenFull::Drop => DROP,
-        },
+        overflow: overflow(config.overflow),
+        when_full: when_full(config.when_full),
+    }
+}
+
+pub(crate) fn overflow(overflow: Overflow) -> u8 {
+    match overflow {
+        Overflow::Reject => REJECT,
+        Overflow::Wait => WAIT,
+        Overflow::DropNewest => DROP_NEWEST,
+        Overflow::DropOldest => DROP_OLDEST,
+    }
+}
+
+pub(crate) fn when_full(when_full: WhenFull) -> u8 {
+    match when_full {
+        WhenFull::Wait => WAIT,
+        WhenFull::Refuse => REJECT,
+        WhenFull::Drop => DROP,
     }
 }

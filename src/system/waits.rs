@@ -4,6 +4,8 @@
 //! - R1: a waiter is on its target's list, under the lock, before the target's WAITERS bit is
 //!   set; whoever clears the bit looks at the list under the lock.
 //! - R2: an actor waits for one target at a time, so a circle is found by following the targets.
+//! - R3: no more waiters are woken than there is room for; one who was woken and leaves its places
+//!   to others says so, and the next are woken in its stead.
 
 use crate::actor::Address;
 use crate::sync::parker::Unparker;
@@ -17,20 +19,24 @@ pub(crate) struct Waits {
     targets: HashMap<u32, u32>,
     /// Since which wait each actor's commit waits; kept over wakes until it is done.
     since: HashMap<u32, u64>,
-    waiters: HashMap<u32, VecDeque<Waiter>>,
+    /// Who waits for each target, the first in line in front, with the places they need.
+    waiters: HashMap<u32, VecDeque<(Waiter, u32)>>,
+    /// Who was woken, and has neither taken its places nor given them up yet.
+    woken: HashMap<u32, u32>,
     next_seq: u64,
 }
 
 /// Somebody who waits for room.
 pub(crate) enum Waiter {
     Actor(Address),
-    Thread(Unparker),
+    /// With the number by which it leaves the line.
+    Thread(Unparker, u64),
 }
 
 impl Waits {
     /// Whether anybody waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.since.is_empty() && self.waiters.is_empty()
+        self.since.is_empty() && self.waiters.is_empty() && self.woken.is_empty()
     }
 
     /// Whether `me` waiting for `target` would close a circle.
@@ -48,11 +54,21 @@ impl Waits {
         false
     }
 
-    /// Adds an actor; a number for its deadline if it did not wait before.
-    pub(crate) fn add(&mut self, me: Address, target: u32) -> Option<u64> {
-        self.targets.insert(me.cell, target);
-        let list = self.waiters.entry(target).or_default();
-        list.push_back(Waiter::Actor(me));
+    /// Adds an actor that needs `places`; a number for its deadline if it did not wait before.
+    ///
+    /// One who is in line already keeps its place; one who was woken in vain comes first.
+    pub(crate) fn add(&mut self, me: Address, target: u32, places: u32) -> Option<u64> {
+        if self.targets.get(&me.cell) != Some(&target) {
+            self.remove_waiter(me.cell);
+            self.targets.insert(me.cell, target);
+            let list = self.waiters.entry(target).or_default();
+            if self.woken.get(&me.cell) == Some(&target) {
+                self.woken.remove(&me.cell);
+                list.push_front((Waiter::Actor(me), places));
+            } else {
+                list.push_back((Waiter::Actor(me), places));
+            }
+        }
         if self.since.contains_key(&me.cell) {
             return None;
         }
@@ -61,10 +77,29 @@ impl Waits {
         Some(self.next_seq)
     }
 
-    /// Adds a thread.
-    pub(crate) fn add_thread(&mut self, unparker: Unparker, target: u32) {
+    /// Adds a thread; the number by which it leaves the line.
+    pub(crate) fn add_thread(&mut self, unparker: Unparker, target: u32) -> u64 {
+        self.next_seq += 1;
         let list = self.waiters.entry(target).or_default();
-        list.push_back(Waiter::Thread(unparker));
+        list.push_back((Waiter::Thread(unparker, self.next_seq), 1));
+        self.next_seq
+    }
+
+    /// Takes a thread off the list again, if it is on it still.
+    pub(crate) fn remove_thread(&mut self, target: u32, ticket: u64) {
+        self.keep_waiters(
+            target,
+            |waiter| !matches!(waiter, Waiter::Thread(_, number) if *number == ticket),
+        );
+    }
+
+    fn keep_waiters(&mut self, target: u32, mut keep: impl FnMut(&Waiter) -> bool) {
+        if let Some(list) = self.waiters.get_mut(&target) {
+            list.retain(|(waiter, _)| keep(waiter));
+            if list.is_empty() {
+                self.waiters.remove(&target);
+            }
+        }
     }
 
     /// Takes an actor off its target's list again; its deadline stays.
@@ -72,12 +107,10 @@ impl Waits {
         let Some(target) = self.targets.remove(&me) else {
             return;
         };
-        if let Some(list) = self.waiters.get_mut(&target) {
-            list.retain(|waiter| !matches!(waiter, Waiter::Actor(address) if address.cell == me));
-            if list.is_empty() {
-                self.waiters.remove(&target);
-            }
-        }
+        self.keep_waiters(
+            target,
+            |waiter| !matches!(waiter, Waiter::Actor(address) if address.cell == me),
+        );
     }
 
     /// An actor's commit is done, or the actor is.
@@ -86,29 +119,33 @@ impl Waits {
         self.since.remove(&me);
     }
 
+    /// The target whose room an actor was woken for and did not take, if any: the caller wakes
+    /// others (R3).
+    pub(crate) fn not_taken(&mut self, me: u32) -> Option<u32> {
+        self.woken.remove(&me)
+    }
+
     /// Whether this very wait goes on still.
     pub(crate) fn is_due(&self, me: u32, seq: u64) -> bool {
         self.since.get(&me) == Some(&seq)
     }
 
-    /// Takes up to `count` waiters off `target`'s list; whether more are left.
-    pub(crate) fn take(&mut self, target: u32, count: u32, taken: &mut Vec<Waiter>) -> bool {
-        let Some(list) = self.waiters.get_mut(&target) else {
-            return false;
-        };
-        for _ in 0..count {
-            let Some(waiter) = list.pop_front() else {
-                break;
-            };
-            if let Waiter::Actor(address) = &waiter {
-                self.targets.remove(&address.cell);
-            }
-            taken.push(waiter);
-        }
+    /// How many places the first in line at `target` needs.
+    pub(crate) fn first_needs(&self, target: u32) -> Option<u32> {
+        self.waiters.get(&target)?.front().map(|first| first.1)
+    }
+
+    /// Takes the first in line at `target`.
+    pub(crate) fn take_first(&mut self, target: u32) -> Option<Waiter> {
+        let list = self.waiters.get_mut(&target)?;
+        let (waiter, _) = list.pop_front()?;
         if list.is_empty() {
             self.waiters.remove(&target);
-            return false;
         }
-        true
+        if let Waiter::Actor(address) = &waiter {
+            self.targets.remove(&address.cell);
+            self.woken.insert(address.cell, target);
+        }
+        Some(waiter)
     }
 }

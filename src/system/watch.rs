@@ -15,6 +15,7 @@ use crate::envelope::{Kind, Parcel};
 use crate::sync::lock;
 use crate::sync::oneshot::Answerer;
 use hashbrown::HashMap;
+use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -22,7 +23,16 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 #[derive(Default)]
 pub(crate) struct Watches {
     actors: HashMap<Address, Watched>,
-    names: HashMap<Arc<str>, Address>,
+    names: HashMap<Arc<str>, Named>,
+}
+
+/// Who holds a name.
+struct Named {
+    actor: Address,
+    /// The type of its messages.
+    message: TypeId,
+    /// Whether others see it: a child's name is taken with its address and shown by the commit.
+    shown: bool,
 }
 
 #[derive(Default)]
@@ -77,29 +87,60 @@ impl Shared {
         let _ = slot.answer(Down { actor, exit });
     }
 
-    /// Gives an actor a name.
-    pub(crate) fn name(&self, actor: Address, name: &str) -> Result<(), NameError> {
+    /// Gives an actor that takes messages of type `M` a name.
+    pub(crate) fn name<M: 'static>(
+        &self,
+        actor: Address,
+        name: &str,
+        shown: bool,
+    ) -> Result<(), NameError> {
         let mut watches = lock(&self.watches);
-        if let Some(&holder) = watches.names.get(name) {
-            return Err(NameError::Taken(holder));
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(NameError::Length(name.len()));
         }
-        if watches.names.len() >= self.config.system.names_max || name.len() > 255 {
-            return Err(NameError::TooMany);
+        if let Some(named) = watches.names.get(name) {
+            return Err(NameError::Taken(named.actor));
+        }
+        let limit = self.config.system.names_max;
+        if watches.names.len() >= limit {
+            return Err(NameError::TooMany { limit });
         }
         if !self.mark(actor) {
             return Err(NameError::Gone);
         }
         let name: Arc<str> = name.into();
-        watches.names.insert(name.clone(), actor);
+        let message = TypeId::of::<M>();
+        let named = Named {
+            actor,
+            message,
+            shown,
+        };
+        watches.names.insert(name.clone(), named);
         watches.actors.entry(actor).or_default().names.push(name);
         Ok(())
     }
 
-    /// Who holds a name.
-    pub(crate) fn named(&self, name: &str) -> Option<Address> {
-        lock(&self.watches).names.get(name).copied()
+    /// Lets others see the names of an actor.
+    pub(crate) fn show_names(&self, actor: Address) {
+        let mut watches = lock(&self.watches);
+        let Watches { actors, names } = &mut *watches;
+        for name in actors.get(&actor).iter().flat_map(|watched| &watched.names) {
+            if let Some(named) = names.get_mut(name) {
+                named.shown = true;
+            }
+        }
+    }
+
+    /// Who holds a name, if it takes messages of type `M`.
+    pub(crate) fn named<M: 'static>(&self, name: &str) -> Option<Address> {
+        let watches = lock(&self.watches);
+        let named = watches.names.get(name)?;
+        (named.shown && named.message == TypeId::of::<M>()).then_some(named.actor)
     }
 }
+
+/// The longest name, in bytes.
+const NAME_BYTES_MAX: usize = 255;
 
 /// Why an actor could not be given a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +150,13 @@ pub enum NameError {
     Taken(Address),
     /// The actor has ended.
     Gone,
-    /// There are `names_max` names, or this one is longer than 255 bytes.
-    TooMany,
+    /// There are as many names as `system.names_max` allows.
+    TooMany {
+        /// `system.names_max`.
+        limit: usize,
+    },
+    /// A name has 1 to 255 bytes, not this many.
+    Length(usize),
 }
 
 impl std::fmt::Display for NameError {
@@ -118,8 +164,15 @@ impl std::fmt::Display for NameError {
         match self {
             Self::Taken(holder) => write!(f, "actor {holder} holds this name"),
             Self::Gone => f.write_str("the actor has ended"),
-            Self::TooMany => f.write_str(
-                "no room for the name: it is longer than 255 bytes, or system.names_max is reached",
+            Self::TooMany { limit } => {
+                write!(
+                    f,
+                    "there are {limit} names, as many as system.names_max allows"
+                )
+            }
+            Self::Length(bytes) => write!(
+                f,
+                "a name of {bytes} bytes: 1 to {NAME_BYTES_MAX} are allowed"
             ),
         }
     }
@@ -282,9 +335,9 @@ impl Worker {
 impl Watches {
     fn drop_watcher(&mut self, target: Address, watcher: Address) {
         if let Some(watched) = self.actors.get_mut(&target) {
-            watched.watchers.retain(|entry| {
-                !matches!(entry, Watcher::Actor { address, .. } if *address == watcher)
-            });
+            watched.watchers.retain(
+                |entry| !matches!(entry, Watcher::Actor { address, .. } if *address == watcher),
+            );
         }
     }
 }

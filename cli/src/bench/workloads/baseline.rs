@@ -11,6 +11,7 @@ use super::super::machine::{allowed_cpus, on_core, pin_to, round_trip_ns};
 use super::super::measure::Measure;
 use super::super::meter::{Meter, Sample, latencies};
 use super::super::setting::Setting;
+use super::stage::sum_below;
 use super::{Group, Sizes, Threads, Workload, Wrong, work};
 
 pub(super) fn all() -> [&'static dyn Workload; 6] {
@@ -349,11 +350,6 @@ impl Workload for Asleep {
     }
 }
 
-/// 0 + 1 + … + (count - 1), wrapped.
-fn sum_below(count: u64) -> u64 {
-    (u128::from(count) * u128::from(count.saturating_sub(1)) / 2) as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,12 +382,5 @@ mod tests {
                 workload.name()
             );
         }
-    }
-
-    #[test]
-    fn the_sum_below_a_count_is_gauss_and_does_not_overflow() {
-        assert_eq!(sum_below(0), 0);
-        assert_eq!(sum_below(101), 5_050);
-        assert_eq!(sum_below(1 << 33), ((1u128 << 32) * ((1 << 33) - 1)) as u64);
     }
 }

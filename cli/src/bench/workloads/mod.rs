@@ -1,6 +1,9 @@
 //! The workloads, and what each must tell of itself.
 
 mod baseline;
+mod passing;
+mod stage;
+mod streams;
 mod work;
 
 use std::fmt;
@@ -156,6 +159,8 @@ impl fmt::Display for Wrong {
 /// Every workload, in the order of reports.
 pub(crate) fn all() -> Vec<&'static dyn Workload> {
     let mut all = Vec::new();
+    all.extend(passing::all());
+    all.extend(streams::all());
     all.extend(baseline::all());
     all.sort_by_key(|workload| workload.group());
     all

@@ -1,0 +1,362 @@
+//! Which states a transition leaves and enters: domain, exit set and entry set of SCXML's
+//! Appendix D (W3C Recommendation of 2015-09-01), with XState's departures as [`Rules`].
+//!
+//! Used twice: while lowering, for every transition whose answer does not depend on a history, and
+//! by the runner for the others.
+//!
+//! [`Rules`]: super::model::Rules
+
+use smallvec::SmallVec;
+
+use super::model::{Kind, StateId};
+use super::table::{NONE, Row, Span, Table};
+
+/// A few states, sorted where order matters.
+pub(crate) type States = SmallVec<[StateId; 4]>;
+
+/// A set of states as bits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bits(Vec<u64>);
+
+impl Bits {
+    pub(crate) fn reset(&mut self, len: usize) {
+        self.0.clear();
+        self.0.resize(len.div_ceil(64), 0);
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, s: u32) {
+        self.0[s as usize / 64] |= 1 << (s % 64);
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self, s: u32) {
+        self.0[s as usize / 64] &= !(1 << (s % 64));
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, s: u32) -> bool {
+        self.0
+            .get(s as usize / 64)
+            .is_some_and(|w| w >> (s % 64) & 1 == 1)
+    }
+
+    /// The first member at or after `from`.
+    pub(crate) fn next(&self, from: u32) -> Option<u32> {
+        let mut word = from as usize / 64;
+        let mut bits = self.0.get(word)? & (!0 << (from % 64));
+        loop {
+            if bits != 0 {
+                return Some(word as u32 * 64 + bits.trailing_zeros());
+            }
+            word += 1;
+            bits = *self.0.get(word)?;
+        }
+    }
+
+    /// The last member before `to`.
+    pub(crate) fn before(&self, to: u32) -> Option<u32> {
+        let mut word = to as usize / 64;
+        let mut bits = match self.0.get(word) {
+            Some(w) => w & !(!0 << (to % 64)),
+            None => 0,
+        };
+        word = word.min(self.0.len());
+        loop {
+            if bits != 0 {
+                return Some(word as u32 * 64 + 63 - bits.leading_zeros());
+            }
+            word = word.checked_sub(1)?;
+            bits = self.0[word];
+        }
+    }
+
+    pub(crate) fn any_in(&self, from: u32, to: u32) -> bool {
+        self.next(from).is_some_and(|s| s < to)
+    }
+}
+
+/// What history states remember: an empty list is "nothing yet".
+pub(crate) type Memory = [States];
+
+/// The states to enter, and which of them run their initial actions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entry {
+    pub(crate) enter: Bits,
+    pub(crate) marks: Bits,
+    /// A history's default actions, run after the entry of its parent.
+    pub(crate) defaults: Vec<(StateId, Span)>,
+    /// Whether a history was met, so that the answer depends on its memory.
+    pub(crate) met_history: bool,
+}
+
+impl Entry {
+    pub(crate) fn reset(&mut self, len: usize) {
+        self.enter.reset(len);
+        self.marks.reset(len);
+        self.defaults.clear();
+        self.met_history = false;
+    }
+}
+
+impl Table {
+    fn row(&self, s: StateId) -> &Row {
+        &self.rows[s as usize]
+    }
+
+    fn children(&self, s: StateId) -> impl Iterator<Item = StateId> + '_ {
+        let end = self.row(s).end;
+        let mut at = s + 1;
+        std::iter::from_fn(move || {
+            while at < end {
+                let child = at;
+                at = self.row(child).end;
+                if !matches!(self.row(child).kind, Kind::History { .. }) {
+                    return Some(child);
+                }
+            }
+            None
+        })
+    }
+
+    pub(crate) fn list(&self, span: Span) -> &[StateId] {
+        &self.lists[span.range()]
+    }
+
+    /// The default of a history without memory: its own, or else its parent's.
+    fn history_default(&self, h: StateId) -> (&[StateId], bool) {
+        let own = self.list(self.row(h).initial);
+        if !own.is_empty() {
+            return (own, false);
+        }
+        let parent = self.row(h).parent as usize;
+        match self.rows[parent].kind {
+            Kind::Parallel => (std::slice::from_ref(&self.row(h).parent), false),
+            _ => (self.list(self.rows[parent].initial), true),
+        }
+    }
+
+    /// The targets with each history replaced by what it stands for. Histories whose default is a
+    /// history are followed.
+    pub(crate) fn effective_targets(
+        &self,
+        targets: &[StateId],
+        memory: &Memory,
+        depth: u32,
+        out: &mut States,
+    ) {
+        for &t in targets {
+            let row = self.row(t);
+            if !matches!(row.kind, Kind::History { .. }) {
+                if !out.contains(&t) {
+                    out.push(t);
+                }
+                continue;
+            }
+            match memory.get(row.memory as usize) {
+                Some(kept) if !kept.is_empty() => {
+                    for &s in kept {
+                        if !out.contains(&s) {
+                            out.push(s);
+                        }
+                    }
+                }
+                // A circle of defaults (reported by the check) ends here.
+                _ if depth as usize > self.rows.len() => {}
+                _ => self.effective_targets(self.history_default(t).0, memory, depth + 1, out),
+            }
+        }
+    }
+
+    /// The state inside which a transition from `source` to `targets` happens; [`NONE`] is above
+    /// the root.
+    pub(crate) fn domain(&self, source: StateId, targets: &[StateId], internal: bool) -> u32 {
+        let rules = &self.rules;
+        let inside = |t: StateId| self.is_below(t, source) || (rules.self_is_inside && t == source);
+        let may_stay = rules.self_is_inside || self.row(source).kind == Kind::Compound;
+        if internal && may_stay && targets.iter().all(|&t| inside(t)) {
+            return source;
+        }
+        let first = targets.first().copied().unwrap_or(source);
+        for ancestor in self.parents(first) {
+            let fits = rules.parallel_domain || self.row(ancestor).kind == Kind::Compound;
+            let around = |&t: &StateId| self.is_below(t, ancestor);
+            if fits && targets.iter().all(around) && self.is_below(source, ancestor) {
+                return ancestor;
+            }
+        }
+        if rules.parallel_domain && !internal {
+            NONE
+        } else {
+            0
+        }
+    }
+
+    /// The numbers among which the states left lie.
+    pub(crate) fn exit_range(&self, domain: u32) -> Span {
+        match domain {
+            NONE => Span {
+                start: 0,
+                end: self.rows.len() as u32,
+            },
+            d => Span {
+                start: d + 1,
+                end: self.row(d).end,
+            },
+        }
+    }
+
+    /// Adds what one transition enters.
+    pub(crate) fn add_entry(
+        &self,
+        arrow: (StateId, &[StateId], bool),
+        memory: &Memory,
+        out: &mut Entry,
+    ) {
+        let (source, targets, internal) = arrow;
+        if targets.is_empty() {
+            return;
+        }
+        let mut effective = States::new();
+        self.effective_targets(targets, memory, 0, &mut effective);
+        let domain = self.domain(source, &effective, internal);
+        let by_target = self.rules.initial_by_target;
+        for &t in targets {
+            let is_history = matches!(self.row(t).kind, Kind::History { .. });
+            let stays = by_target && t == source && domain == source && internal;
+            if !is_history && !stays {
+                out.enter.set(t);
+                if by_target {
+                    out.marks.set(t);
+                }
+            }
+            self.descend(t, memory, out, 0);
+        }
+        let floor = if by_target && source == 0 && !internal {
+            NONE
+        } else {
+            domain
+        };
+        for &t in &effective {
+            self.ascend(t, domain, floor, memory, out, 0);
+            if by_target && domain != NONE && self.row(domain).kind == Kind::Parallel {
+                self.regions(domain, memory, out, 0);
+            }
+        }
+    }
+
+    /// Adds what entering `s` by default brings with it, `s` itself left out.
+    pub(crate) fn descend(&self, s: StateId, memory: &Memory, out: &mut Entry, depth: u32) {
+        if depth as usize > self.rows.len() {
+            return; // a circle of history defaults, reported by the check
+        }
+        let row = self.row(s);
+        let by_target = self.rules.initial_by_target;
+        match row.kind {
+            Kind::History { .. } => {
+                out.met_history = true;
+                let kept = memory.get(row.memory as usize).filter(|m| !m.is_empty());
+                let (states, marks_parent) = match kept {
+                    Some(kept) => (kept.as_slice(), false),
+                    None => self.history_default(s),
+                };
+                if kept.is_none() {
+                    if marks_parent && by_target {
+                        out.marks.set(row.parent);
+                    }
+                    if !row.initial_ops.is_empty() {
+                        out.defaults.push((row.parent, row.initial_ops));
+                    }
+                }
+                for &t in states {
+                    if !matches!(self.row(t).kind, Kind::History { .. }) {
+                        out.enter.set(t);
+                    }
+                    self.descend(t, memory, out, depth + 1);
+                }
+                for &t in states {
+                    self.ascend(t, row.parent, NONE, memory, out, depth + 1);
+                }
+            }
+            Kind::Compound => {
+                if !by_target {
+                    out.marks.set(s);
+                }
+                let initial = self.list(row.initial);
+                for &t in initial {
+                    if !matches!(self.row(t).kind, Kind::History { .. }) {
+                        out.enter.set(t);
+                        if by_target {
+                            out.marks.set(t);
+                        }
+                    }
+                    self.descend(t, memory, out, depth + 1);
+                }
+                for &t in initial {
+                    self.ascend(t, s, NONE, memory, out, depth + 1);
+                }
+            }
+            Kind::Parallel => {
+                for child in self.children(s) {
+                    if !out.enter.any_in(child + 1, self.row(child).end) {
+                        out.enter.set(child);
+                        if by_target {
+                            out.marks.set(child);
+                        }
+                        self.descend(child, memory, out, depth + 1);
+                    }
+                }
+            }
+            Kind::Atomic | Kind::Final => {}
+        }
+    }
+
+    /// Adds the ancestors of `s` below `to`, and the other regions of the parallel ones. Only those
+    /// below `floor` are themselves added ([`NONE`]: all).
+    fn ascend(
+        &self,
+        s: StateId,
+        to: u32,
+        floor: u32,
+        memory: &Memory,
+        out: &mut Entry,
+        depth: u32,
+    ) {
+        if s == to {
+            return;
+        }
+        for ancestor in self.parents(s) {
+            if ancestor == to || (ancestor == 0 && !self.rules.root_is_state) {
+                break;
+            }
+            if floor == NONE || self.is_below(ancestor, floor) {
+                out.enter.set(ancestor);
+            }
+            if self.row(ancestor).kind == Kind::Parallel {
+                self.regions(ancestor, memory, out, depth);
+            }
+        }
+    }
+
+    /// Adds the regions of a parallel state in which nothing is entered yet.
+    fn regions(&self, parallel: StateId, memory: &Memory, out: &mut Entry, depth: u32) {
+        for child in self.children(parallel) {
+            if !out.enter.any_in(child + 1, self.row(child).end) {
+                out.enter.set(child);
+                self.descend(child, memory, out, depth + 1);
+            }
+        }
+    }
+
+    /// Whether `s` is complete, given the active states.
+    pub(crate) fn in_final(&self, s: StateId, active: &Bits) -> bool {
+        match self.row(s).kind {
+            Kind::Compound => self
+                .children(s)
+                .any(|c| self.row(c).kind == Kind::Final && active.get(c)),
+            Kind::Parallel => self.children(s).all(|c| self.in_final(c, active)),
+            Kind::Final => self.rules.done_climbs && active.get(s),
+            _ => false,
+        }
+    }
+}

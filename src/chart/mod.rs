@@ -1,0 +1,32 @@
+//! Statecharts: one kernel, tables made ahead of time, several front ends.
+//!
+//! A [`Model`] says what a chart is; [`check`](check::check) finds what is wrong with it;
+//! [`lower`](lower::lower) makes the [`Table`]; a [`Chart`] runs it, for any number of
+//! [`Instance`]s, purely with [`Chart::transition`] or in place with [`Chart::step`]. The module
+//! needs nothing else of this crate.
+
+pub mod check;
+#[cfg(all(feature = "xstate", feature = "scxml"))]
+pub mod conform;
+mod entry;
+#[cfg(any(feature = "xstate", feature = "scxml"))]
+mod json;
+pub mod loaded;
+pub mod lower;
+pub mod model;
+pub mod run;
+#[cfg(feature = "scxml")]
+pub mod scxml;
+pub mod slots;
+pub mod snapshot;
+pub mod table;
+pub mod value;
+#[cfg(feature = "xstate")]
+pub mod xstate;
+
+pub use loaded::{Loaded, LoadedChart};
+pub use model::{Model, Rules};
+pub use run::{Ask, Buffers, Chart, Instance, Logic, Scope, Status, StepError, View};
+pub use snapshot::{Snapshot, SnapshotError};
+pub use table::{Class, Table};
+pub use value::{Effect, Event, Fault, Value};

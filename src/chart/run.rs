@@ -1,0 +1,1325 @@
+//! The runner: selects transitions, takes microsteps, and ends a macrostep when nothing is left.
+//!
+//! ```text
+//!   event ─▶ select ─▶ microstep ─▶ ┌ eventless? ─▶ microstep ┐
+//!                                   │ queued?    ─▶ microstep │ until neither
+//!                                   └────────────◀────────────┘ ─▶ invokes ─▶ effects
+//! ```
+//!
+//! - R1: a step that fails leaves the instance as it was before the event.
+//! - R2: effects come out in the order in which the actions asked for them.
+//! - R3: in steady state nothing is allocated: every buffer is the caller's and is used again.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::entry::{Bits, Entry, States};
+use super::model::{ActionId, GuardId, Kind, StateId};
+use super::table::{Candidate, Class, NONE, Plan, Span, Table, Test};
+
+/// The default of [`Chart::microsteps_max`].
+pub const MICROSTEPS_MAX: u32 = 10_000;
+
+/// What a chart's numbers mean: its data, guards and actions.
+///
+/// The kernel calls it and knows nothing else of the chart's context, events and effects.
+pub trait Logic: Sized {
+    /// The chart's data, changed in place by its actions.
+    type Context: Clone;
+    /// What is queued inside the chart and sent from outside.
+    type Event;
+    /// What the chart asks of the world.
+    type Effect;
+    /// Why an action or guard failed.
+    type Fault;
+
+    /// The event's class.
+    fn class(&self, table: &Table, event: &Self::Event) -> Class;
+
+    /// Answers a guard.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong while asking.
+    fn guard(&self, id: GuardId, ask: &Ask<'_, Self>) -> Result<bool, Self::Fault>;
+
+    /// Runs an action.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong; the rest of the action has not run.
+    fn act(&self, id: ActionId, scope: &mut Scope<'_, Self>) -> Result<(), Self::Fault>;
+
+    /// Runs before the first state is entered.
+    ///
+    /// # Errors
+    ///
+    /// As for an action.
+    fn begin(&self, _scope: &mut Scope<'_, Self>) -> Result<(), Self::Fault> {
+        Ok(())
+    }
+
+    /// `state` is complete, by its final child `by` or by all its regions; raises its event.
+    ///
+    /// # Errors
+    ///
+    /// As for an action.
+    fn completed(
+        &self,
+        _state: StateId,
+        _by: Option<StateId>,
+        _scope: &mut Scope<'_, Self>,
+    ) -> Result<(), Self::Fault> {
+        Ok(())
+    }
+
+    /// The chart is complete: `by` was entered, and `whole` is the outermost state it completed.
+    ///
+    /// # Errors
+    ///
+    /// As for an action.
+    fn finished(
+        &self,
+        _by: StateId,
+        _whole: StateId,
+        _scope: &mut Scope<'_, Self>,
+    ) -> Result<(), Self::Fault> {
+        Ok(())
+    }
+
+    /// The event that tells the chart of a failure, where failures are events.
+    fn failure(&self, fault: Self::Fault) -> Option<Self::Event>;
+
+    /// The fault that an unhandled `event` means for the chart.
+    fn escalates(&self, _event: &Self::Event) -> Option<Self::Fault> {
+        None
+    }
+
+    /// Whether a step may fail or raise events, so that the old context must be kept.
+    fn is_fallible(&self) -> bool {
+        true
+    }
+}
+
+/// What a guard may look at.
+pub struct Ask<'a, L: Logic> {
+    /// The chart's data.
+    pub context: &'a L::Context,
+    /// The event in hand.
+    pub event: &'a L::Event,
+    /// The active states.
+    pub view: View<'a>,
+}
+
+/// What an action may use.
+pub struct Scope<'a, L: Logic> {
+    /// The chart's data.
+    pub context: &'a mut L::Context,
+    /// The event in hand.
+    pub event: &'a L::Event,
+    /// The active states.
+    pub view: View<'a>,
+    out: &'a mut Out<L>,
+}
+
+impl<L: Logic> Scope<'_, L> {
+    /// Queues `event` inside the chart: it is taken before any other from outside.
+    pub fn raise(&mut self, event: L::Event) {
+        self.out.queue.push_back(event);
+    }
+
+    /// Asks something of the world.
+    pub fn effect(&mut self, effect: L::Effect) {
+        self.out.effects.push(effect);
+    }
+
+    /// Says that the data changed: eventless transitions are looked at once more.
+    #[inline(always)]
+    pub fn touch(&mut self) {
+        self.out.touched = true;
+    }
+
+    /// Whether the chart is taking its first macrostep.
+    pub fn is_starting(&self) -> bool {
+        self.out.starting
+    }
+
+    /// The same scope as a guard sees it.
+    pub fn ask(&self) -> Ask<'_, L> {
+        Ask {
+            context: self.context,
+            event: self.event,
+            view: self.view,
+        }
+    }
+}
+
+/// The active states.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    table: &'a Table,
+    leaves: &'a [StateId],
+    live: Option<&'a Bits>,
+}
+
+impl View<'_> {
+    /// Whether `state` is active. O(active leaves).
+    #[inline]
+    pub fn is_in(&self, state: StateId) -> bool {
+        match self.live {
+            Some(active) => active.get(state),
+            None => match self.table.rows.get(state as usize) {
+                Some(row) => self.leaves.iter().any(|l| (state..row.end).contains(l)),
+                None => false,
+            },
+        }
+    }
+}
+
+/// How a chart's life stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// It takes events.
+    #[default]
+    Active,
+    /// It reached a final state of the root.
+    Done,
+    /// It was stopped from outside.
+    Stopped,
+    /// A step failed.
+    Failed,
+}
+
+/// One running chart: its configuration (as leaves), what its histories remember, and its data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance<C> {
+    /// The data.
+    pub context: C,
+    pub(crate) leaves: States,
+    /// The leaves in the order in which they became active, where that decides something
+    /// ([`Table::by_activation`]); empty otherwise.
+    pub(crate) recent: States,
+    pub(crate) memory: Vec<States>,
+    pub(crate) status: Status,
+}
+
+impl<C> Instance<C> {
+    /// The active leaves in document order.
+    pub fn leaves(&self) -> &[StateId] {
+        &self.leaves
+    }
+
+    /// How its life stands.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+}
+
+/// What a chart's steps leave behind and use again.
+pub struct Buffers<L: Logic> {
+    out: Out<L>,
+    work: Work,
+    backup: Option<Instance<L::Context>>,
+}
+
+impl<L: Logic> Default for Buffers<L> {
+    fn default() -> Self {
+        Self {
+            out: Out {
+                effects: Vec::new(),
+                queue: VecDeque::new(),
+                touched: false,
+                starting: false,
+            },
+            work: Work::default(),
+            backup: None,
+        }
+    }
+}
+
+impl<L: Logic> Buffers<L> {
+    /// What the chart asked for, in order (R2); the caller takes it out. After a failed step these
+    /// are the effects up to the failure, which the caller discards unless they were only records.
+    pub fn effects(&mut self) -> &mut Vec<L::Effect> {
+        &mut self.out.effects
+    }
+}
+
+struct Out<L: Logic> {
+    effects: Vec<L::Effect>,
+    queue: VecDeque<L::Event>,
+    touched: bool,
+    starting: bool,
+}
+
+#[derive(Default)]
+struct Work {
+    picks: Vec<Pick>,
+    exits: Vec<StateId>,
+    active: Bits,
+    entry: Entry,
+    complete: Vec<StateId>,
+    invokes: Vec<StateId>,
+}
+
+/// A transition selected for the leaf at a place of the configuration.
+#[derive(Clone, Copy, Debug)]
+struct Pick {
+    position: u32,
+    transition: u32,
+    plan: u32,
+    exit: Span,
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepError<F> {
+    /// So many microsteps without coming to rest; most often a circle of eventless transitions.
+    Limit(u32),
+    /// A guard or an action failed.
+    Fault(F),
+}
+
+impl<F: fmt::Display> fmt::Display for StepError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limit(n) => write!(f, "no rest after {n} microsteps; the old state was kept"),
+            Self::Fault(fault) => write!(f, "{fault}; the old state was kept"),
+        }
+    }
+}
+
+impl<F: fmt::Display + fmt::Debug> std::error::Error for StepError<F> {}
+
+/// A chart ready to run: its table and what its numbers mean. Shared by all its instances.
+#[derive(Debug)]
+pub struct Chart<L> {
+    table: Table,
+    logic: L,
+    /// How many microsteps one event may cause before the step fails.
+    pub microsteps_max: u32,
+    careful: bool,
+}
+
+impl<L: Logic> Chart<L> {
+    /// Joins a table and its logic.
+    pub fn new(table: Table, logic: L) -> Self {
+        let careful = table.has_eventless || logic.is_fallible();
+        Self {
+            table,
+            logic,
+            microsteps_max: MICROSTEPS_MAX,
+            careful,
+        }
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The logic.
+    pub fn logic(&self) -> &L {
+        &self.logic
+    }
+
+    /// Whether `state` is active in `instance`. O(active leaves).
+    pub fn is_in(&self, instance: &Instance<L::Context>, state: StateId) -> bool {
+        self.view(&instance.leaves).is_in(state)
+    }
+
+    fn view<'a>(&'a self, leaves: &'a [StateId]) -> View<'a> {
+        View {
+            table: &self.table,
+            leaves,
+            live: None,
+        }
+    }
+
+    /// Enters the initial states and runs to rest. `event` is what the first actions see as theirs.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step); the instance is then given back beside the error, with no state
+    /// active.
+    pub fn start(
+        &self,
+        context: L::Context,
+        event: &L::Event,
+        buffers: &mut Buffers<L>,
+    ) -> (Instance<L::Context>, Result<(), StepError<L::Fault>>) {
+        let mut instance = Instance {
+            context,
+            leaves: States::new(),
+            recent: States::new(),
+            memory: vec![States::new(); self.table.memories as usize],
+            status: Status::Active,
+        };
+        buffers.out.queue.clear();
+        buffers.out.starting = true;
+        let result = self.first(&mut instance, event, buffers);
+        buffers.out.starting = false;
+        if result.is_err() {
+            instance.status = Status::Failed;
+        }
+        (instance, result)
+    }
+
+    fn first(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        b.work.invokes.clear();
+        b.work.active.reset(self.table.len());
+        b.work.entry.reset(self.table.len());
+        self.checked(&mut b.out, |out| {
+            self.logic.begin(&mut Scope {
+                context: &mut m.context,
+                event,
+                view: self.view(&m.leaves),
+                out,
+            })
+        })?;
+        if self.table.rules.root_is_state {
+            b.work.entry.enter.set(0);
+            b.work.entry.marks.set(0);
+        }
+        self.table.descend(0, &m.memory, &mut b.work.entry, 0);
+        b.work.picks.clear();
+        b.work.exits.clear();
+        self.enter(m, event, b)?;
+        self.settle(m, event, b)
+    }
+
+    /// Takes `event` in place and runs to rest: nanoseconds, and no allocation in steady state.
+    /// Gives whether a transition was taken for the event itself. An instance that is no longer
+    /// active takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Limit`] and, where failures are not events, [`StepError::Fault`]; the instance
+    /// is as it was (R1), save that effects up to the failure are in `buffers`.
+    #[inline]
+    pub fn step(
+        &self,
+        instance: &mut Instance<L::Context>,
+        class: Class,
+        event: &L::Event,
+        buffers: &mut Buffers<L>,
+    ) -> Result<bool, StepError<L::Fault>> {
+        if instance.status != Status::Active {
+            return Ok(false);
+        }
+        if !self.careful {
+            return self.macrostep(instance, class, event, buffers);
+        }
+        self.careful_step(instance, class, event, buffers)
+    }
+
+    fn careful_step(
+        &self,
+        instance: &mut Instance<L::Context>,
+        class: Class,
+        event: &L::Event,
+        buffers: &mut Buffers<L>,
+    ) -> Result<bool, StepError<L::Fault>> {
+        let mut backup = match buffers.backup.take() {
+            Some(mut old) => {
+                old.context.clone_from(&instance.context);
+                old.leaves.clone_from(&instance.leaves);
+                old.recent.clone_from(&instance.recent);
+                old.memory.clone_from(&instance.memory);
+                old
+            }
+            None => instance.clone(),
+        };
+        let result = self.macrostep(instance, class, event, buffers);
+        if result.is_err() {
+            backup.status = Status::Active;
+            std::mem::swap(instance, &mut backup);
+            buffers.out.queue.clear();
+        }
+        buffers.backup = Some(backup);
+        result
+    }
+
+    /// The state after `event`, and what the chart asks for; `snapshot` stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    #[allow(clippy::type_complexity)]
+    pub fn transition(
+        &self,
+        snapshot: &Instance<L::Context>,
+        event: &L::Event,
+    ) -> Result<(Instance<L::Context>, Vec<L::Effect>), StepError<L::Fault>> {
+        let mut next = snapshot.clone();
+        let mut buffers = Buffers::default();
+        let class = self.logic.class(&self.table, event);
+        self.step(&mut next, class, event, &mut buffers)?;
+        Ok((next, buffers.out.effects))
+    }
+
+    /// Whether a transition would be taken for `event`; nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// The fault of a failing guard.
+    pub fn can(
+        &self,
+        instance: &Instance<L::Context>,
+        event: &L::Event,
+        buffers: &mut Buffers<L>,
+    ) -> Result<bool, L::Fault> {
+        let class = self.logic.class(&self.table, event);
+        self.select(instance, class, event, &mut buffers.out, &mut buffers.work)?;
+        let found = buffers.work.picks.iter().any(|p| {
+            let arrow = &self.table.arrows[p.transition as usize];
+            !arrow.targets.is_empty() || !arrow.ops.is_empty()
+        });
+        Ok(instance.status == Status::Active && found)
+    }
+
+    /// Runs one action outside of a microstep; a failure that is an event waits for the next step.
+    ///
+    /// # Errors
+    ///
+    /// The action's fault, where faults are no events.
+    pub fn act(
+        &self,
+        instance: &mut Instance<L::Context>,
+        action: ActionId,
+        event: &L::Event,
+        buffers: &mut Buffers<L>,
+    ) -> Result<(), L::Fault> {
+        let mut scope = Scope {
+            context: &mut instance.context,
+            event,
+            view: self.view(&instance.leaves),
+            out: &mut buffers.out,
+        };
+        match self.logic.act(action, &mut scope) {
+            Ok(()) => Ok(()),
+            Err(fault) => self.absorb(fault, &mut buffers.out),
+        }
+    }
+
+    /// Ends the instance from outside; runs its exit actions where the language says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step); the instance is stopped all the same.
+    pub fn stop(
+        &self,
+        instance: &mut Instance<L::Context>,
+        event: &L::Event,
+        buffers: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        if instance.status != Status::Active {
+            return Ok(());
+        }
+        instance.status = Status::Stopped;
+        if self.table.rules.exit_on_stop {
+            self.mark_active(&instance.leaves, &mut buffers.work.active);
+            self.exit_all(instance, event, buffers)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn macrostep(
+        &self,
+        m: &mut Instance<L::Context>,
+        class: Class,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<bool, StepError<L::Fault>> {
+        let class = self.known(class);
+        // The common case: one leaf, a plan made ahead, and rest afterwards.
+        if let [leaf] = m.leaves[..] {
+            let found = self
+                .first_enabled(leaf, class, &m.context, event, &m.leaves, &mut b.out)
+                .map_err(StepError::Fault)?;
+            let Some(candidate) = found else {
+                if let Some(fault) = self.logic.escalates(event) {
+                    return Err(StepError::Fault(fault));
+                }
+                if !b.out.queue.is_empty() || self.table.cell(leaf, Class::EVENTLESS) != 0 {
+                    b.work.invokes.clear();
+                    self.settle(m, event, b)?;
+                }
+                return Ok(false);
+            };
+            if candidate.plan != NONE {
+                let plan = &self.table.plans[candidate.plan as usize];
+                let view = View {
+                    table: &self.table,
+                    leaves: &m.leaves,
+                    live: None,
+                };
+                let mut scope = Scope {
+                    context: &mut m.context,
+                    event,
+                    view,
+                    out: &mut b.out,
+                };
+                self.run_ops(plan.exit, &mut scope)?;
+                self.run_ops(plan.body, &mut scope)?;
+                m.leaves[0] = plan.leaf;
+                if self.table.by_activation {
+                    m.recent.clear();
+                    m.recent.push(plan.leaf);
+                }
+                if b.out.queue.is_empty() && !plan.eventless {
+                    return Ok(true);
+                }
+                b.work.invokes.clear();
+                self.settle(m, event, b)?;
+                return Ok(true);
+            }
+            b.work.picks.clear();
+            let pick = self.pick(candidate, 0, m);
+            b.work.picks.push(pick);
+            b.work.invokes.clear();
+            self.worked_out_step(m, event, b)?;
+            self.settle(m, event, b)?;
+            return Ok(true);
+        }
+        b.work.invokes.clear();
+        self.select(m, class, event, &mut b.out, &mut b.work)
+            .map_err(StepError::Fault)?;
+        let taken = !b.work.picks.is_empty();
+        if taken {
+            self.microstep(m, event, b)?;
+        } else if let Some(fault) = self.logic.escalates(event) {
+            return Err(StepError::Fault(fault));
+        }
+        self.settle(m, event, b)?;
+        Ok(taken)
+    }
+
+    /// Eventless transitions and queued events until neither is left.
+    fn settle(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        let mut ask_eventless = true;
+        let mut owned: Option<L::Event> = None;
+        let mut count = 0;
+        loop {
+            while m.status == Status::Active {
+                count += 1;
+                if count > self.microsteps_max {
+                    return Err(StepError::Limit(self.microsteps_max));
+                }
+                let current = owned.as_ref().unwrap_or(event);
+                if ask_eventless && self.table.has_eventless {
+                    self.select(m, Class::EVENTLESS, current, &mut b.out, &mut b.work)
+                        .map_err(StepError::Fault)?;
+                    if !b.work.picks.is_empty() {
+                        let changed = self.microstep_changes(m, current, b)?;
+                        ask_eventless = changed || !self.table.rules.eventless_settles;
+                        continue;
+                    }
+                }
+                ask_eventless = true;
+                let Some(next) = b.out.queue.pop_front() else {
+                    break;
+                };
+                let class = self.logic.class(&self.table, &next);
+                let current = owned.insert(next);
+                self.select(m, class, current, &mut b.out, &mut b.work)
+                    .map_err(StepError::Fault)?;
+                if !b.work.picks.is_empty() {
+                    self.microstep(m, current, b)?;
+                }
+            }
+            let current = owned.as_ref().unwrap_or(event);
+            if m.status != Status::Active {
+                b.out.queue.clear();
+                if m.status == Status::Done && self.table.rules.output_at_end {
+                    self.complete_at_end(m, current, b)?;
+                }
+                return Ok(());
+            }
+            if self.table.has_invokes && !b.work.invokes.is_empty() {
+                let mut states = std::mem::take(&mut b.work.invokes);
+                states.sort_unstable();
+                for &s in &states {
+                    self.ops(self.table.rows[s as usize].invokes, m, current, &mut b.out)?;
+                }
+                states.clear();
+                b.work.invokes = states;
+            }
+            if b.out.queue.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A microstep; gives whether anything changed that an eventless guard could see.
+    fn microstep_changes(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<bool, StepError<L::Fault>> {
+        if !self.table.rules.eventless_settles {
+            self.microstep(m, event, b)?;
+            return Ok(true);
+        }
+        let before = m.leaves.clone();
+        b.out.touched = false;
+        b.work.exits.clear();
+        self.microstep(m, event, b)?;
+        let remembers = |&s: &StateId| !self.table.rows[s as usize].histories.is_empty();
+        Ok(b.out.touched || before != m.leaves || b.work.exits.iter().any(remembers))
+    }
+
+    #[inline]
+    fn holds(
+        &self,
+        guard: u32,
+        context: &L::Context,
+        event: &L::Event,
+        leaves: &[StateId],
+    ) -> Result<bool, L::Fault> {
+        let ask = Ask {
+            context,
+            event,
+            view: self.view(leaves),
+        };
+        self.test(guard - 1, &ask)
+    }
+
+    fn test(&self, at: u32, ask: &Ask<'_, L>) -> Result<bool, L::Fault> {
+        let table = &self.table;
+        match table.tests[at as usize] {
+            Test::Host(id) => self.logic.guard(id, ask),
+            Test::In { from, to } => {
+                let range = from..to;
+                Ok(ask.view.leaves.iter().any(|l| range.contains(l)))
+            }
+            Test::Not(inner) => Ok(!self.test(inner, ask)?),
+            Test::And(parts) => {
+                for &part in &table.parts[parts.range()] {
+                    if !self.test(part, ask)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Test::Or(parts) => {
+                for &part in &table.parts[parts.range()] {
+                    if self.test(part, ask)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn first_enabled(
+        &self,
+        state: StateId,
+        class: Class,
+        context: &L::Context,
+        event: &L::Event,
+        leaves: &[StateId],
+        out: &mut Out<L>,
+    ) -> Result<Option<&Candidate>, L::Fault> {
+        let mut at = self.table.cell(state, class) as usize;
+        if at == 0 {
+            return Ok(None);
+        }
+        loop {
+            let candidate = &self.table.candidates[at];
+            if candidate.guard == 0 {
+                return Ok(Some(candidate));
+            }
+            let holds = match self.holds(candidate.guard, context, event, leaves) {
+                Ok(holds) => holds,
+                Err(fault) => {
+                    self.absorb(fault, out)?;
+                    false
+                }
+            };
+            if holds {
+                return Ok(Some(candidate));
+            }
+            if candidate.last {
+                return Ok(None);
+            }
+            at += 1;
+        }
+    }
+
+    /// Turns a fault into an event, or gives it back where faults are not events.
+    #[cold]
+    fn absorb(&self, fault: L::Fault, out: &mut Out<L>) -> Result<(), L::Fault> {
+        if !self.table.rules.errors_are_events {
+            return Err(fault);
+        }
+        if let Some(event) = self.logic.failure(fault) {
+            out.queue.push_back(event);
+        }
+        Ok(())
+    }
+
+    /// Fills `work.picks` with the transitions enabled by an event of `class`, in document order of
+    /// their leaves, without those that a nearer one preempts.
+    fn select(
+        &self,
+        m: &Instance<L::Context>,
+        class: Class,
+        event: &L::Event,
+        out: &mut Out<L>,
+        work: &mut Work,
+    ) -> Result<(), L::Fault> {
+        work.picks.clear();
+        let class = self.known(class);
+        let leaves = &m.leaves[..];
+        if class == Class::EVENTLESS && self.table.by_activation {
+            for leaf in &m.recent {
+                let position = leaves.binary_search(leaf).unwrap_or(0);
+                self.ask(*leaf, position, class, m, event, out, work)?;
+            }
+            if work.picks.len() > 1 {
+                self.drop_preempted(leaves, &mut work.picks);
+            }
+            return Ok(());
+        }
+        for position in 0..leaves.len() {
+            let leaf = leaves[position];
+            self.ask(leaf, position, class, m, event, out, work)?;
+            // After a region's last leaf: the parallel states around, if no region took the event.
+            let mut around = self.table.rows[leaf as usize].climb;
+            while around != NONE && class != Class::EVENTLESS {
+                let row = &self.table.rows[around as usize];
+                let next_is_inside = leaves.get(position + 1).is_some_and(|&l| l < row.end);
+                if next_is_inside {
+                    break;
+                }
+                let taken = work
+                    .picks
+                    .last()
+                    .is_some_and(|p| leaves[p.position as usize] >= around);
+                if !taken {
+                    self.ask(around, position, class, m, event, out, work)?;
+                }
+                around = row.climb;
+            }
+        }
+        if work.picks.len() > 1 {
+            self.drop_preempted(leaves, &mut work.picks);
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    #[inline]
+    fn ask(
+        &self,
+        state: StateId,
+        position: usize,
+        class: Class,
+        m: &Instance<L::Context>,
+        event: &L::Event,
+        out: &mut Out<L>,
+        work: &mut Work,
+    ) -> Result<(), L::Fault> {
+        let found = self.first_enabled(state, class, &m.context, event, &m.leaves, out)?;
+        let Some(candidate) = found else {
+            return Ok(());
+        };
+        if work
+            .picks
+            .iter()
+            .any(|p| p.transition == candidate.transition)
+        {
+            return Ok(());
+        }
+        let pick = self.pick(candidate, position as u32, m);
+        work.picks.push(pick);
+        Ok(())
+    }
+
+    fn pick(&self, candidate: &Candidate, position: u32, m: &Instance<L::Context>) -> Pick {
+        let arrow = &self.table.arrows[candidate.transition as usize];
+        let mut exit = arrow.exit;
+        if arrow.by_memory {
+            let mut effective = States::new();
+            let targets = self.table.list(arrow.targets);
+            self.table
+                .effective_targets(targets, &m.memory, 0, &mut effective);
+            let domain = self.table.domain(arrow.source, &effective, arrow.internal);
+            exit = self.table.exit_range(domain);
+        }
+        Pick {
+            position,
+            transition: candidate.transition,
+            plan: candidate.plan,
+            exit,
+        }
+    }
+
+    /// A class of another chart that this one does not have is an unknown event.
+    #[inline(always)]
+    fn known(&self, class: Class) -> Class {
+        if class.0 < self.table.classes {
+            class
+        } else {
+            Class::OTHER
+        }
+    }
+
+    /// Of two transitions that leave a common state, the one from the deeper source stays, else the
+    /// earlier.
+    fn drop_preempted(&self, leaves: &[StateId], picks: &mut Vec<Pick>) {
+        let meet = |a: Span, b: Span| {
+            let range = a.start.max(b.start)..a.end.min(b.end);
+            leaves.iter().any(|l| range.contains(l))
+        };
+        let mut kept: SmallVec<[Pick; 8]> = SmallVec::new();
+        for &pick in picks.iter() {
+            let source = self.table.arrows[pick.transition as usize].source;
+            let mut beaten: SmallVec<[usize; 4]> = smallvec![];
+            let mut preempted = false;
+            for (nth, other) in kept.iter().enumerate() {
+                if meet(pick.exit, other.exit) {
+                    let around = self.table.arrows[other.transition as usize].source;
+                    if self.table.is_below(source, around) {
+                        beaten.push(nth);
+                    } else {
+                        preempted = true;
+                        break;
+                    }
+                }
+            }
+            if !preempted {
+                for nth in beaten.into_iter().rev() {
+                    kept.remove(nth);
+                }
+                kept.push(pick);
+            }
+        }
+        picks.clear();
+        picks.extend(kept);
+    }
+
+    #[inline]
+    fn ops(
+        &self,
+        span: Span,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        out: &mut Out<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        let view = View {
+            table: &self.table,
+            leaves: &m.leaves,
+            live: None,
+        };
+        self.ops_in(span, &mut m.context, event, view, out)
+    }
+
+    #[inline]
+    fn ops_in(
+        &self,
+        span: Span,
+        context: &mut L::Context,
+        event: &L::Event,
+        view: View<'_>,
+        out: &mut Out<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        let mut scope = Scope {
+            context,
+            event,
+            view,
+            out,
+        };
+        self.run_ops(span, &mut scope)
+    }
+
+    #[inline(always)]
+    fn run_ops(&self, span: Span, scope: &mut Scope<'_, L>) -> Result<(), StepError<L::Fault>> {
+        for &op in &self.table.ops[span.range()] {
+            if let Err(fault) = self.logic.act(op, scope) {
+                self.absorb(fault, scope.out).map_err(StepError::Fault)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn checked(
+        &self,
+        out: &mut Out<L>,
+        hook: impl FnOnce(&mut Out<L>) -> Result<(), L::Fault>,
+    ) -> Result<(), StepError<L::Fault>> {
+        match hook(out) {
+            Ok(()) => Ok(()),
+            Err(fault) => self.absorb(fault, out).map_err(StepError::Fault),
+        }
+    }
+
+    /// Takes the picked transitions.
+    fn microstep(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        let in_order = !self.table.by_activation || b.work.picks.is_sorted_by_key(|p| p.position);
+        if !in_order || b.work.picks.iter().any(|p| p.plan == NONE) {
+            return self.worked_out_step(m, event, b);
+        }
+        let plan = |p: &Pick| -> &Plan { &self.table.plans[p.plan as usize] };
+        let picks = &b.work.picks;
+        for pick in picks.iter().rev() {
+            self.ops(plan(pick).exit, m, event, &mut b.out)?;
+        }
+        for pick in picks {
+            let p = plan(pick);
+            let before = Span {
+                start: p.body.start,
+                end: p.entry_at,
+            };
+            self.ops(before, m, event, &mut b.out)?;
+        }
+        for pick in picks {
+            let p = plan(pick);
+            let after = Span {
+                start: p.entry_at,
+                end: p.body.end,
+            };
+            self.ops(after, m, event, &mut b.out)?;
+        }
+        for pick in picks {
+            let p = plan(pick);
+            if p.moves {
+                let old = std::mem::replace(&mut m.leaves[pick.position as usize], p.leaf);
+                if self.table.by_activation {
+                    m.recent.retain(|l| *l != old);
+                    m.recent.push(p.leaf);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_active(&self, leaves: &[StateId], active: &mut Bits) {
+        active.reset(self.table.len());
+        for &leaf in leaves {
+            active.set(leaf);
+            for up in self.table.parents(leaf) {
+                if active.get(up) {
+                    break;
+                }
+                active.set(up);
+            }
+        }
+    }
+
+    /// The general microstep: Appendix D's exitStates, executeTransitionContent and enterStates.
+    fn worked_out_step(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        let table = &self.table;
+        let work = &mut b.work;
+        self.mark_active(&m.leaves, &mut work.active);
+        work.exits.clear();
+        for pick in &work.picks {
+            let mut next = work.active.next(pick.exit.start);
+            while let Some(s) = next.filter(|&s| s < pick.exit.end) {
+                work.exits.push(s);
+                next = work.active.next(s + 1);
+            }
+        }
+        work.exits.sort_unstable_by(|a, b| b.cmp(a));
+        work.exits.dedup();
+        self.remember(m, &work.exits, &work.active);
+        for at in 0..b.work.exits.len() {
+            let s = b.work.exits[at];
+            self.live_ops(
+                table.rows[s as usize].exit,
+                m,
+                event,
+                &mut b.out,
+                &b.work.active,
+            )?;
+            b.work.active.clear(s);
+            if table.has_invokes {
+                b.work.invokes.retain(|&i| i != s);
+            }
+        }
+        for at in 0..b.work.picks.len() {
+            let arrow = &table.arrows[b.work.picks[at].transition as usize];
+            self.live_ops(arrow.ops, m, event, &mut b.out, &b.work.active)?;
+        }
+        b.work.entry.reset(table.len());
+        for pick in &b.work.picks {
+            let arrow = &table.arrows[pick.transition as usize];
+            let targets = table.list(arrow.targets);
+            // A history that stands for the very state it is asked from leaves nothing and enters
+            // that state again (XState); not if another transition has left it meanwhile, or two
+            // children of one state would be active.
+            if arrow.by_memory && pick.exit.is_empty() && !b.work.active.get(arrow.source) {
+                continue;
+            }
+            table.add_entry(
+                (arrow.source, targets, arrow.internal),
+                &m.memory,
+                &mut b.work.entry,
+            );
+        }
+        self.enter(m, event, b)
+    }
+
+    /// Ops of a general microstep; they see the configuration as it changes only where
+    /// [`Rules::live_configuration`](super::model::Rules::live_configuration) says so.
+    fn live_ops(
+        &self,
+        span: Span,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        out: &mut Out<L>,
+        active: &Bits,
+    ) -> Result<(), StepError<L::Fault>> {
+        let view = View {
+            table: &self.table,
+            leaves: &m.leaves,
+            live: self.table.rules.live_configuration.then_some(active),
+        };
+        self.ops_in(span, &mut m.context, event, view, out)
+    }
+
+    fn remember(&self, m: &mut Instance<L::Context>, exits: &[StateId], active: &Bits) {
+        for &s in exits {
+            let row = &self.table.rows[s as usize];
+            for &h in self.table.list(row.histories) {
+                let history = &self.table.rows[h as usize];
+                let kept = &mut m.memory[history.memory as usize];
+                kept.clear();
+                if history.kind == (Kind::History { deep: true }) {
+                    kept.extend(
+                        m.leaves
+                            .iter()
+                            .copied()
+                            .filter(|l| (s..row.end).contains(l)),
+                    );
+                } else {
+                    let mut child = s + 1;
+                    while child < row.end {
+                        if active.get(child) {
+                            kept.push(child);
+                        }
+                        child = self.table.rows[child as usize].end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Enters `work.entry` and makes the new configuration of what is active then.
+    fn enter(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        let table = &self.table;
+        b.work.complete.clear();
+        let mut done = false;
+        let mut next = b.work.entry.enter.next(0);
+        while let Some(s) = next {
+            let row = &table.rows[s as usize];
+            b.work.active.set(s);
+            if !row.invokes.is_empty() {
+                b.work.invokes.push(s);
+            }
+            self.live_ops(row.entry, m, event, &mut b.out, &b.work.active)?;
+            if b.work.entry.marks.get(s) {
+                self.live_ops(row.initial_ops, m, event, &mut b.out, &b.work.active)?;
+            }
+            for at in 0..b.work.entry.defaults.len() {
+                let (parent, ops) = b.work.entry.defaults[at];
+                if parent == s {
+                    self.live_ops(ops, m, event, &mut b.out, &b.work.active)?;
+                }
+            }
+            if row.kind == Kind::Final {
+                done |= self.complete(s, m, event, b)?;
+            }
+            next = b.work.entry.enter.next(s + 1);
+        }
+        if table.by_activation {
+            let exits = &b.work.exits;
+            m.recent.retain(|l| !exits.contains(l));
+        }
+        m.leaves.clear();
+        let mut next = b.work.active.next(0);
+        while let Some(s) = next {
+            if matches!(table.rows[s as usize].kind, Kind::Atomic | Kind::Final) {
+                m.leaves.push(s);
+                if table.by_activation && !m.recent.contains(&s) {
+                    m.recent.push(s);
+                }
+            }
+            next = b.work.active.next(s + 1);
+        }
+        if done {
+            m.status = Status::Done;
+            if !table.rules.output_at_end {
+                self.exit_all(m, event, b)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A final state was entered: completes what it completes. Gives whether the chart is done.
+    fn complete(
+        &self,
+        s: StateId,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<bool, StepError<L::Fault>> {
+        let table = &self.table;
+        let parent = table.rows[s as usize].parent;
+        if parent == NONE {
+            return Ok(true);
+        }
+        let parallel = |s: u32| s != NONE && table.rows[s as usize].kind == Kind::Parallel;
+        if !table.rules.done_climbs {
+            if parent == 0 {
+                return Ok(true);
+            }
+            self.completed(parent, Some(s), m, event, b)?;
+            let around = table.rows[parent as usize].parent;
+            if parallel(around) && table.in_final(around, &b.work.active) {
+                self.completed(around, None, m, event, b)?;
+            }
+            return Ok(false);
+        }
+        let mut around = if parallel(parent) {
+            parent
+        } else {
+            self.completed(parent, Some(s), m, event, b)?;
+            table.rows[parent as usize].parent
+        };
+        let mut whole = if around == NONE { s } else { around };
+        while parallel(around)
+            && !b.work.complete.contains(&around)
+            && table.in_final(around, &b.work.active)
+        {
+            b.work.complete.push(around);
+            self.completed(around, None, m, event, b)?;
+            whole = around;
+            around = table.rows[around as usize].parent;
+        }
+        if around != NONE {
+            return Ok(false);
+        }
+        let live = table.rules.live_configuration.then_some(&b.work.active);
+        let view = View {
+            table,
+            leaves: &m.leaves,
+            live,
+        };
+        let context = &mut m.context;
+        self.checked(&mut b.out, |out| {
+            let mut scope = Scope {
+                context,
+                event,
+                view,
+                out,
+            };
+            self.logic.finished(s, whole, &mut scope)
+        })?;
+        Ok(true)
+    }
+
+    fn completed(
+        &self,
+        state: StateId,
+        by: Option<StateId>,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        let view = View {
+            table: &self.table,
+            leaves: &m.leaves,
+            live: None,
+        };
+        let context = &mut m.context;
+        self.checked(&mut b.out, |out| {
+            let mut scope = Scope {
+                context,
+                event,
+                view,
+                out,
+            };
+            self.logic.completed(state, by, &mut scope)
+        })
+    }
+
+    /// Runs the exit actions of all active states, deepest and last first. The configuration stays
+    /// readable as it was.
+    fn exit_all(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        let mut next = b.work.active.before(self.table.len() as u32);
+        while let Some(s) = next {
+            let exit = self.table.rows[s as usize].exit;
+            self.live_ops(exit, m, event, &mut b.out, &b.work.active)?;
+            b.work.active.clear(s);
+            next = b.work.active.before(s);
+        }
+        Ok(())
+    }
+
+    fn complete_at_end(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        self.mark_active(&m.leaves, &mut b.work.active);
+        self.exit_all(m, event, b)?;
+        let by = m.leaves.iter().copied().find(|&l| {
+            let row = &self.table.rows[l as usize];
+            row.kind == Kind::Final && row.parent == 0
+        });
+        if let Some(by) = by {
+            let view = self.view(&m.leaves);
+            let context = &mut m.context;
+            self.checked(&mut b.out, |out| {
+                let mut scope = Scope {
+                    context,
+                    event,
+                    view,
+                    out,
+                };
+                self.logic.finished(by, 0, &mut scope)
+            })?;
+        }
+        b.out.queue.clear();
+        Ok(())
+    }
+}

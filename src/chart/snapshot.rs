@@ -1,0 +1,170 @@
+//! Snapshots: an instance by the names of its states, so that it outlives the process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::States;
+use super::model::{Kind, Model};
+use super::run::{Instance, Status};
+
+/// An instance with the chart's identity and version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot<C> {
+    /// The chart's name.
+    pub chart: String,
+    /// The chart's version.
+    pub version: String,
+    /// The ids of the active leaves.
+    pub leaves: Vec<String>,
+    /// What each history remembers, by the history's id.
+    pub histories: BTreeMap<String, Vec<String>>,
+    /// How its life stands: `active`, `done`, `stopped` or `failed`.
+    pub status: String,
+    /// The data.
+    pub context: C,
+}
+
+/// Why a snapshot does not fit a chart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotError {
+    /// It is of another chart or version; migrate it first.
+    OtherChart {
+        /// What the snapshot says.
+        found: String,
+        /// What the chart is.
+        expected: String,
+    },
+    /// It names a state that the chart does not have, or that cannot be a leaf there.
+    UnknownState(String),
+    /// Its leaves are no configuration of the chart.
+    NoConfiguration,
+    /// Its status is no word for one.
+    UnknownStatus(String),
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherChart { found, expected } => {
+                write!(f, "the snapshot is of {found}, the chart is {expected}")
+            }
+            Self::UnknownState(id) => write!(f, "the chart has no state {id:?} to be in"),
+            Self::NoConfiguration => f.write_str("the leaves are no configuration of the chart"),
+            Self::UnknownStatus(word) => write!(f, "{word:?} is no status"),
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {}
+
+const STATUSES: [(Status, &str); 4] = [
+    (Status::Active, "active"),
+    (Status::Done, "done"),
+    (Status::Stopped, "stopped"),
+    (Status::Failed, "failed"),
+];
+
+impl<C: Clone> Snapshot<C> {
+    /// Names what `instance` is in.
+    pub fn of(model: &Model, instance: &Instance<C>) -> Self {
+        let id = |s: &u32| model.states[*s as usize].id.clone();
+        let histories = model
+            .states
+            .iter()
+            .filter(|s| matches!(s.kind, Kind::History { .. }));
+        let status = STATUSES.iter().find(|(s, _)| *s == instance.status);
+        Self {
+            chart: model.name.clone(),
+            version: model.version.clone(),
+            leaves: instance.leaves.iter().map(id).collect(),
+            histories: histories
+                .zip(&instance.memory)
+                .filter(|(_, kept)| !kept.is_empty())
+                .map(|(h, kept)| (h.id.clone(), kept.iter().map(id).collect()))
+                .collect(),
+            status: status.map_or("active", |(_, word)| word).to_owned(),
+            context: instance.context.clone(),
+        }
+    }
+
+    /// The instance, for the same chart.
+    ///
+    /// # Errors
+    ///
+    /// What does not fit, see [`SnapshotError`].
+    pub fn restore(&self, model: &Model) -> Result<Instance<C>, SnapshotError> {
+        let named = |name: &str, version: &str| format!("{name:?} version {version:?}");
+        if (&self.chart, &self.version) != (&model.name, &model.version) {
+            return Err(SnapshotError::OtherChart {
+                found: named(&self.chart, &self.version),
+                expected: named(&model.name, &model.version),
+            });
+        }
+        let find = |id: &String| {
+            let found = model.find(id);
+            found.ok_or_else(|| SnapshotError::UnknownState(id.clone()))
+        };
+        let mut leaves = States::new();
+        for id in &self.leaves {
+            let s = find(id)?;
+            if !matches!(model.states[s as usize].kind, Kind::Atomic | Kind::Final) {
+                return Err(SnapshotError::UnknownState(id.clone()));
+            }
+            leaves.push(s);
+        }
+        leaves.sort_unstable();
+        let mut memory = Vec::new();
+        for state in &model.states {
+            if matches!(state.kind, Kind::History { .. }) {
+                let kept = self.histories.get(&state.id).map_or(&[][..], Vec::as_slice);
+                memory.push(kept.iter().map(find).collect::<Result<States, _>>()?);
+            }
+        }
+        let status = STATUSES.iter().find(|(_, word)| *word == self.status);
+        let status = status
+            .ok_or_else(|| SnapshotError::UnknownStatus(self.status.clone()))?
+            .0;
+        if status == Status::Active && !is_configuration(model, &leaves) {
+            return Err(SnapshotError::NoConfiguration);
+        }
+        Ok(Instance {
+            context: self.context.clone(),
+            recent: leaves.clone(),
+            leaves,
+            memory,
+            status,
+        })
+    }
+}
+
+/// Whether every compound state with a leaf has one active child, and every parallel one all.
+fn is_configuration(model: &Model, leaves: &[u32]) -> bool {
+    let mut active = vec![false; model.states.len()];
+    for &leaf in leaves {
+        let mut at = Some(leaf);
+        while let Some(s) = at {
+            active[s as usize] = true;
+            at = model.states[s as usize].parent;
+        }
+    }
+    let mut children = vec![(0, 0); model.states.len()];
+    for (s, state) in model.states.iter().enumerate() {
+        if let Some(p) = state.parent
+            && !matches!(state.kind, Kind::History { .. })
+        {
+            children[p as usize].0 += 1;
+            children[p as usize].1 += u32::from(active[s]);
+        }
+    }
+    active[0]
+        && (0..model.states.len()).filter(|&s| active[s]).all(|s| {
+            let (all, on) = children[s];
+            match model.states[s].kind {
+                Kind::Compound => on == 1,
+                Kind::Parallel => on == all,
+                _ => true,
+            }
+        })
+}

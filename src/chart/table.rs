@@ -1,0 +1,234 @@
+//! The table: what the runner reads, made ahead of time.
+//!
+//! ```text
+//!   cells[state × classes + class] ──▶ candidates, in order ──▶ transition, and a plan for this leaf
+//!                                                                  │
+//!                     exit ops of the chain leaf → domain ◀────────┤
+//!                     transition ops, entry ops           ◀────────┘
+//! ```
+//!
+//! - T1: the descendants of `s` are `s + 1 .. end[s]`, so an exit set is a range of numbers, and
+//!   two exit sets meet exactly where the smaller range holds an active leaf.
+//! - T2: a configuration is its leaves: every active state is a leaf or has one below it. A list of
+//!   four numbers replaces a bitset as wide as the chart, and `In(s)` asks for a leaf in a range.
+//! - T3: a plan is made for a leaf and a transition when the states left and entered follow from
+//!   these two alone: no parallel state in between, no history, no completion. All others are
+//!   worked out by the algorithm of SCXML's Appendix D when they run.
+
+use hashbrown::HashMap;
+
+use super::model::{ActionId, GuardId, Kind, Rules, StateId};
+
+/// No state, no plan.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// An event's class in one chart: names that no descriptor tells apart share one.
+///
+/// Got from [`Table::class`]; only meaningful for the chart that gave it (another chart treats one
+/// it does not know as an unknown event).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Class(pub(crate) u32);
+
+impl Class {
+    pub(crate) const EVENTLESS: Self = Self(0);
+    /// An event that no descriptor names; wildcards match it.
+    pub const OTHER: Self = Self(1);
+}
+
+/// A half-open range in one of the table's lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Span {
+    #[inline(always)]
+    pub(crate) fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) parent: u32,
+    /// Behind the last descendant (T1).
+    pub(crate) end: u32,
+    pub(crate) kind: Kind,
+    pub(crate) entry: Span,
+    pub(crate) exit: Span,
+    pub(crate) invokes: Span,
+    /// Default targets and what runs with them; a history's default too.
+    pub(crate) initial: Span,
+    pub(crate) initial_ops: Span,
+    /// The history states directly below.
+    pub(crate) histories: Span,
+    /// A history state's place in an instance's memory.
+    pub(crate) memory: u32,
+    /// The next parallel state above whose transitions are asked after this leaf's
+    /// ([`Rules::select_by_region`]).
+    pub(crate) climb: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    /// 0: no guard; otherwise one more than its place in `guards`.
+    pub(crate) guard: u32,
+    pub(crate) transition: u32,
+    /// A place in `plans`, or [`NONE`].
+    pub(crate) plan: u32,
+    pub(crate) last: bool,
+}
+
+/// T3: what to do for one leaf and one transition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) exit: Span,
+    /// Transition ops followed by entry ops.
+    pub(crate) body: Span,
+    /// Where in `body` the entry ops begin.
+    pub(crate) entry_at: u32,
+    pub(crate) leaf: u32,
+    /// Whether the new leaf has eventless candidates.
+    pub(crate) eventless: bool,
+    pub(crate) moves: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Arrow {
+    pub(crate) source: u32,
+    pub(crate) targets: Span,
+    pub(crate) internal: bool,
+    pub(crate) ops: Span,
+    /// The exit set's range; worked out at run time when `by_memory`.
+    pub(crate) exit: Span,
+    /// The domain, or [`NONE`] above the root.
+    pub(crate) domain: u32,
+    /// A history target below the source makes the domain depend on what is remembered.
+    pub(crate) by_memory: bool,
+}
+
+/// A guard in the table's list; composites name their parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Test {
+    Host(GuardId),
+    In { from: u32, to: u32 },
+    And(Span),
+    Or(Span),
+    Not(u32),
+}
+
+/// A chart ready to run: see the module's text.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub(crate) rules: Rules,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) names: Names,
+    pub(crate) classes: u32,
+    pub(crate) cells: Vec<u32>,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) arrows: Vec<Arrow>,
+    pub(crate) tests: Vec<Test>,
+    pub(crate) parts: Vec<u32>,
+    pub(crate) ops: Vec<ActionId>,
+    /// Lists of states: targets, initial targets, history states.
+    pub(crate) lists: Vec<StateId>,
+    pub(crate) memories: u32,
+    pub(crate) has_eventless: bool,
+    pub(crate) has_invokes: bool,
+    /// Eventless transitions are asked in the order in which the leaves became active (XState, with
+    /// parallel states): their actions run in that order.
+    pub(crate) by_activation: bool,
+    /// The width of a row in `cells` is kept per state when a dense table would be too large.
+    pub(crate) walk: Option<Vec<HashMap<u32, u32>>>,
+}
+
+impl Table {
+    /// Its number of states, the root and history states included.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it has no states.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Its rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The class of the event called `name`: one hash lookup for each token of a name that no
+    /// descriptor spells out, one otherwise. Keep the answer where the same event is sent often.
+    pub fn class(&self, name: &str) -> Class {
+        self.names.class(name)
+    }
+
+    /// Whether `inner` lies strictly below `outer`.
+    #[inline]
+    pub fn is_below(&self, inner: StateId, outer: StateId) -> bool {
+        outer < inner && inner < self.rows[outer as usize].end
+    }
+
+    #[inline(always)]
+    pub(crate) fn cell(&self, state: u32, class: Class) -> u32 {
+        match &self.walk {
+            None => self.cells[(state * self.classes + class.0) as usize],
+            Some(rows) => {
+                let row = &rows[state as usize];
+                let own = row.get(&class.0);
+                *own.or_else(|| row.get(&NONE)).unwrap_or(&0)
+            }
+        }
+    }
+
+    pub(crate) fn parents(&self, state: u32) -> impl Iterator<Item = u32> + '_ {
+        let mut at = state;
+        std::iter::from_fn(move || {
+            at = self.rows[at as usize].parent;
+            (at != NONE).then_some(at)
+        })
+    }
+}
+
+/// Event names to classes: for each name in a descriptor one class for the name itself and one for
+/// those below it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    map: HashMap<Box<str>, u32>,
+    pub(crate) list: Vec<Box<str>>,
+}
+
+impl Names {
+    pub(crate) fn add(&mut self, name: &str) {
+        if !self.map.contains_key(name) {
+            self.map.insert(name.into(), self.list.len() as u32);
+            self.list.push(name.into());
+        }
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        2 + 2 * self.list.len() as u32
+    }
+
+    #[inline]
+    pub(crate) fn class(&self, name: &str) -> Class {
+        if let Some(at) = self.map.get(name) {
+            return Class(2 + 2 * at);
+        }
+        let mut rest = name;
+        while let Some(dot) = rest.rfind('.') {
+            rest = &rest[..dot];
+            if let Some(at) = self.map.get(rest) {
+                return Class(3 + 2 * at);
+            }
+        }
+        Class::OTHER
+    }
+}

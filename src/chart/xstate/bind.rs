@@ -1,0 +1,245 @@
+//! Binding a machine's names to Rust closures.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::super::loaded::{ActionFn, GuardFn, Loaded};
+use super::super::run::Scope;
+use super::super::value::{Event, Fault, Value};
+use super::{CompileError, Compiled, DelayFn, Library, Machine, Mention};
+
+/// Names that a machine uses and nobody bound, and names bound that it does not use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BindError {
+    /// Kind and name, sorted, each once.
+    pub missing: BTreeSet<(&'static str, String)>,
+    /// Kind and name, sorted, each once.
+    pub surplus: BTreeSet<(&'static str, String)>,
+}
+
+impl BindError {
+    pub(super) fn add(&mut self, kind: &'static str, name: &str) {
+        self.missing.insert((kind, name.to_owned()));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.surplus.is_empty()
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, names: &BTreeSet<(&'static str, String)>| {
+            for (nth, (kind, name)) in names.iter().enumerate() {
+                let comma = if nth > 0 { ", " } else { "" };
+                write!(f, "{comma}{kind} {name:?}")?;
+            }
+            Ok(())
+        };
+        if !self.missing.is_empty() {
+            f.write_str("not bound: ")?;
+            list(f, &self.missing)?;
+        }
+        if !self.surplus.is_empty() {
+            f.write_str(if self.missing.is_empty() {
+                "bound but not used: "
+            } else {
+                "; bound but not used: "
+            })?;
+            list(f, &self.surplus)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Makes the action of one mention, given its parameters: one indirect call at run time, not two.
+type MakeAction<C> = Box<dyn Fn(Value) -> ActionFn<C>>;
+type MakeGuard<C> = Box<dyn Fn(Value) -> GuardFn<C>>;
+type MakeDelay<C> = Box<dyn Fn() -> DelayFn<C>>;
+
+/// Rust closures for the names in a machine.
+///
+/// # Examples
+///
+/// ```
+/// use mainspring::chart::xstate::{Bindings, Machine};
+/// use mainspring::chart::{Buffers, Event};
+///
+/// let machine = Machine::parse(r#"{
+///     "id": "door", "initial": "shut",
+///     "states": {
+///         "shut": { "on": { "OPEN": { "target": "open", "actions": "count" } } },
+///         "open": { "on": { "SHUT": "shut" } }
+///     }
+/// }"#).unwrap();
+/// let door = Bindings::<u32>::new()
+///     .action("count", |opened, _, _| *opened += 1)
+///     .compile(&machine)
+///     .unwrap();
+///
+/// let mut buffers = Buffers::default();
+/// let init = Event::new("xstate.init");
+/// let (mut shut, started) = door.chart.start(0, &init, &mut buffers);
+/// started.unwrap();
+/// let open = Event::new("OPEN");
+/// let class = door.chart.table().class("OPEN");
+/// assert!(door.chart.step(&mut shut, class, &open, &mut buffers).unwrap());
+/// assert_eq!(shut.context, 1);
+/// ```
+pub struct Bindings<C: Clone + 'static> {
+    /// And whether the action may raise or fail.
+    actions: BTreeMap<String, (MakeAction<C>, bool)>,
+    guards: BTreeMap<String, MakeGuard<C>>,
+    delays: BTreeMap<String, MakeDelay<C>>,
+    actors: BTreeSet<String>,
+    used: BTreeSet<(&'static str, String)>,
+}
+
+impl<C: Clone + 'static> Default for Bindings<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C: Clone + 'static> Bindings<C> {
+    /// No names.
+    pub fn new() -> Self {
+        Self {
+            actions: BTreeMap::new(),
+            guards: BTreeMap::new(),
+            delays: BTreeMap::new(),
+            actors: BTreeSet::new(),
+            used: BTreeSet::new(),
+        }
+    }
+
+    /// An action that changes the context, given the event and the action's parameters. It cannot
+    /// fail or raise, which keeps a step as cheap as can be.
+    pub fn action(
+        mut self,
+        name: &str,
+        action: impl Fn(&mut C, &Event, &Value) + Send + Sync + 'static,
+    ) -> Self {
+        let action = Arc::new(action);
+        let make: MakeAction<C> = Box::new(move |params| {
+            let action = action.clone();
+            Box::new(move |scope| {
+                action(scope.context, scope.event, &params);
+                scope.touch();
+                Ok(())
+            })
+        });
+        self.actions.insert(name.to_owned(), (make, false));
+        self
+    }
+
+    /// An action that may raise, send, emit, spawn or fail. Call [`Scope::touch`] after changing
+    /// the context, if an eventless transition depends on it.
+    pub fn scoped(
+        mut self,
+        name: &str,
+        action: impl Fn(&mut Scope<'_, Loaded<C>>, &Value) -> Result<(), Fault> + Send + Sync + 'static,
+    ) -> Self {
+        let action = Arc::new(action);
+        let make: MakeAction<C> = Box::new(move |params| {
+            let action = action.clone();
+            Box::new(move |scope| action(scope, &params))
+        });
+        self.actions.insert(name.to_owned(), (make, true));
+        self
+    }
+
+    /// A guard, given the context, the event and the guard's parameters.
+    pub fn guard(
+        mut self,
+        name: &str,
+        guard: impl Fn(&C, &Event, &Value) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let guard = Arc::new(guard);
+        let make: MakeGuard<C> = Box::new(move |params| {
+            let guard = guard.clone();
+            Box::new(move |ask| Ok(guard(ask.context, ask.event, &params)))
+        });
+        self.guards.insert(name.to_owned(), make);
+        self
+    }
+
+    /// A delay in milliseconds.
+    pub fn delay(
+        mut self,
+        name: &str,
+        delay: impl Fn(&C, &Event) -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        let delay = Arc::new(delay);
+        let make: MakeDelay<C> = Box::new(move || {
+            let delay = delay.clone();
+            Box::new(move |ask| Some(delay(ask.context, ask.event) as f64))
+        });
+        self.delays.insert(name.to_owned(), make);
+        self
+    }
+
+    /// An actor that the host will start by this name.
+    pub fn actor(mut self, name: &str) -> Self {
+        self.actors.insert(name.to_owned());
+        self
+    }
+
+    /// Binds `machine`'s names.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with the document, or every missing and surplus name at once.
+    pub fn compile(mut self, machine: &Machine) -> Result<Compiled<C>, CompileError> {
+        let result = machine.compile(&mut self);
+        let bound = (self.actions.keys().map(|n| ("action", n)))
+            .chain(self.guards.keys().map(|n| ("guard", n)))
+            .chain(self.delays.keys().map(|n| ("delay", n)))
+            .chain(self.actors.iter().map(|n| ("actor", n)));
+        let surplus: BTreeSet<_> = bound
+            .map(|(kind, name)| (kind, name.clone()))
+            .filter(|key| !self.used.contains(key))
+            .collect();
+        match result {
+            Err(CompileError::Names(error)) => {
+                Err(CompileError::Names(BindError { surplus, ..error }))
+            }
+            Ok(_) if !surplus.is_empty() => Err(CompileError::Names(BindError {
+                missing: BTreeSet::new(),
+                surplus,
+            })),
+            other => other,
+        }
+    }
+}
+
+impl<C: Clone + 'static> Library<C> for Bindings<C> {
+    fn action(&mut self, mention: Mention<'_>) -> Option<ActionFn<C>> {
+        self.used.insert(("action", mention.name.to_owned()));
+        let (make, _) = self.actions.get(mention.name)?;
+        Some(make(mention.params.cloned().unwrap_or_default()))
+    }
+
+    fn guard(&mut self, name: &str, params: Option<&Value>) -> Option<GuardFn<C>> {
+        self.used.insert(("guard", name.to_owned()));
+        let make = self.guards.get(name)?;
+        Some(make(params.cloned().unwrap_or_default()))
+    }
+
+    fn delay(&mut self, name: &str) -> Option<DelayFn<C>> {
+        self.used.insert(("delay", name.to_owned()));
+        self.delays.get(name).map(|make| make())
+    }
+
+    fn actor(&mut self, name: &str) -> bool {
+        self.used.insert(("actor", name.to_owned()));
+        self.actors.contains(name)
+    }
+
+    fn is_fallible(&self) -> bool {
+        self.actions.values().any(|(_, scoped)| *scoped)
+    }
+}

@@ -1,0 +1,351 @@
+//! An ask has exactly one outcome, inside actors and outside.
+
+mod common;
+use common::*;
+use mainspring::prelude::*;
+use mainspring::Cause;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+type Outcomes = Arc<Mutex<Vec<Result<u64, AskError>>>>;
+
+/// A plan that asks and notes the outcome.
+fn ask(to: ActorRef<Msg>, question: fn(Reply<u64>) -> Msg, outcomes: &Outcomes) -> Plan<Script> {
+    ask_for(to, question, outcomes, None)
+}
+
+fn ask_for(
+    to: ActorRef<Msg>,
+    question: fn(Reply<u64>) -> Msg,
+    outcomes: &Outcomes,
+    timeout: Option<Duration>,
+) -> Plan<Script> {
+    let (ok, error) = (outcomes.clone(), outcomes.clone());
+    let mut step = Plan::<Script>::ask(to, question);
+    if let Some(timeout) = timeout {
+        step = step.timeout(timeout);
+    }
+    step.on_ok(move |n| {
+        ok.lock().unwrap().push(Ok(n));
+        Msg::Say(n)
+    })
+    .on_error(move |e| {
+        error.lock().unwrap().push(Err(e));
+        Msg::Say(0)
+    })
+}
+
+fn panics(reply: Reply<u64>) -> Msg {
+    does(move || {
+        let _reply = &reply;
+        panic!("on purpose")
+    })
+}
+
+fn drops(reply: Reply<u64>) -> Msg {
+    does(move || {
+        drop(reply);
+        Plan::none()
+    })
+}
+
+fn refuses(reply: Reply<u64>) -> Msg {
+    does(move || Plan::emit(Event::Refuse).and(Plan::reply(reply, 1)))
+}
+
+fn stops(reply: Reply<u64>) -> Msg {
+    does(move || Plan::emit(Event::Keep(Box::new(reply))).and(Plan::stop()))
+}
+
+fn panics_later(reply: Reply<u64>) -> Msg {
+    does(move || Plan::reply(reply, 1).and(Plan::emit(Event::Panic)))
+}
+
+const CASES: [(fn(Reply<u64>) -> Msg, Result<u64, AskError>); 6] = [
+    (Msg::Ping, Ok(7)),
+    (panics, Err(AskError::Panicked)),
+    (drops, Err(AskError::Dropped)),
+    (refuses, Err(AskError::Panicked)),
+    (stops, Err(AskError::Stopped)),
+    (panics_later, Err(AskError::Panicked)),
+];
+
+#[test]
+fn an_actor_gets_exactly_one_outcome() {
+    quiet_panics();
+    for (question, outcome) in CASES {
+        let (system, hand) = stepped();
+        let outcomes = Outcomes::default();
+        let asker = spawn(&system, &Log::new());
+        let to = spawn(&system, &Log::new()).actor();
+        let noted = outcomes.clone();
+        asker.tell(does(move || ask(to, question, &noted))).unwrap();
+        system.run_until_idle();
+        hand.advance(Duration::from_secs(3_600));
+        system.run_until_idle();
+        assert_eq!(*outcomes.lock().unwrap(), [outcome]);
+        conserves(system.counts(asker.actor()).unwrap());
+    }
+}
+
+#[test]
+fn somebody_outside_gets_the_same_outcome() {
+    quiet_panics();
+    for (question, outcome) in CASES {
+        let (system, _) = stepped();
+        let to = spawn(&system, &Log::new());
+        let ask = to.ask(question);
+        system.run_until_idle();
+        assert_eq!(ask.wait(), outcome);
+        let system = threads(1);
+        let to = spawn(&system, &Log::new());
+        assert_eq!(to.ask(question).wait(), outcome);
+    }
+}
+
+#[test]
+fn asking_the_dead_tells_so_at_once() {
+    let (system, _) = stepped();
+    let outcomes = Outcomes::default();
+    let asker = spawn(&system, &Log::new());
+    let dead = spawn(&system, &Log::new());
+    dead.kill();
+    system.run_until_idle();
+    assert_eq!(dead.ask(Msg::Ping).wait(), Err(AskError::Stopped));
+    let (to, noted) = (dead.actor(), outcomes.clone());
+    asker.tell(does(move || ask(to, Msg::Ping, &noted))).unwrap();
+    system.run_until_idle();
+    assert_eq!(*outcomes.lock().unwrap(), [Err(AskError::Stopped)]);
+}
+
+#[test]
+fn a_question_that_is_queued_when_its_actor_ends_ends_as_stopped() {
+    let (system, _) = stepped();
+    let to = spawn(&system, &Log::new());
+    system.run_until_idle();
+    let ask = to.ask(Msg::Ping);
+    to.stop_now();
+    system.run_until_idle();
+    assert_eq!(ask.wait(), Err(AskError::Stopped));
+}
+
+#[test]
+fn a_full_mailbox_refuses_the_question() {
+    let (system, _) = stepped_with(Config::builder().mailbox_capacity(1));
+    let to = spawn(&system, &Log::new());
+    to.tell(Msg::Say(1)).unwrap();
+    assert_eq!(to.ask(Msg::Ping).wait(), Err(AskError::Refused));
+}
+
+#[test]
+fn a_time_out_comes_once_in_time_and_a_late_answer_is_nobodys() {
+    let (system, hand) = stepped();
+    let outcomes = Outcomes::default();
+    let (log, its) = (Log::new(), Log::new());
+    let asker = spawn(&system, &log);
+    let keeper = spawn(&system, &its);
+    let (to, noted) = (keeper.actor(), outcomes.clone());
+    let question = |reply| Msg::Do(Box::new(move |_| {
+        // Answers after 20 ms.
+        Plan::after("late", ms(20), does(move || Plan::reply(reply, 5).and(say(5))))
+    }));
+    asker
+        .tell(does(move || ask_for(to, question, &noted, Some(ms(10)))))
+        .unwrap();
+    system.run_until_idle();
+    hand.advance(ms(9));
+    system.run_until_idle();
+    assert_eq!(outcomes.lock().unwrap().len(), 0, "not early");
+    hand.advance(ms(2));
+    system.run_until_idle();
+    match outcomes.lock().unwrap()[..] {
+        [Err(AskError::Timeout { waited })] => assert!(waited >= ms(10) && waited <= ms(12)),
+        ref other => panic!("{other:?}"),
+    }
+    // A new ask is open when the late answer comes.
+    let noted = outcomes.clone();
+    asker.tell(does(move || ask(to, Msg::Keep, &noted))).unwrap();
+    hand.advance(ms(20));
+    system.run_until_idle();
+    assert_eq!(its.said(), [5], "it did answer");
+    assert_eq!((outcomes.lock().unwrap().len(), log.said()), (1, vec![0]));
+}
+
+#[test]
+fn an_ask_whose_error_has_no_message_becomes_a_dead_letter() {
+    let (system, _) = stepped();
+    let log = Log::new();
+    let asker = spawn(&system, &log);
+    let to = spawn(&system, &Log::new()).actor();
+    asker
+        .tell(does(move || Plan::<Script>::ask(to, drops).on_ok(Msg::Say).into()))
+        .unwrap();
+    system.run_until_idle();
+    assert_eq!(log.said(), []);
+    assert_eq!(system.dead_letters()[0].cause, Cause::AskFailed(AskError::Dropped));
+}
+
+#[test]
+fn an_actor_may_ask_itself_and_a_circle_of_asks_ends() {
+    for size in [1, 2, 3, 64] {
+        let (system, _) = stepped();
+        let log = Log::new();
+        let actors: Vec<_> = (0..size).map(|_| spawn(&system, &log)).collect();
+        for i in 0..size {
+            let next = actors[(i + 1) % size].actor();
+            actors[i]
+                .tell(does(move || Plan::<Script>::ask(next, Msg::Ping).on_ok(Msg::Say).into()))
+                .unwrap();
+        }
+        system.run_until_idle();
+        assert_eq!(log.said(), vec![7; size]);
+    }
+}
+
+#[test]
+fn a_reply_may_wait_in_a_machine_and_travel_in_a_message() {
+    let (system, _) = stepped();
+    let (one, two) = (spawn(&system, &Log::new()), spawn(&system, &Log::new()));
+    let to = two.actor();
+    let forward = |reply: Reply<u64>| does(move || Plan::tell(to, Msg::Ping(reply)));
+    let ask = one.ask(forward);
+    system.run_until_idle();
+    assert_eq!(ask.wait(), Ok(7));
+}
+
+#[test]
+fn a_reply_dropped_outside_actors_ends_the_ask_of_an_actor() {
+    let (system, _) = stepped();
+    let outcomes = Outcomes::default();
+    let asker = spawn(&system, &Log::new());
+    let to = spawn(&system, &Log::new()).actor();
+    let noted = outcomes.clone();
+    static TAKEN: Mutex<Option<Reply<u64>>> = Mutex::new(None);
+    let question = |reply| does(move || {
+        *TAKEN.lock().unwrap() = Some(reply);
+        Plan::none()
+    });
+    asker.tell(does(move || ask(to, question, &noted))).unwrap();
+    system.run_until_idle();
+    let reply = TAKEN.lock().unwrap().take();
+    std::thread::spawn(move || drop(reply)).join().unwrap();
+    system.run_until_idle();
+    assert_eq!(*outcomes.lock().unwrap(), [Err(AskError::Dropped)]);
+}
+
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn an_ask_is_a_future_of_any_executor() {
+    let (system, _) = stepped();
+    let one = spawn(&system, &Log::new());
+    let woken = Arc::new(Woken(AtomicUsize::new(0)));
+    let waker = Waker::from(woken.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut answered = pin!(one.ask(Msg::Ping));
+    let mut dropped = pin!(one.ask(drops));
+    assert!(answered.as_mut().poll(&mut context).is_pending());
+    assert!(dropped.as_mut().poll(&mut context).is_pending());
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    system.run_until_idle();
+    assert_eq!(woken.0.load(Ordering::SeqCst), 2);
+    assert_eq!(answered.poll(&mut context), Poll::Ready(Ok(7)));
+    assert_eq!(dropped.poll(&mut context), Poll::Ready(Err(AskError::Dropped)));
+    // Given up: the answer is dropped, nobody is woken.
+    let given_up = one.ask(Msg::Ping);
+    drop(given_up);
+    system.run_until_idle();
+    assert_eq!(woken.0.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_blocking_ask_waits_no_longer_than_its_time() {
+    let (system, _) = stepped();
+    let one = spawn(&system, &Log::new());
+    let start = Instant::now();
+    match one.ask(Msg::Ping).timeout(ms(5)).wait() {
+        Err(AskError::Timeout { waited }) => assert!(waited >= ms(5)),
+        other => panic!("{other:?}"),
+    }
+    assert!(start.elapsed() >= ms(5));
+    system.run_until_idle();
+}
+
+#[test]
+fn a_hundred_thousand_timed_out_asks_leave_nothing() {
+    let (system, hand) = stepped_with(Config::builder().mailbox_capacity(32_768).mailbox_capacity_bytes(1 << 30));
+    let alive = Alive::new();
+    let (log, its) = (Log::new(), Log::new());
+    let asker = spawn(&system, &log);
+    let keeper = spawn(&system, &its);
+    let to = keeper.actor();
+    // One that stays open all the while: those after it go all the same.
+    asker
+        .tell(does(move || {
+            let long = Plan::<Script>::ask(to, Msg::Keep).timeout(Duration::from_secs(3_600));
+            long.on_ok(Msg::Say).into()
+        }))
+        .unwrap();
+    system.run_until_idle();
+    let start = Instant::now();
+    for _ in 0..100 {
+        let kept: Vec<_> = (0..1_000).map(|_| alive.one()).collect();
+        asker
+            .tell(does(move || {
+                kept.into_iter().fold(Plan::none(), |plan, kept| {
+                    plan.and(
+                        Plan::<Script>::ask(to, drops_never)
+                            .timeout(ms(10))
+                            .on_ok(Msg::Say)
+                            .on_error(move |_| {
+                                drop(kept);
+                                Msg::Say(1)
+                            }),
+                    )
+                })
+            }))
+            .unwrap();
+        system.run_until_idle();
+    }
+    assert_eq!(alive.count(), 100_000);
+    hand.advance(ms(20));
+    system.run_until_idle();
+    assert_eq!((alive.count(), log.len()), (0, 100_000));
+    assert!(start.elapsed() < Duration::from_secs(10), "linear in the asks");
+    keeper.tell(does(|| Plan::emit(Event::Forget))).unwrap();
+    system.run_until_idle();
+    assert_eq!(log.len(), 100_000, "no outcome twice");
+}
+
+fn drops_never(reply: Reply<u64>) -> Msg {
+    Msg::Keep(reply)
+}
+
+#[test]
+fn many_askers_on_threads_get_one_outcome_each() {
+    for workers in [1, 2, 4] {
+        let system = threads(workers);
+        let servers: Vec<_> = (0..4).map(|_| spawn(&system, &Log::new())).collect();
+        std::thread::scope(|scope| {
+            for i in 0..4 {
+                let server = servers[i % 4].clone();
+                scope.spawn(move || {
+                    for _ in 0..500 {
+                        assert_eq!(server.ask(Msg::Ping).wait(), Ok(7));
+                        assert_eq!(server.ask(drops).wait(), Err(AskError::Dropped));
+                    }
+                });
+            }
+        });
+    }
+}
