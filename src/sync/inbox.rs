@@ -58,7 +58,6 @@
 
 use super::UnsafeCell;
 use super::atomic::{AtomicU64, Ordering};
-use std::cell::Cell;
 use std::ptr::NonNull;
 
 const IDLE: u64 = 1;
@@ -198,10 +197,32 @@ pub struct Look {
 /// Only a run touches it (I3).
 #[derive(Debug)]
 pub struct Backlog {
-    head: Cell<*mut Link>,
+    head: Own,
     /// The newest envelope that the consumer knows of (the boundary), and in its lowest bit
     /// whether the consumer holds it, emptied.
-    boundary: Cell<*mut Link>,
+    boundary: Own,
+}
+
+/// A pointer that only the run touches, in a cell that loom watches.
+#[derive(Debug)]
+struct Own(UnsafeCell<*mut Link>);
+
+impl Own {
+    fn null() -> Self {
+        Self(UnsafeCell::new(std::ptr::null_mut()))
+    }
+
+    #[inline(always)]
+    fn get(&self) -> *mut Link {
+        // SAFETY: I3: only the run touches the backlog.
+        self.0.with(|link| unsafe { *link })
+    }
+
+    #[inline(always)]
+    fn set(&self, to: *mut Link) {
+        // SAFETY: as above.
+        self.0.with_mut(|link| unsafe { *link = to });
+    }
 }
 
 const HELD: usize = 1;
@@ -214,10 +235,10 @@ impl Default for Backlog {
 
 impl Backlog {
     /// Nothing.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
-            head: Cell::new(std::ptr::null_mut()),
-            boundary: Cell::new(std::ptr::null_mut()),
+            head: Own::null(),
+            boundary: Own::null(),
         }
     }
 
@@ -715,6 +736,12 @@ impl Inbox {
     #[inline]
     pub fn places_taken(&self) -> u32 {
         count(self.0.load(Ordering::Acquire)) as u32
+    }
+
+    /// Whether somebody waits for a place. Final once the inbox is closed: `wait` is refused then.
+    #[inline]
+    pub fn has_waiters(&self) -> bool {
+        self.0.load(Ordering::Acquire) & WAITERS != 0
     }
 
     /// Whether later messages are refused.
