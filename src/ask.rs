@@ -232,11 +232,6 @@ struct Open {
 }
 
 impl Asks {
-    /// How many are open.
-    pub(crate) fn len(&self) -> usize {
-        self.live
-    }
-
     /// Opens one.
     pub(crate) fn insert(&mut self, number: u64, asked_ns: u64, deadline_ns: u64, on: Parcel) {
         let ask = Open {
@@ -273,7 +268,11 @@ impl Asks {
     /// Forgets those that have ended: the oldest at once, those behind an open one when they are
     /// more than half.
     pub(crate) fn tidy(&mut self) {
-        while self.open.front().is_some_and(|ask| ask.continuation.is_none()) {
+        while self
+            .open
+            .front()
+            .is_some_and(|ask| ask.continuation.is_none())
+        {
             self.open.pop_front();
         }
         if self.open.len() > 2 * self.live + 64 {

@@ -537,7 +537,9 @@ impl List {
     pub(crate) fn one(parcel: Parcel) -> Self {
         let link = parcel.into_link();
         // SAFETY: the list owns it now.
-        unsafe { link.as_ref().set_next(std::ptr::null_mut()) };
+        let first = unsafe { link.as_ref() };
+        // SAFETY: as above.
+        unsafe { first.set_next(std::ptr::null_mut()) };
         Self {
             head: link.as_ptr(),
             tail: link.as_ptr(),

@@ -349,7 +349,7 @@ impl<L: Logic> Chart<L> {
         context: L::Context,
         event: &L::Event,
         buffers: &mut Buffers<L>,
-    ) -> (Instance<L::Context>, Result<(), StepError<L::Fault>>) {
+    ) -> Started<L> {
         let mut instance = Instance {
             context,
             leaves: States::new(),
@@ -1342,3 +1342,9 @@ impl<L: Logic> Chart<L> {
         Ok(())
     }
 }
+
+/// A machine that was started, and what went wrong if something did.
+pub type Started<L> = (
+    Instance<<L as Logic>::Context>,
+    Result<(), StepError<<L as Logic>::Fault>>,
+);

@@ -237,7 +237,7 @@ impl Worker {
         self.tick.set(tick);
         if tick >= self.injector_interval {
             self.tick.set(0);
-            if let Some(number) = self.from_injector().or_else(|| self.pop_ready()) {
+            if let Some(number) = self.pop_injected().or_else(|| self.pop_ready()) {
                 return Some(number);
             }
         }
@@ -252,16 +252,17 @@ impl Worker {
         }
         self.lifo_run.set(0);
         let fresh_run = self.fresh_run.get();
-        if fresh_run < FRESH_CAP && !self.fresh.is_empty() {
-            if let Some(number) = self.fresh.pop() {
-                self.fresh_run.set(fresh_run + 1);
-                return Some(number);
-            }
+        if fresh_run < FRESH_CAP
+            && !self.fresh.is_empty()
+            && let Some(number) = self.fresh.pop()
+        {
+            self.fresh_run.set(fresh_run + 1);
+            return Some(number);
         }
         self.fresh_run.set(0);
         self.pop_ready()
             .or_else(|| self.fresh.pop())
-            .or_else(|| self.from_injector())
+            .or_else(|| self.pop_injected())
     }
 
     #[inline(always)]
@@ -279,7 +280,7 @@ impl Worker {
         self.ready.is_empty() && self.fresh.is_empty()
     }
 
-    fn from_injector(&self) -> Option<u32> {
+    fn pop_injected(&self) -> Option<u32> {
         if self.dispatcher.injector.is_empty() {
             return None;
         }

@@ -203,11 +203,11 @@ fn evolve_and_send<B: Behavior>(
     parcel: Parcel,
     cell: &ActorCell,
 ) -> Committed {
-    if let Some(event) = plan.event.take() {
-        if let Err(cause) = evolve_one(run, body, worker, event) {
-            plan.steps.list.push_front(parcel);
-            return worker.failed(cause);
-        }
+    if let Some(event) = plan.event.take()
+        && let Err(cause) = evolve_one(run, body, worker, event)
+    {
+        plan.steps.list.push_front(parcel);
+        return worker.failed(cause);
     }
     let target = parcel.cell();
     parcel.set_cell(run.number());
@@ -285,11 +285,11 @@ fn commit_all<B: Behavior>(
     }
     worker.flush();
     let mut reserved = Reserved::new();
-    if flags & flag::SEND != 0 {
-        if let Err((target, places)) = admit(run, worker, &plan.steps, bound, &mut reserved) {
-            release(worker, &reserved);
-            return no_room(run, worker, plan, target, places);
-        }
+    if flags & flag::SEND != 0
+        && let Err((target, places)) = admit(run, worker, &plan.steps, bound, &mut reserved)
+    {
+        release(worker, &reserved);
+        return no_room(run, worker, plan, target, places);
     }
     let guard = ReleaseOnUnwind {
         worker,

@@ -401,6 +401,7 @@ impl Inbox {
     }
 
     /// Opens a closed inbox idle: nobody owes it a run until something is pushed.
+    #[cfg(any(test, loom))]
     pub fn open_idle(&self) {
         debug_assert_eq!(self.0.load(Ordering::Relaxed), DEAD);
         self.0.swap(IDLE, Ordering::AcqRel);
@@ -655,11 +656,6 @@ impl Inbox {
         self.raise(SIGNAL, false)
     }
 
-    /// Runs the actor again although nothing was pushed; nothing when it runs or is dead.
-    pub fn wake(&self) -> Wake {
-        self.raise(0, false)
-    }
-
     /// Refuses all later messages; those inside stay, and a run will see that it is closed.
     pub fn close(&self) -> Wake {
         self.raise(CLOSED, true)
@@ -739,6 +735,7 @@ impl Inbox {
     }
 
     /// Whether somebody waits for a place. Final once the inbox is closed: `wait` is refused then.
+    #[cfg(loom)]
     #[inline]
     pub fn has_waiters(&self) -> bool {
         self.0.load(Ordering::Acquire) & WAITERS != 0
@@ -843,13 +840,17 @@ mod tests {
         inbox.open_scheduled();
         let first = link();
         assert_eq!(inbox.push(first, 8), Push::Queued);
-        // SAFETY: one thread, here and below.
+        // SAFETY: one thread.
         let _ = unsafe { inbox.look(&backlog) };
+        // SAFETY: one thread.
         assert_eq!(unsafe { backlog.pop() }, Some(first));
         assert!(backlog.is_boundary(first));
+        // SAFETY: one thread.
         unsafe { inbox.let_go(&backlog) };
         assert_eq!(inbox.push(first, 8), Push::Queued);
+        // SAFETY: one thread.
         let _ = unsafe { inbox.look(&backlog) };
+        // SAFETY: one thread.
         assert_eq!(unsafe { backlog.pop() }, Some(first));
     }
 }

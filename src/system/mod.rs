@@ -599,7 +599,10 @@ impl System {
     }
 
     fn host(&self) -> MutexGuard<'_, Worker> {
-        assert!(!self.is_inside(), "an actor cannot run the system that runs it");
+        assert!(
+            !self.is_inside(),
+            "an actor cannot run the system that runs it"
+        );
         self.stepped
             .as_ref()
             .map(lock)
@@ -664,7 +667,8 @@ impl System {
             let made = self.shared.made();
             if made != told {
                 told = made;
-                self.shared.stop_all(if forced { life::STOP_NOW } else { 0 });
+                self.shared
+                    .stop_all(if forced { life::STOP_NOW } else { 0 });
             }
             step();
         }

@@ -392,10 +392,10 @@ impl Shared {
 
     /// Ends the dispatcher if it was made for one actor.
     pub(crate) fn stop_own_dispatcher(&self, id: u16) {
-        if let Some(dispatcher) = self.dispatchers().get(usize::from(id)) {
-            if dispatcher.own {
-                dispatcher.stop();
-            }
+        if let Some(dispatcher) = self.dispatchers().get(usize::from(id))
+            && dispatcher.own
+        {
+            dispatcher.stop();
         }
     }
 }
