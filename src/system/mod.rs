@@ -583,14 +583,14 @@ impl System {
         let _ = self.host().run_ready(None);
     }
 
-    /// As [`System::run_until_idle`], for `budget` at most, exceeded by one turn. Returns whether
-    /// more is ready.
+    /// As [`System::run_until_idle`], for `budget` of real time at most, exceeded by one turn:
+    /// `Duration::ZERO` is one turn. Returns whether more is ready.
     ///
     /// # Panics
     ///
     /// In a system with threads; inside an actor of the system.
     pub fn run_for(&self, budget: Duration) -> bool {
-        self.host().run_ready(Some(budget.as_nanos() as u64))
+        self.host().run_ready(Some(budget))
     }
 
     /// Whether an actor of this system calls.
@@ -645,7 +645,8 @@ impl System {
         let start = Instant::now();
         let step = || {
             if let Some(host) = &self.stepped {
-                let _ = lock(host).run_ready(None);
+                // A slice at a time: the deadline holds also for actors that never come to rest.
+                let _ = lock(host).run_ready(Some(Duration::from_millis(1)));
             } else {
                 std::thread::sleep(Duration::from_micros(200));
             }
