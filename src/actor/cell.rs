@@ -15,11 +15,11 @@
 //! - C3: after `finish` said idle, or `retire` gave the cell up, the runner touches it no more.
 //! - C4: a message is counted once: handled, failed or dead-lettered.
 
+use super::Behavior;
 use super::exit::Exit;
 use super::extension::{Call, Extension};
 use super::reference::Address;
-use super::snapshot::{Snapshot, Turn};
-use super::{Behavior, Machine};
+use super::snapshot::Snapshot;
 use crate::Plan;
 use crate::ask::{self, AskError};
 use crate::dead_letter::Cause;
@@ -879,6 +879,7 @@ fn special<B: Behavior>(
                 quietly(|| drop(parcel));
                 return None;
             };
+            worker.asks_ended(1);
             let outcome = match kind {
                 Kind::Answer => Ok(parcel),
                 _ => Err(parcel.try_open::<AskError>().unwrap_or(AskError::Dropped)),
@@ -942,6 +943,7 @@ fn expire_asks<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Work
             worker.arm_asks(run);
             return None;
         };
+        worker.asks_ended(1);
         let outcome = Err(AskError::Timeout { waited });
         if let Some(end) = answered::<B>(run, body, worker, continuation, outcome) {
             // Rarely: the next run goes on where this one ends.
@@ -989,6 +991,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
         if !extension.is_null() {
             // SAFETY: made from a box by this cell's runner.
             let extension = unsafe { Box::from_raw(extension) };
+            worker.asks_ended(extension.asks.borrow().len());
             if let Some(kind) = extension.waiting_kind() {
                 run.dead_letter(worker, kind, "a message whose commit waited", cause.clone());
             }
