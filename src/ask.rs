@@ -34,7 +34,8 @@ pub enum AskError {
     },
     /// The actor stopped before it handled the question, or was not there at all.
     Stopped,
-    /// The actor's mailbox was full.
+    /// The actor's mailbox was full, or, for one who asks from outside, as many asks wait as the
+    /// system allows.
     Refused,
     /// The answerer dropped the [`Reply`] without answering.
     Dropped,

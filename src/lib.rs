@@ -362,6 +362,8 @@ mod envelope;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
+mod metrics;
+#[cfg(not(loom))]
 mod plan;
 #[cfg(not(loom))]
 mod system;
@@ -381,6 +383,7 @@ mod front {
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
+    pub use crate::metrics::{MemoryMetrics, Metrics, TypeMetrics, WorkerMetrics};
     pub use crate::plan::children::SpawnStep;
     pub use crate::plan::timers::{Key, Missed};
     pub use crate::plan::{AskPlan, AskStep, Plan};

@@ -878,6 +878,7 @@ fn special<B: Behavior>(
                 quietly(|| drop(parcel));
                 return None;
             };
+            worker.asks_ended(1);
             let outcome = match kind {
                 Kind::Answer => Ok(parcel),
                 _ => Err(parcel.try_open::<AskError>().unwrap_or(AskError::Dropped)),
@@ -941,6 +942,7 @@ fn expire_asks<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Work
             worker.arm_asks(run);
             return None;
         };
+        worker.asks_ended(1);
         let outcome = Err(AskError::Timeout { waited });
         if let Some(end) = answered::<B>(run, body, worker, continuation, outcome) {
             // Rarely: the next run goes on where this one ends.
@@ -988,6 +990,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
         if !extension.is_null() {
             // SAFETY: made from a box by this cell's runner.
             let extension = unsafe { Box::from_raw(extension) };
+            worker.asks_ended(extension.asks.borrow().len());
             if let Some(kind) = extension.waiting_kind() {
                 run.dead_letter(worker, kind, "a message whose commit waited", cause.clone());
             }

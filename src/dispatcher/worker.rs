@@ -27,6 +27,8 @@ use crate::plan::commit::Committed;
 use crate::sync::idle::{Rest, Slept};
 use crate::sync::inbox::Wake;
 use crate::sync::scope::{self, Scope};
+use crate::sync::slots::BATCH;
+use crate::system::quota::Purse;
 use crate::system::{Due, Shared};
 use crate::timer::{Advance, Resolution, Wheel};
 use crossbeam_deque::{Steal, Worker as Deque};
@@ -101,6 +103,8 @@ pub(crate) struct Worker {
     in_hand: Cell<Option<Kind>>,
     failure: Cell<Option<Cause>>,
     stop_reason: Cell<Option<Arc<str>>>,
+    pub(crate) asks: Purse,
+    pub(crate) timers: Purse,
     throughput: u32,
     slice_ns: u64,
     lifo_cap: u32,
@@ -151,6 +155,8 @@ impl Worker {
             in_hand: Cell::new(None),
             failure: Cell::new(None),
             stop_reason: Cell::new(None),
+            asks: Purse::default(),
+            timers: Purse::default(),
             throughput: u32::try_from(config.throughput).unwrap_or(u32::MAX),
             slice_ns: config.slice.as_nanos() as u64,
             lifo_cap: config.lifo_cap as u32,
@@ -309,6 +315,7 @@ impl Worker {
         let fitting = (LOOK_NS / turn_ns.max(1)).clamp(1, u64::from(LOOK_TURNS)) as u32;
         self.look_every.set(fitting.min(self.look_every.get() * 2));
         self.look_in.set(self.look_every.get());
+        self.pool.forget_shortage();
         if now_ns >= self.next_timer_ns.get() {
             self.fire_timers(now_ns);
         }
@@ -486,10 +493,9 @@ impl Worker {
     }
 
     fn give_memory_back(&self) {
-        self.shared.cells.give_back(
-            &mut self.numbers.borrow_mut(),
-            2 * crate::sync::slots::BATCH,
-        );
+        let kept = self.shared.numbers_kept(2 * BATCH);
+        let mut numbers = self.numbers.borrow_mut();
+        self.shared.cells.give_back(&mut numbers, kept);
     }
 
     /// Puts an actor, whose inbox said so, on a run queue.
@@ -630,6 +636,12 @@ impl Worker {
         self.slow.get()
     }
 
+    /// Whether messages take more memory than the system may have.
+    #[inline(always)]
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.pool.is_short()
+    }
+
     // What a commit does.
 
     #[inline(always)]
@@ -691,10 +703,9 @@ impl Worker {
     pub(crate) fn free_number(&self, number: u32) {
         let mut numbers = self.numbers.borrow_mut();
         numbers.push(number);
-        if numbers.len() > 8 * crate::sync::slots::BATCH {
-            self.shared
-                .cells
-                .give_back(&mut numbers, 4 * crate::sync::slots::BATCH);
+        if numbers.len() > self.shared.numbers_kept(8 * BATCH) {
+            let kept = self.shared.numbers_kept(4 * BATCH);
+            self.shared.cells.give_back(&mut numbers, kept);
         }
     }
 
@@ -702,7 +713,11 @@ impl Worker {
     pub(crate) fn take_number(&self) -> Option<u32> {
         let mut numbers = self.numbers.borrow_mut();
         if numbers.is_empty() {
+            if self.shared.is_over_ceiling() {
+                return None;
+            }
             self.shared.cells.refill(&mut numbers);
+            self.shared.note_cells();
         }
         numbers.pop().or_else(|| self.shared.spare_number())
     }
@@ -715,19 +730,13 @@ impl Worker {
             .or_insert_with(|| self.shared.type_number(id, name))
     }
 
-    /// One actor of the type more.
-    #[inline(always)]
-    pub(crate) fn count_born(&self, type_number: u16) {
-        self.stats.spawned.add(1);
-        self.with_type(type_number, |stats| stats.spawned.add(1));
-    }
-
     /// One actor of the type less; its counts join the type's. While it lived they were read from
     /// its cell, so that a turn pays for one counter only.
     pub(crate) fn count_ended(&self, type_number: u16, counts: &Counts) {
         self.stats.ended.add(1);
         self.with_type(type_number, |stats| {
             stats.ended.add(1);
+            stats.accepted.add(counts.accepted - counts.queued);
             stats.handled.add(counts.handled);
             stats.failed.add(counts.failed);
             stats.dead_lettered.add(counts.dead_lettered);
@@ -773,6 +782,8 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.shared.cells.give_back(self.numbers.get_mut(), 0);
+        self.asks.empty(&self.shared.asks);
+        self.timers.empty(&self.shared.timers);
     }
 }
 

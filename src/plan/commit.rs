@@ -76,7 +76,11 @@ pub(crate) fn commit<B: Behavior>(
             },
         };
     }
-    if flags == flag::SEND && plan.steps.sends == 1 && plan.steps.system == worker.system() {
+    if flags == flag::SEND
+        && plan.steps.sends == 1
+        && plan.steps.system == worker.system()
+        && !worker.is_short_of_memory()
+    {
         return commit_one_send(run, body, worker, plan, bound);
     }
     if flags == flag::REPLY && plan.event.is_none() {
@@ -272,6 +276,15 @@ fn commit_all<B: Behavior>(
     let system = plan.steps.system;
     if flags & flag::FOREIGN != 0 || (system != 0 && system != worker.system()) {
         return worker.failed(Cause::Foreign);
+    }
+    let is_short = flags & flag::SEND != 0 && worker.is_short_of_memory();
+    if is_short && bound != Bound::Last && worker.shared.is_over_ceiling() {
+        return worker.failed(Cause::NoMemory);
+    }
+    if flags & flag::LIMITED != 0 && bound != Bound::Last {
+        if let Some(cause) = worker.beyond_limits(&plan.steps) {
+            return worker.failed(cause);
+        }
     }
     if flags & flag::NO_CHILD != 0 {
         let mut errors = plan

@@ -741,6 +741,12 @@ impl Inbox {
         self.0.load(Ordering::Acquire) & WAITERS != 0
     }
 
+    /// Whether there is no actor.
+    #[inline]
+    pub fn is_dead(&self) -> bool {
+        self.0.load(Ordering::Acquire) & DEAD == DEAD
+    }
+
     /// Whether later messages are refused.
     #[inline]
     pub fn is_closed(&self) -> bool {
