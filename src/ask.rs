@@ -273,7 +273,11 @@ impl Asks {
     /// Forgets those that have ended: the oldest at once, those behind an open one when they are
     /// more than half.
     pub(crate) fn tidy(&mut self) {
-        while self.open.front().is_some_and(|ask| ask.continuation.is_none()) {
+        while self
+            .open
+            .front()
+            .is_some_and(|ask| ask.continuation.is_none())
+        {
             self.open.pop_front();
         }
         if self.open.len() > 2 * self.live + 64 {

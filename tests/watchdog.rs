@@ -64,5 +64,9 @@ fn an_actor_queued_behind_a_long_turn_runs_elsewhere() {
         .unwrap();
     assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok("short"));
     // The long turn takes 300 ms; without help the other would wait for its end.
-    assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        start.elapsed()
+    );
 }

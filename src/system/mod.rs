@@ -657,7 +657,8 @@ impl System {
             let made = self.shared.made();
             if made != told {
                 told = made;
-                self.shared.stop_all(if forced { life::STOP_NOW } else { 0 });
+                self.shared
+                    .stop_all(if forced { life::STOP_NOW } else { 0 });
             }
             step();
         }
