@@ -344,6 +344,7 @@ impl<L: Logic> Chart<L> {
     ///
     /// As [`step`](Self::step); the instance is then given back beside the error, with no state
     /// active.
+    #[allow(clippy::type_complexity)] // both halves are wanted, also when it fails
     pub fn start(
         &self,
         context: L::Context,
