@@ -681,6 +681,9 @@ pub(crate) struct Pending {
     leased: Cell<u32>,
 }
 
+// SAFETY: it owns the chain's parcels, which are `Send`.
+unsafe impl Send for Pending {}
+
 /// What is to be done after [`Pending::publish`].
 pub(crate) enum Published {
     /// The caller does what the inbox says.

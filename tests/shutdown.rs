@@ -205,3 +205,21 @@ fn waiting_commits_and_circles_end_with_the_system() {
         assert_eq!(system.shutdown(LONG), Shutdown::default());
     }
 }
+
+#[test]
+fn a_system_passes_between_threads_and_is_shared_by_them() {
+    fn passes<T: Send + Sync>(_: &T) {}
+    let (system, _) = stepped();
+    passes(&system);
+    let log = Log::new();
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            let (system, log) = (&system, &log);
+            scope.spawn(move || {
+                spawn(system, log).tell(Msg::Say(n)).unwrap();
+                system.run_until_idle();
+            });
+        }
+    });
+    assert_eq!(log.len(), 4);
+}

@@ -10,7 +10,7 @@ use engine::text::{Entry, Fate};
 use engine::{Answers, Report, parallel, sample_queries, single};
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -243,43 +243,79 @@ fn report_check(name: &str, expected: &Answers, answers: &Answers) -> mainspring
 }
 
 fn compare(folder: &Path, workers: usize) -> mainspring::Result {
-    let mut times: [Vec<f64>; 3] = Default::default();
+    let mut costs: [Vec<Cost>; 3] = Default::default();
     for _ in 0..RUNS {
-        times[0].push(timed(|| Ok(single::build(folder)))?);
-        times[1].push(timed(|| Ok(parallel::build(folder, workers)?))?);
-        times[2].push(timed(|| {
+        costs[0].push(cost(|| Ok(single::build(folder)))?);
+        costs[1].push(cost(|| Ok(parallel::build(folder, workers)?))?);
+        costs[2].push(cost(|| {
             let pipeline = Pipeline::new(folder, workers)?;
             pipeline.build(|_| {})?;
             Ok(pipeline)
         })?);
     }
-    let one_thread = median(&mut times[0]);
     println!(
-        "\n{workers} workers, median of {RUNS} interleaved runs, from files to a sealed index"
+        "\n{workers} workers, from files to a sealed index, median of {RUNS} interleaved runs;\n\
+         with other load on the machine, the processor time says more than the wall's"
     );
-    for (name, times) in ["one thread", "rayon", "mainspring"].iter().zip(&mut times) {
-        let seconds = median(times);
-        let (least, most) = (times[0], times[times.len() - 1]);
-        let ratio = one_thread / seconds;
+    println!("             wall (least, most)          ratio   processor  ratio");
+    let one_thread = median(&costs[0]);
+    for (name, costs) in ["one thread", "rayon", "mainspring"].iter().zip(&costs) {
+        let Cost { wall, processor } = median(costs);
+        let walls = || costs.iter().map(|cost| cost.wall);
+        let (least, most) = (
+            walls().fold(f64::MAX, f64::min),
+            walls().fold(0.0, f64::max),
+        );
         println!(
-            "{name:12} {seconds:7.3} s ({least:.3} to {most:.3})  {ratio:5.2} times one thread"
+            "{name:11} {wall:7.3} s ({least:.3}, {most:.3})  {:6.2}   {processor:7.2} s  {:5.2}",
+            one_thread.wall / wall,
+            one_thread.processor / processor,
         );
     }
-    std::io::stdout().flush()?;
     Ok(())
 }
 
-/// Seconds that `build` takes; dropping what it built is not among them.
-fn timed<T>(build: impl FnOnce() -> mainspring::Result<T>) -> mainspring::Result<f64> {
-    let began = Instant::now();
-    let built = build()?;
-    let elapsed = began.elapsed();
-    drop(built);
-    Ok(elapsed.as_secs_f64())
+/// What a run took, in seconds.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: f64,
+    /// Of all threads; not a number where the system doesn't tell.
+    processor: f64,
 }
 
-/// Sorts `times`.
-fn median(times: &mut [f64]) -> f64 {
-    times.sort_unstable_by(f64::total_cmp);
-    times[times.len() / 2]
+/// What `build` takes; dropping what it built is not in it.
+fn cost<T>(build: impl FnOnce() -> mainspring::Result<T>) -> mainspring::Result<Cost> {
+    let processor_before = processor_seconds();
+    let began = Instant::now();
+    let built = build()?;
+    let wall = began.elapsed().as_secs_f64();
+    let processor = processor_seconds() - processor_before;
+    drop(built);
+    Ok(Cost { wall, processor })
+}
+
+/// Processor time of this process so far, from Linux's `/proc/self/stat`, in steps of 10 ms.
+fn processor_seconds() -> f64 {
+    const TICKS_A_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The program's name, in parentheses, may hold anything; user and system time are the 12th and
+    // 13th field after it.
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let times = after_name.split_whitespace().skip(11).take(2);
+    let ticks: Option<f64> = times.map(|ticks| ticks.parse::<f64>().ok()).sum();
+    let ticks = ticks.filter(|&ticks| ticks > 0.0);
+    ticks.map_or(f64::NAN, |ticks| ticks / TICKS_A_SECOND)
+}
+
+/// The median of the wall's times, and of the processor's.
+fn median(costs: &[Cost]) -> Cost {
+    let middle = |of: fn(&Cost) -> f64| {
+        let mut times: Vec<f64> = costs.iter().map(of).collect();
+        times.sort_unstable_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    Cost {
+        wall: middle(|cost| cost.wall),
+        processor: middle(|cost| cost.processor),
+    }
 }

@@ -14,6 +14,9 @@ use super::table::{NONE, Row, Span, Table};
 /// A few states, sorted where order matters.
 pub(crate) type States = SmallVec<[StateId; 4]>;
 
+/// Deeper than any chart that passes the check; a circle of history defaults ends here.
+const RECURSION_MAX: u32 = 3 * super::check::DEPTH_MAX;
+
 /// A set of states as bits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bits(Vec<u64>);
@@ -162,7 +165,7 @@ impl Table {
                     }
                 }
                 // A circle of defaults (reported by the check) ends here.
-                _ if depth as usize > self.rows.len() => {}
+                _ if depth > RECURSION_MAX => {}
                 _ => self.effective_targets(self.history_default(t).0, memory, depth + 1, out),
             }
         }
@@ -247,7 +250,7 @@ impl Table {
 
     /// Adds what entering `s` by default brings with it, `s` itself left out.
     pub(crate) fn descend(&self, s: StateId, memory: &Memory, out: &mut Entry, depth: u32) {
-        if depth as usize > self.rows.len() {
+        if depth > RECURSION_MAX {
             return; // a circle of history defaults, reported by the check
         }
         let row = self.row(s);

@@ -369,10 +369,15 @@ impl Cells<'_> {
         if leaves != (way.leaf != NONE) {
             return NONE;
         }
+        let entry_at = way.entry_at - way.body.start;
+        let mut ops: Vec<ActionId> = table.ops[exit.range()].to_vec();
+        let body_at = ops.len() as u32;
+        ops.extend_from_slice(&table.ops[way.body.range()]);
+        let ops = add(&mut table.ops, &ops);
         table.plans.push(Plan {
-            exit,
-            body: way.body,
-            entry_at: way.entry_at,
+            ops,
+            body_at: ops.start + body_at,
+            entry_at: ops.start + body_at + entry_at,
             leaf: if leaves { way.leaf } else { leaf },
             eventless: false,
             moves: leaves,

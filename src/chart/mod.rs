@@ -8,12 +8,14 @@
 pub mod check;
 #[cfg(all(feature = "xstate", feature = "scxml"))]
 pub mod conform;
+pub mod draw;
 mod entry;
 #[cfg(any(feature = "xstate", feature = "scxml"))]
 mod json;
 pub mod loaded;
 pub mod lower;
 pub mod model;
+pub mod paths;
 pub mod run;
 #[cfg(feature = "scxml")]
 pub mod scxml;

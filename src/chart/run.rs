@@ -485,6 +485,21 @@ impl<L: Logic> Chart<L> {
         Ok(instance.status == Status::Active && found)
     }
 
+    /// The numbers, in document order of the whole chart, of the transitions that `event` selects.
+    pub(crate) fn selected(
+        &self,
+        instance: &Instance<L::Context>,
+        event: &L::Event,
+        buffers: &mut Buffers<L>,
+    ) -> Vec<usize> {
+        let class = self.logic.class(&self.table, event);
+        let (out, work) = (&mut buffers.out, &mut buffers.work);
+        match self.select(instance, class, event, out, work) {
+            Ok(()) => work.picks.iter().map(|p| p.transition as usize).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// Runs one action outside of a microstep; a failure that is an event waits for the next step.
     ///
     /// # Errors
@@ -568,8 +583,7 @@ impl<L: Logic> Chart<L> {
                     view,
                     out: &mut b.out,
                 };
-                self.run_ops(plan.exit, &mut scope)?;
-                self.run_ops(plan.body, &mut scope)?;
+                self.run_ops(plan.ops, &mut scope)?;
                 m.leaves[0] = plan.leaf;
                 if self.table.by_activation {
                     m.recent.clear();
@@ -985,12 +999,17 @@ impl<L: Logic> Chart<L> {
         let plan = |p: &Pick| -> &Plan { &self.table.plans[p.plan as usize] };
         let picks = &b.work.picks;
         for pick in picks.iter().rev() {
-            self.ops(plan(pick).exit, m, event, &mut b.out)?;
+            let p = plan(pick);
+            let exit = Span {
+                start: p.ops.start,
+                end: p.body_at,
+            };
+            self.ops(exit, m, event, &mut b.out)?;
         }
         for pick in picks {
             let p = plan(pick);
             let before = Span {
-                start: p.body.start,
+                start: p.body_at,
                 end: p.entry_at,
             };
             self.ops(before, m, event, &mut b.out)?;
@@ -999,7 +1018,7 @@ impl<L: Logic> Chart<L> {
             let p = plan(pick);
             let after = Span {
                 start: p.entry_at,
-                end: p.body.end,
+                end: p.ops.end,
             };
             self.ops(after, m, event, &mut b.out)?;
         }

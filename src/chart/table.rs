@@ -87,10 +87,11 @@ pub(crate) struct Candidate {
 /// T3: what to do for one leaf and one transition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    pub(crate) exit: Span,
-    /// Transition ops followed by entry ops.
-    pub(crate) body: Span,
-    /// Where in `body` the entry ops begin.
+    /// Exit ops, transition ops and entry ops in one run, so that a single transition is one loop.
+    pub(crate) ops: Span,
+    /// Where in `ops` the transition's begin.
+    pub(crate) body_at: u32,
+    /// Where in `ops` the entry ops begin.
     pub(crate) entry_at: u32,
     pub(crate) leaf: u32,
     /// Whether the new leaf has eventless candidates.

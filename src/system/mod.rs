@@ -421,7 +421,7 @@ impl From<ConfigError> for StartError {
 pub struct System {
     shared: Arc<Shared>,
     /// The host's own worker, in a system without threads.
-    stepped: Option<Worker>,
+    stepped: Option<Mutex<Worker>>,
 }
 
 /// What a shutdown left behind.
@@ -531,7 +531,7 @@ impl System {
                         index,
                         part.queues,
                     );
-                    system.stepped = Some(worker);
+                    system.stepped = Some(Mutex::new(worker));
                 }
             }
         }
@@ -600,7 +600,7 @@ impl System {
     ///
     /// # Panics
     ///
-    /// In a system with threads.
+    /// In a system with threads; inside an actor of the system.
     pub fn run_until_idle(&self) {
         let _ = self.host().run_ready(None);
     }
@@ -610,14 +610,21 @@ impl System {
     ///
     /// # Panics
     ///
-    /// In a system with threads.
+    /// In a system with threads; inside an actor of the system.
     pub fn run_for(&self, budget: Duration) -> bool {
         self.host().run_ready(Some(budget.as_nanos() as u64))
     }
 
-    fn host(&self) -> &Worker {
+    /// Whether an actor of this system calls.
+    fn is_inside(&self) -> bool {
+        worker::with(|worker| worker.is_some_and(|w| w.system() == self.shared.tag))
+    }
+
+    fn host(&self) -> MutexGuard<'_, Worker> {
+        assert!(!self.is_inside(), "an actor cannot run the system that runs it");
         self.stepped
             .as_ref()
+            .map(lock)
             .expect("only a system made by System::stepped is run by its host")
     }
 
@@ -653,11 +660,11 @@ impl System {
         if self.shared.closed.swap(true, Release) {
             return Shutdown::default();
         }
-        let inside = worker::with(|worker| worker.is_some_and(|w| w.system() == self.shared.tag));
+        let inside = self.is_inside();
         let start = Instant::now();
         let step = || {
             if let Some(host) = &self.stepped {
-                let _ = host.run_ready(None);
+                let _ = lock(host).run_ready(None);
             } else {
                 std::thread::sleep(Duration::from_micros(200));
             }

@@ -137,10 +137,15 @@ impl Sample {
     }
 }
 
-/// A histogram for latencies in ns: three digits, from 1 ns to what is recorded.
+/// A histogram for latencies in ns: three digits, from 1 ns to an hour, which longer ones count as
+/// with `saturating_record`. A quarter of a megabyte.
 pub(crate) fn latencies() -> Histogram<u64> {
-    Histogram::new(3).expect("three significant digits are within hdrhistogram's range")
+    // A bound of its own: one that grows does so in `record` only, and saturates at 2.
+    Histogram::new_with_bounds(1, HOUR_NS, 3)
+        .expect("the bounds and three significant digits are within hdrhistogram's range")
 }
+
+const HOUR_NS: u64 = 3_600_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -175,6 +180,19 @@ mod tests {
         let load = || std::hint::black_box((0..1_000).map(Box::new).collect::<Vec<_>>());
         let (window, boxes) = Meter::default().window(load);
         assert!(window.allocations > boxes.len() as u64);
+    }
+
+    #[test]
+    fn latencies_up_to_an_hour_keep_three_digits() {
+        for ns in [1, 2_500, 1_000_000_000, HOUR_NS] {
+            let mut histogram = latencies();
+            histogram.saturating_record(ns);
+            let off = histogram.max().abs_diff(ns);
+            assert!(off <= ns / 1_000, "{ns} ns is off by {off}");
+        }
+        let mut histogram = latencies();
+        histogram.saturating_record(u64::MAX);
+        assert!(histogram.max() >= HOUR_NS);
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! The workloads, and what each must tell of itself.
 
+mod asking;
 mod baseline;
+mod crowds;
+mod overload;
 mod passing;
+mod spawning;
 mod stage;
 mod streams;
+mod timing;
 mod work;
+mod working;
 
 use std::fmt;
 
@@ -161,6 +167,12 @@ pub(crate) fn all() -> Vec<&'static dyn Workload> {
     let mut all = Vec::new();
     all.extend(passing::all());
     all.extend(streams::all());
+    all.extend(crowds::all());
+    all.extend(spawning::all());
+    all.extend(asking::all());
+    all.extend(timing::all());
+    all.extend(working::all());
+    all.extend(overload::all());
     all.extend(baseline::all());
     all.sort_by_key(|workload| workload.group());
     all
@@ -240,6 +252,32 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn every_workload_of_the_runtime_checks_out_at_a_small_size() {
+        for workload in all() {
+            if workload.group() == Group::Baseline {
+                continue;
+            }
+            let setting = Setting {
+                workers: 2,
+                pin: Default::default(),
+                size: workload.sizes().quick.min(2_000),
+                throughput: None,
+                slice_ns: None,
+                spin_ns: None,
+            };
+            let sample = workload.run(&setting, &mut Meter::default());
+            let sample = sample.unwrap_or_else(|wrong| panic!("{}: {wrong}", workload.name()));
+            let headline = sample.figures.get(workload.headline());
+            assert!(headline.is_some(), "{}", workload.name());
+            for goal in workload.goals(2) {
+                let measured = sample.figures.get(goal.measure);
+                let (name, key) = (workload.name(), goal.measure.key());
+                assert!(measured.is_some(), "{name} has a goal for {key}");
+            }
+        }
     }
 
     #[test]

@@ -199,6 +199,20 @@ impl Behavior for Ushering {
     }
 }
 
+/// The state of actors that have none.
+pub(super) struct Nothing;
+
+/// What happens to nothing.
+pub(super) enum Never {}
+
+impl Machine for Nothing {
+    type Event = Never;
+
+    fn apply(&mut self, event: Never) {
+        match event {}
+    }
+}
+
 /// What the runtime refuses makes the run wrong.
 macro_rules! wrong_from {
     ($($error:ty: $what:literal,)*) => {$(

@@ -1,0 +1,162 @@
+//! Drawings of a chart as text: Mermaid's `stateDiagram-v2`.
+
+use super::model::{Guard, Kind, Model, StateId, Transition, Trigger};
+
+/// The chart as a Mermaid state diagram. O(states + transitions).
+///
+/// Regions of a parallel state are divided by dashes; a history is drawn as `H` or `H*`.
+pub fn mermaid(model: &Model) -> String {
+    let mut out = String::from("stateDiagram-v2\n");
+    let mut children: Vec<Vec<StateId>> = vec![Vec::new(); model.states.len()];
+    for (s, state) in model.states.iter().enumerate() {
+        if let Some(parent) = state.parent {
+            children[parent as usize].push(s as StateId);
+        }
+    }
+    if !model.states.is_empty() {
+        inside(model, &children, 0, 1, &mut out);
+    }
+    for (s, state) in model.states.iter().enumerate() {
+        for t in &state.transitions {
+            arrow(model, s as StateId, t, &mut out);
+        }
+    }
+    out
+}
+
+fn indent(depth: usize, out: &mut String) {
+    out.extend(std::iter::repeat_n("    ", depth));
+}
+
+fn inside(model: &Model, children: &[Vec<StateId>], s: StateId, depth: usize, out: &mut String) {
+    let state = &model.states[s as usize];
+    for &target in &state.initial.targets {
+        if state.kind == Kind::Compound {
+            indent(depth, out);
+            out.push_str(&format!("[*] --> s{target}\n"));
+        }
+    }
+    for (nth, &child) in children[s as usize].iter().enumerate() {
+        let node = &model.states[child as usize];
+        if state.kind == Kind::Parallel && nth > 0 {
+            indent(depth, out);
+            out.push_str("--\n");
+        }
+        let label = match node.kind {
+            Kind::History { deep: true } => "H*",
+            Kind::History { deep: false } => "H",
+            _ => &node.key,
+        };
+        indent(depth, out);
+        out.push_str(&format!("state \"{}\" as s{child}\n", escaped(label)));
+        if node.kind == Kind::Final {
+            indent(depth, out);
+            out.push_str(&format!("s{child} --> [*]\n"));
+        }
+        if !children[child as usize].is_empty() {
+            indent(depth, out);
+            out.push_str(&format!("state s{child} {{\n"));
+            inside(model, children, child, depth + 1, out);
+            indent(depth, out);
+            out.push_str("}\n");
+        }
+    }
+}
+
+fn arrow(model: &Model, source: StateId, t: &Transition, out: &mut String) {
+    let mut label = match &t.trigger {
+        Trigger::Always => String::new(),
+        Trigger::Events(list) => list.join(" "),
+    };
+    if let Some(guard) = &t.guard {
+        label.push_str(&format!(" [{}]", guard_text(model, guard)));
+    }
+    let actions: Vec<&str> = t
+        .actions
+        .iter()
+        .filter_map(|&a| model.actions.get(a as usize).map(String::as_str))
+        .collect();
+    if !actions.is_empty() {
+        label.push_str(&format!(" / {}", actions.join(", ")));
+    }
+    let itself = [source];
+    let targets = if t.targets.is_empty() {
+        &itself[..]
+    } else {
+        &t.targets
+    };
+    // Mermaid has no arrow from the diagram itself.
+    if source == 0 {
+        return;
+    }
+    for target in targets {
+        let label = escaped(label.trim());
+        let colon = if label.is_empty() { "" } else { " : " };
+        out.push_str(&format!("    s{source} --> s{target}{colon}{label}\n"));
+    }
+}
+
+/// A guard in words.
+pub fn guard_text(model: &Model, guard: &Guard) -> String {
+    let list = |parts: &[Guard], with: &str| {
+        let texts: Vec<String> = parts.iter().map(|g| guard_text(model, g)).collect();
+        texts.join(with)
+    };
+    match guard {
+        Guard::Host(id) => match model.guards.get(*id as usize) {
+            Some(name) => name.clone(),
+            None => format!("guard {id}"),
+        },
+        Guard::In(s) => format!("in {}", model.states[*s as usize].id),
+        Guard::And(parts) => list(parts, " and "),
+        Guard::Or(parts) => list(parts, " or "),
+        Guard::Not(inner) => format!("not {}", guard_text(model, inner)),
+    }
+}
+
+/// What Mermaid would read as its own signs, by their codes.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | ';' | ':' | '#' | '<' | '>' | '{' | '}' => {
+                out.push_str(&format!("#{};", c as u32));
+            }
+            '\n' | '\r' => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{Initial, Place, Rules, State};
+    use super::*;
+
+    #[test]
+    fn a_chart_is_drawn_with_its_levels_and_labels() {
+        let mut model = Model::new("m", Rules::XSTATE);
+        let mut root = State::new("m", None, Kind::Compound);
+        root.initial = Initial {
+            targets: vec![1],
+            actions: Vec::new(),
+        };
+        model.push(root);
+        let mut a = State::new("a", Some(0), Kind::Atomic);
+        model.actions.push("log:x".to_owned());
+        a.transitions.push(Transition {
+            trigger: Trigger::Events(vec!["GO".to_owned()]),
+            guard: Some(Guard::Not(Box::new(Guard::In(2)))),
+            targets: vec![2],
+            internal: true,
+            actions: vec![0],
+            place: Place::default(),
+        });
+        model.push(a);
+        model.push(State::new("b", Some(0), Kind::Final));
+        let text = "stateDiagram-v2\n    [*] --> s1\n    state \"a\" as s1\n    state \"b\" as s2\n    \
+                    s2 --> [*]\n    s1 --> s2 : GO [not in b] / log#58;x\n";
+        assert_eq!(mermaid(&model), text);
+    }
+}

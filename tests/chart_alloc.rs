@@ -1,0 +1,157 @@
+//! In steady state an event costs no allocation, and a step that fails keeps the old state.
+
+#![cfg(feature = "xstate")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use mainspring::chart::xstate::{Bindings, CompileError, Machine};
+use mainspring::chart::{Buffers, Event, StepError, Value};
+
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: hands everything to the system's allocator and only counts.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|c| c.set(c.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const MACHINE: &str = r##"{
+    "id": "m", "type": "parallel",
+    "states": {
+        "work": {
+            "initial": "a",
+            "states": {
+                "a": { "on": { "GO": { "target": "b", "actions": ["count", "tell"] } } },
+                "b": {
+                    "initial": "x", "onDone": "c",
+                    "states": { "x": { "on": { "GO": "y" } }, "y": { "type": "final" } }
+                },
+                "c": { "always": { "target": "a", "guard": "even" }, "on": { "GO": "a" } }
+            }
+        },
+        "watch": {
+            "initial": "on",
+            "states": {
+                "h": { "type": "history" },
+                "on": { "after": { "100": "off" }, "on": { "GO": { "target": "off", "actions": "count" } } },
+                "off": { "on": { "GO": "on", "BACK": "#m.watch.h" } }
+            }
+        }
+    }
+}"##;
+
+fn bindings() -> Bindings<u64> {
+    Bindings::new()
+        .action("count", |n, _, _| *n += 1)
+        .scoped("tell", |scope, _| {
+            scope.raise(Event::new("TOLD".to_owned()));
+            Ok(())
+        })
+        .guard("even", |n: &u64, _, _| n.is_multiple_of(2))
+}
+
+#[test]
+fn an_event_allocates_nothing_in_steady_state() {
+    let machine = Machine::parse(MACHINE).unwrap();
+    let quiet = bindings().scoped("tell", |_, _| Ok(()));
+    let chart = quiet.compile(&machine).unwrap().chart;
+    let mut buffers = Buffers::default();
+    let (mut instance, started) = chart.start(0, &Event::new("xstate.init"), &mut buffers);
+    started.unwrap();
+    let go = (chart.table().class("GO"), Event::new("GO"));
+    let back = (chart.table().class("BACK"), Event::new("BACK"));
+    let mut round = || {
+        for (class, event) in [&go, &go, &back, &go] {
+            chart
+                .step(&mut instance, *class, event, &mut buffers)
+                .unwrap();
+            buffers.effects().clear();
+        }
+        instance.context
+    };
+    for _ in 0..64 {
+        round(); // every buffer finds its size
+    }
+    let before = COUNT.with(Cell::get);
+    let first = round();
+    for _ in 0..1000 {
+        round();
+    }
+    let after = COUNT.with(Cell::get);
+    assert!(round() > first, "the chart moved");
+    assert_eq!(after - before, 0, "allocations in 4,004 events");
+}
+
+#[test]
+fn missing_and_surplus_names_are_all_listed_in_one_error() {
+    let machine = Machine::parse(MACHINE).unwrap();
+    let partly = Bindings::<u64>::new()
+        .action("count", |_, _, _| ())
+        .action("cuont", |_, _, _| ());
+    let Err(CompileError::Names(error)) = partly.compile(&machine) else {
+        panic!("names are missing");
+    };
+    let text = error.to_string();
+    assert_eq!(
+        text,
+        "not bound: action \"tell\", guard \"even\"; bound but not used: action \"cuont\""
+    );
+}
+
+#[test]
+fn a_circle_of_eventless_transitions_ends_in_an_error_and_keeps_the_old_state() {
+    let text = r#"{ "id": "m", "initial": "a", "states": {
+        "a": { "on": { "GO": { "target": "b", "actions": "count" } } },
+        "b": { "always": { "target": "c", "actions": "count" } },
+        "c": { "always": { "target": "b", "actions": "count" } } } }"#;
+    let machine = Machine::parse(text).unwrap();
+    let bound = Bindings::<u64>::new().action("count", |n, _, _| *n += 1);
+    let mut chart = bound.compile(&machine).unwrap().chart;
+    chart.microsteps_max = 100;
+    let mut buffers = Buffers::default();
+    let (mut instance, started) = chart.start(7, &Event::new("xstate.init"), &mut buffers);
+    started.unwrap();
+    let old = instance.clone();
+    let go = Event::new("GO");
+    let result = chart.step(&mut instance, chart.table().class("GO"), &go, &mut buffers);
+    assert_eq!(result, Err(StepError::Limit(100)));
+    assert_eq!(instance, old);
+    assert!(chart.transition(&old, &go).is_err());
+}
+
+#[test]
+fn a_failing_action_keeps_the_old_state() {
+    let text = r#"{ "id": "m", "initial": "a", "states": {
+        "a": { "on": { "GO": { "target": "b", "actions": ["count", "fail"] } } }, "b": {} } }"#;
+    let machine = Machine::parse(text).unwrap();
+    let bound = Bindings::<u64>::new()
+        .action("count", |n, _, _| *n += 1)
+        .scoped("fail", |_, _| {
+            Err(mainspring::chart::Fault::thrown(Value::Num(3.0)))
+        });
+    let chart = bound.compile(&machine).unwrap().chart;
+    let mut buffers = Buffers::default();
+    let (mut instance, started) = chart.start(7, &Event::new("xstate.init"), &mut buffers);
+    started.unwrap();
+    let old = instance.clone();
+    let go = Event::new("GO");
+    let result = chart.step(&mut instance, chart.table().class("GO"), &go, &mut buffers);
+    assert!(matches!(result, Err(StepError::Fault(f)) if f.value == Value::Num(3.0)));
+    assert_eq!(instance, old);
+}
