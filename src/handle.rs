@@ -173,7 +173,8 @@ impl<M: Send + 'static> Handle<M> {
         let number = self.address().cell;
         let mut waits = self.shared.waits();
         let ticket = waits.add_thread(parker.unparker(), number);
-        if cell.inbox.wait(1, cell.capacity()) {
+        // Who waits at a cell that was reused meanwhile would wait for another actor's room.
+        if cell.inbox.wait(1, cell.capacity()) && self.is_alive() {
             return Some(ticket);
         }
         waits.remove_thread(number, ticket);

@@ -7,8 +7,10 @@
 #![cfg(loom)]
 
 use loom_tests::{model, model_bound, model_exhaustive};
-use mainspring::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use mainspring::sync::inbox::{Backlog, Chain, Inbox, Link, Push, Wake};
+use mainspring::sync::atomic::{
+    AtomicBool, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use mainspring::sync::inbox::{Backlog, Chain, Inbox, Link, Push, Released, Wake};
 use mainspring::sync::parker::{Parker, Unparker};
 use mainspring::sync::{Arc, Mutex, UnsafeCell, thread};
 use std::cell::RefCell;
@@ -72,6 +74,10 @@ struct Actor {
     state: UnsafeCell<State>,
     /// A flag of the actor's life: what a signal is about, set before it is raised.
     flag: AtomicBool,
+    /// The cell may be used again.
+    is_free: AtomicBool,
+    /// How many actors the cell had before.
+    generation: AtomicU32,
     waiters: Mutex<Vec<Waiter>>,
     script: Script,
 }
@@ -98,6 +104,8 @@ impl Actor {
             backlog: Backlog::new(),
             state: UnsafeCell::new(State::default()),
             flag: AtomicBool::new(false),
+            is_free: AtomicBool::new(false),
+            generation: AtomicU32::new(0),
             waiters: Mutex::new(Vec::new()),
             script,
         };
@@ -112,6 +120,14 @@ impl Actor {
 
     fn handled(&self) -> Vec<u32> {
         self.state(|state| state.handled.clone())
+    }
+
+    fn set_free(&self) {
+        self.state(|state| {
+            assert!(state.stopped, "I4");
+            state.cells_freed += 1;
+        });
+        self.is_free.store(true, Release);
     }
 
     fn pop(&self) -> Option<NonNull<Link>> {
@@ -357,11 +373,12 @@ impl Worker {
             state.stopped = true;
             std::mem::take(&mut state.finished)
         });
+        actor.generation.fetch_add(1, Relaxed);
         // SAFETY: I3; the last look found it closed and empty.
         let (free, held) = unsafe { actor.inbox.retire(&actor.backlog, finished) };
         self.free_held(held);
         if free {
-            actor.state(|state| state.cells_freed += 1);
+            actor.set_free();
         }
     }
 
@@ -398,15 +415,15 @@ impl Worker {
 
     /// Gives places back; the last ones of a dead actor free its cell.
     fn release(&self, actor: &Actor, places: u32) -> bool {
-        let released = actor.inbox.release(places);
+        self.released(actor, actor.inbox.release(places))
+    }
+
+    fn released(&self, actor: &Actor, released: Released) -> bool {
         if released.wake_waiters {
             self.wake_waiters(actor);
         }
         if released.last {
-            actor.state(|state| {
-                assert!(state.stopped, "I4");
-                state.cells_freed += 1;
-            });
+            actor.set_free();
         }
         released.last
     }
@@ -821,16 +838,21 @@ fn a_signal_reaches_an_actor_whose_commit_waits() {
     model_bound("inbox_waits_signal", 3, || {
         let (actor, target) = waiting_actor();
         let other = actor.clone();
-        let other = thread::spawn(move || Worker::default().signal(&other));
+        let other = thread::spawn(move || {
+            let worker = Worker::default();
+            worker.signal(&other);
+            // A push that comes while the signal is up leaves it up.
+            assert!(in_it(worker.send(&other, 1, CAPACITY)));
+        });
         let worker = Worker::default();
         assert!(in_it(worker.send(&actor, COMMITS, CAPACITY)));
         other.join().unwrap();
         assert_eq!(actor.state(|state| state.signals), 1, "I3");
         assert_eq!(actor.inbox.signal(), Wake::Enqueue, "I3: it is idle");
         worker.run(&actor);
-        assert!(actor.handled().is_empty());
+        assert!(!actor.handled().contains(&COMMITS));
         worker.release(&target, 1);
-        assert_eq!(actor.handled(), [COMMITS], "I5");
+        assert_eq!(actor.handled().len(), 2, "I1, I5");
         assert_eq!(target.handled(), [COMMITTED], "I1");
     });
 }
@@ -848,6 +870,35 @@ fn a_close_lets_a_commit_that_waits_finish_and_the_messages_behind_it() {
         let sent = sent.into_iter().filter(|sent| *sent).count();
         assert_eq!(actor.handled().len(), sent, "I1");
         assert_eq!(actor.state(|state| state.cells_freed), 1, "I4");
+    });
+}
+
+#[test]
+fn a_stop_that_comes_late_closes_nobody_else() {
+    model_bound("inbox_close_if", 3, || {
+        let cell = Actor::idle();
+        let stopper = cell.clone();
+        let stopper = thread::spawn(move || {
+            let worker = Worker::default();
+            let first_lives = || stopper.generation.load(Relaxed) == 0;
+            if let Some((wake, released)) = stopper.inbox.close_if(first_lives) {
+                if wake == Wake::Enqueue {
+                    worker.run(&stopper);
+                }
+                worker.released(&stopper, released);
+            }
+        });
+        let worker = Worker::default();
+        worker.close(&cell);
+        let reused = cell.is_free.load(Acquire);
+        if reused {
+            cell.inbox.open_idle();
+            assert!(in_it(worker.send(&cell, 1, CAPACITY)), "I4: it lives");
+        }
+        stopper.join().unwrap();
+        assert_eq!(cell.inbox.is_closed(), !reused, "I4: it lives");
+        assert_eq!(cell.state(|state| state.cells_freed), 1, "I4");
+        assert_eq!(cell.inbox.places_taken(), 0, "I4");
     });
 }
 

@@ -490,7 +490,7 @@ impl Worker {
         if flags & life::WATCHED != 0 {
             self.tell_watchers(address, exit);
         }
-        if self.shared.anybody_waits() {
+        if cell.inbox.has_waiters() {
             self.wake_waiters(address.cell);
         }
         if self.dispatcher.own {

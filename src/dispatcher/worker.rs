@@ -695,7 +695,7 @@ impl Worker {
         if released.wake_waiters {
             self.wake_waiters(target);
         }
-        if released.last {
+        if released.last && cell.life.may_begin() {
             self.free_number(target);
         }
     }

@@ -39,20 +39,32 @@
 //! - I7: the boundary's envelope is neither freed nor sent before the word has left it: it could
 //!   come back on top, and what is new above it would be taken for known.
 //!
-//! | step             | operation            | order   | pairs with     | if Relaxed, the model sees          |
-//! |------------------|----------------------|---------|----------------|-------------------------------------|
-//! | push, publish    | compare_exchange     | AcqRel  | take, finish   | a race on the envelope (I1)         |
-//! | signal, wake     | compare_exchange     | AcqRel  | take, finish   | a race on the signal's data (I3)    |
-//! | look             | load                 | Acquire | push, publish  | a race on the envelope (I1)         |
-//! | let go           | compare_exchange     | AcqRel  | push           | a message lost (I7)                 |
-//! | finish: Idle     | compare_exchange     | Release | push, publish  | a race on the actor's state (I3)    |
-//! | reserve          | compare_exchange     | Relaxed | —              | only counts                         |
-//! | release, give up | fetch_sub            | AcqRel  | wait           | a race on a reused cell (I4)        |
-//! | wait             | compare_exchange     | AcqRel  | release, take  | a waiter not seen (I5)              |
-//! | close            | fetch_or             | AcqRel  | push           | a race on a drained envelope (I1)   |
+//! | step             | operation            | order   | pairs with      | if Relaxed, the model sees        |
+//! |------------------|----------------------|---------|-----------------|-----------------------------------|
+//! | push, publish    | compare_exchange     | AcqRel  | look, finish    | a race on envelope or state (I1)  |
+//! | signal, wake     | compare_exchange     | AcqRel  | look, finish    | a flag or a state not seen (I3)   |
+//! | look             | load                 | Acquire | push, publish   | a race on the envelope (I1)       |
+//! | look: signal     | fetch_and            | Acquire | signal          | a flag not seen (I3)              |
+//! | let go: newer    | load, failed exchange| Acquire | push, publish   | a race on the envelope (I1)       |
+//! | let go: detach   | compare_exchange     | Relaxed | —               | nothing is handed over            |
+//! | finish: idle     | compare_exchange     | Release | push, signal    | a race on the actor's state (I3)  |
+//! | finish: signal   | compare_exchange     | Acquire | signal          | a flag not seen by a wait (I3)    |
+//! | reserve          | compare_exchange     | Relaxed | —               | only counts                       |
+//! | close if         | compare_exchange     | Acquire | open            | the next actor closed (I4)        |
+//! | retire           | compare_exchange     | Release | release         | a race on a reused cell (I4)      |
+//! | release, give up | fetch_sub            | Acquire | retire          | a race on a reused cell (I4)      |
+//! | wait             | compare_exchange     | AcqRel  | release, finish | a waiter not seen (I5)            |
+//! | close            | compare_exchange     | AcqRel  | push, finish    | a race on the actor's state (I3)  |
 //!
-//! Acquire on push: an `Enqueue` hands the actor to the pusher's run queue, and the run must see
-//! what the last run wrote, which `finish` released into this word.
+//! Acquire on push, signal and close: an `Enqueue` hands the actor to the caller's run queue, and
+//! the run must see what the last run wrote, which `finish` released into this word. Every change
+//! of the word is a read-modify-write, so a Release stays visible through the steps after it.
+//!
+//! - A look that meets a signal clears it, so the caller looks at the actor's flags after it.
+//! - WAITERS: whoever clears the bit wakes who waits for the cell's number. A `release` clears it
+//!   in a step of its own and may meet the bit of the cell's next actor: it wakes that one's
+//!   waiters then, and the list, not the bit, says whom there is room for. Those of the actor that
+//!   ended were seen by [`Inbox::has_waiters`], final once the inbox is closed.
 //!
 //! Models: `loom-tests/tests/inbox.rs`.
 
@@ -533,7 +545,7 @@ impl Inbox {
         let mut word = self.0.load(Ordering::Acquire);
         debug_assert!(word & IDLE == 0, "I3: only a run looks");
         if word & SIGNAL != 0 {
-            word = self.0.fetch_and(!SIGNAL, Ordering::AcqRel);
+            word = self.0.fetch_and(!SIGNAL, Ordering::Acquire);
         }
         let newest = pointer(word);
         let let_go = if newest == backlog.boundary() {
@@ -562,7 +574,7 @@ impl Inbox {
             match self.0.compare_exchange_weak(
                 word,
                 word & !POINTER,
-                Ordering::AcqRel,
+                Ordering::Relaxed,
                 Ordering::Acquire,
             ) {
                 Ok(_) => {
@@ -659,6 +671,34 @@ impl Inbox {
     /// Refuses all later messages; those inside stay, and a run will see that it is closed.
     pub fn close(&self) -> Wake {
         self.raise(CLOSED, true)
+    }
+
+    /// As [`Inbox::close`], if `lives` says so of the actor that the caller means.
+    ///
+    /// It asks while it has a place, so that the cell is not another actor's by then; a full count
+    /// keeps the cell as well. None if the inbox was closed, for whomever.
+    #[inline]
+    pub fn close_if(&self, lives: impl FnOnce() -> bool) -> Option<(Wake, Released)> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        let places = loop {
+            if word & CLOSED != 0 {
+                return None;
+            }
+            if count(word) >= COUNT_MAX {
+                break 0;
+            }
+            match self.0.compare_exchange_weak(
+                word,
+                word + ONE,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break 1,
+                Err(now) => word = now,
+            }
+        };
+        let wake = if lives() { self.close() } else { Wake::Nothing };
+        Some((wake, self.release(places)))
     }
 
     fn raise(&self, bit: u64, closing: bool) -> Wake {

@@ -91,6 +91,11 @@ impl Life {
         self.0.fetch_and(!u64::from(flags), Ordering::AcqRel);
     }
 
+    /// Whether generations are left, so that the cell may be used again.
+    pub fn may_begin(&self) -> bool {
+        self.generation() != 0
+    }
+
     /// Begins the next life, without flags; only the cell's owner may call. Returns false when
     /// the generations are spent and the cell must not be used again.
     #[must_use]
@@ -246,7 +251,9 @@ mod tests {
     fn a_cell_whose_generations_are_spent_is_given_up() {
         let life = Life(AtomicU64::new(u64::from(u32::MAX - 1) << 32));
         assert!(life.next());
+        assert!(life.may_begin());
         assert!(!life.next());
+        assert!(!life.may_begin());
     }
 
     #[test]

@@ -358,10 +358,32 @@ impl Shared {
         let Some(cell) = self.cell_of(address) else {
             return false;
         };
-        if cell.inbox.close() == Wake::Enqueue {
+        let closed = cell.inbox.close_if(|| self.cell_of(address).is_some());
+        let Some((wake, released)) = closed else {
+            return self.cell_of(address).is_some();
+        };
+        if wake == Wake::Enqueue {
             self.schedule(address.cell, cell);
         }
+        if released.wake_waiters {
+            self.wake_waiters(address.cell);
+        }
+        if released.last && cell.life.may_begin() {
+            lock(&self.numbers).push(address.cell);
+        }
         true
+    }
+
+    /// Wakes those who wait for room at `target` that there is room for.
+    #[cold]
+    fn wake_waiters(&self, target: u32) {
+        for waiter in self.waiters_to_wake(target) {
+            if let Some(cell) = self.cells.get(waiter.cell) {
+                if cell.inbox.signal() == Wake::Enqueue {
+                    self.schedule(waiter.cell, cell);
+                }
+            }
+        }
     }
 
     /// Notes a dead letter from outside.
