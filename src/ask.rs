@@ -233,6 +233,11 @@ struct Open {
 }
 
 impl Asks {
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
     /// Opens one.
     pub(crate) fn insert(&mut self, number: u64, asked_ns: u64, deadline_ns: u64, on: Parcel) {
         let ask = Open {

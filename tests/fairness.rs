@@ -58,14 +58,17 @@ fn actors_that_tell_themselves_do_not_starve_others() {
 #[test]
 fn trees_of_newborns_do_not_starve_those_that_are_ready() {
     fn grow() -> Plan<Script> {
-        let child = || Plan::<Script>::spawn(Script, Tape::default().start(|_| grow().and(Plan::stop())));
+        let child =
+            || Plan::<Script>::spawn(Script, Tape::default().start(|_| grow().and(Plan::stop())));
         child().into()
     }
     let (system, _) = stepped();
     let log = Log::new();
     let one = spawn(&system, &log);
     system.run_until_idle();
-    system.spawn(Script, Tape::default().start(|_| grow())).unwrap();
+    system
+        .spawn(Script, Tape::default().start(|_| grow()))
+        .unwrap();
     let _ = system.run_for(ms(1));
     for n in 0..10 {
         one.tell(Msg::Say(n)).unwrap();
@@ -91,7 +94,10 @@ fn the_victim_of_a_flood_still_answers_and_hears_its_signals() {
         }
         let other = spawn(&system, &Log::new());
         for _ in 0..100 {
-            assert_eq!(other.ask(Msg::Ping).timeout(Duration::from_secs(10)).wait(), Ok(7));
+            assert_eq!(
+                other.ask(Msg::Ping).timeout(Duration::from_secs(10)).wait(),
+                Ok(7)
+            );
         }
         let start = Instant::now();
         assert!(victim.kill());
@@ -114,14 +120,20 @@ fn two_long_turns_made_by_one_run_side_by_side_on_two_workers() {
     // Each waits for the other: only side by side do they end.
     let (there, here) = std::sync::mpsc::sync_channel::<()>(0);
     one.tell(does(move || {
-        Plan::tell(a, does(move || {
-            there.send(()).unwrap();
-            say(1)
-        }))
-        .and(Plan::tell(b, does(move || {
-            here.recv().unwrap();
-            say(2)
-        })))
+        Plan::tell(
+            a,
+            does(move || {
+                there.send(()).unwrap();
+                say(1)
+            }),
+        )
+        .and(Plan::tell(
+            b,
+            does(move || {
+                here.recv().unwrap();
+                say(2)
+            }),
+        ))
     }))
     .unwrap();
     until("they meet", || log.len() == 2);

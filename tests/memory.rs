@@ -36,7 +36,9 @@ static ALLOCATOR: Counting = Counting;
 /// One test at a time: the counters are the process's.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Sums what it is told; passes on, answers, asks.
@@ -133,10 +135,16 @@ fn steady_state_allocates_nothing() {
     let from_outside = 1_000;
     let _ = to_a;
     // The first message is the test's own; now and then the test's harness takes something.
-    assert!(tell + three + ask <= 20, "{tell}, {three}, {ask} for 12,500 messages");
+    assert!(
+        tell + three + ask <= 20,
+        "{tell}, {three}, {ask} for 12,500 messages"
+    );
     // Envelopes from outside collect in the pool, whose shelves grow.
     assert!(event <= from_outside + 100, "{event}");
-    assert!(every <= 2_000, "{every}: an interval's tick is one list of due timers, and its tick");
+    assert!(
+        every <= 2_000,
+        "{every}: an interval's tick is one list of due timers, and its tick"
+    );
 }
 
 #[test]
@@ -149,10 +157,15 @@ fn on_threads_a_pair_allocates_nothing_once_warm() {
         let round = || {
             let before = system.counts(b).unwrap().handled;
             a.tell(Job::Pass(b, 100_000)).unwrap();
-            until("the round ends", || system.counts(b).unwrap().handled >= before + 50_000);
+            until("the round ends", || {
+                system.counts(b).unwrap().handled >= before + 50_000
+            });
         };
         let allocated = allocations_of(round);
-        assert!(allocated <= 1_000, "{allocated} allocations for 100,000 messages");
+        assert!(
+            allocated <= 1_000,
+            "{allocated} allocations for 100,000 messages"
+        );
     }
 }
 
@@ -164,7 +177,9 @@ fn a_million_queued_messages_are_dropped_on_a_small_stack() {
             .mailbox_capacity(32_768)
             .mailbox_capacity_bytes(1 << 30);
         let (system, _) = stepped_with(builder);
-        let actors: Vec<_> = (0..32).map(|_| system.spawn(Work, Sum::default()).unwrap()).collect();
+        let actors: Vec<_> = (0..32)
+            .map(|_| system.spawn(Work, Sum::default()).unwrap())
+            .collect();
         system.run_until_idle();
         for actor in &actors {
             for n in 0..32_768 {
@@ -178,7 +193,9 @@ fn a_million_queued_messages_are_dropped_on_a_small_stack() {
         let one = spawn(&system, &Log::new());
         let to = actors[0].actor();
         one.tell(does(move || {
-            let steps = (0..200_000).fold(Plan::none(), |plan, n| plan.and(Plan::tell(to, Job::Add(n))));
+            let steps = (0..200_000).fold(Plan::none(), |plan, n| {
+                plan.and(Plan::tell(to, Job::Add(n)))
+            });
             steps.and(Plan::emit(Event::Refuse))
         }))
         .unwrap();

@@ -25,7 +25,11 @@ fn at_rest(system: &System, actors: &[ActorRef<Msg>], what: &str, done: impl Fn(
 
 fn settled(system: &System, actors: &[ActorRef<Msg>]) {
     until("no place is taken", || {
-        actors.iter().all(|actor| system.counts(*actor).is_none_or(|counts| counts.queued == 0))
+        actors.iter().all(|actor| {
+            system
+                .counts(*actor)
+                .is_none_or(|counts| counts.queued == 0)
+        })
     });
     for actor in actors {
         if let Some(counts) = system.counts(*actor) {
@@ -35,7 +39,9 @@ fn settled(system: &System, actors: &[ActorRef<Msg>]) {
 }
 
 fn system_of(workers: usize, capacity: usize) -> System {
-    let builder = Config::builder().workers(workers).mailbox_capacity(capacity);
+    let builder = Config::builder()
+        .workers(workers)
+        .mailbox_capacity(capacity);
     System::with_config(builder.build().unwrap()).unwrap()
 }
 
@@ -65,7 +71,9 @@ fn a_mesh_handles_each_hop_once() {
             let message = hop(all.clone(), i as u64, hops - 1, count.clone());
             started += u64::from(actor.tell(message).is_ok());
         }
-        at_rest(&system, &all, "the mesh", || count.load(Relaxed) == started * hops);
+        at_rest(&system, &all, "the mesh", || {
+            count.load(Relaxed) == started * hops
+        });
         settled(&system, &all);
         assert_eq!(count.load(Relaxed), started * hops);
         assert_eq!(system.dead_letter_count(), 0);
@@ -138,7 +146,10 @@ fn trees_of_asks_count_their_leaves_and_leave_no_actor() {
     for workers in [1, 2, 4] {
         let system = system_of(workers, 64);
         let roots: Vec<_> = (0..4).map(|_| spawn(&system, &Log::new())).collect();
-        let asks: Vec<_> = roots.iter().map(|root| root.ask(|reply| tree(9, reply))).collect();
+        let asks: Vec<_> = roots
+            .iter()
+            .map(|root| root.ask(|reply| tree(9, reply)))
+            .collect();
         for ask in asks {
             assert_eq!(ask.timeout(ms(60_000)).wait(), Ok(512));
         }
