@@ -281,10 +281,11 @@ fn commit_all<B: Behavior>(
     if is_short && bound != Bound::Last && worker.shared.is_over_ceiling() {
         return worker.failed(Cause::NoMemory);
     }
-    if flags & flag::LIMITED != 0 && bound != Bound::Last {
-        if let Some(cause) = worker.beyond_limits(&plan.steps) {
-            return worker.failed(cause);
-        }
+    if flags & flag::LIMITED != 0
+        && bound != Bound::Last
+        && let Some(cause) = worker.beyond_limits(&plan.steps)
+    {
+        return worker.failed(cause);
     }
     if flags & flag::NO_CHILD != 0 {
         let mut errors = plan

@@ -378,10 +378,10 @@ impl Shared {
     #[cold]
     fn wake_waiters(&self, target: u32) {
         for waiter in self.waiters_to_wake(target) {
-            if let Some(cell) = self.cells.get(waiter.cell) {
-                if cell.inbox.signal() == Wake::Enqueue {
-                    self.schedule(waiter.cell, cell);
-                }
+            if let Some(cell) = self.cells.get(waiter.cell)
+                && cell.inbox.signal() == Wake::Enqueue
+            {
+                self.schedule(waiter.cell, cell);
             }
         }
     }
