@@ -775,7 +775,6 @@ impl Inbox {
     }
 
     /// Whether somebody waits for a place. Final once the inbox is closed: `wait` is refused then.
-    #[cfg(loom)]
     #[inline]
     pub fn has_waiters(&self) -> bool {
         self.0.load(Ordering::Acquire) & WAITERS != 0
