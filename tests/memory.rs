@@ -255,7 +255,15 @@ fn a_system_that_has_ended_leaves_no_memory() {
         for _ in 0..5 {
             everything(workers);
         }
-        // A thread's end frees its own last bits a moment after the join.
-        until("the memory is back", || BYTES.load(SeqCst) <= before + 256);
+        // What a deque outgrew is freed by a later look of its collector, so in a later round;
+        // what is lost never comes back.
+        let back = (0..20).any(|_| {
+            let back = BYTES.load(SeqCst) <= before + 256;
+            if !back {
+                everything(workers);
+            }
+            back
+        });
+        assert!(back, "{} bytes more", BYTES.load(SeqCst) - before);
     }
 }
