@@ -289,7 +289,7 @@ impl<M: Send + 'static> Handle<M> {
     /// let end = actor.monitor();
     /// actor.stop();
     /// assert_eq!(end.wait().exit, Exit::Normal);
-    /// # mainspring::Result::Ok(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn monitor(&self) -> Ended {
         let (asker, answerer) = channel();
@@ -472,7 +472,7 @@ impl<B: Behavior> Actor<B> {
     /// sum.tell(2)?;
     /// sum.tell(3)?;
     /// assert_eq!(sum.snapshot().wait()?.0, 5);
-    /// # mainspring::Result::Ok(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn snapshot(&self) -> Ask<B::Machine>
     where
@@ -512,7 +512,7 @@ impl<B: Behavior> Actor<B> {
     /// let mut events = sum.events(16);
     /// sum.tell(7)?;
     /// assert_eq!(events.next(Duration::from_secs(5)), Some(7));
-    /// # mainspring::Result::Ok(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn events(&self, capacity: usize) -> EventStream<<B::Machine as Machine>::Event>
     where

@@ -206,7 +206,7 @@ impl<B: Behavior> Plan<B> {
     /// let system = System::new()?;
     /// let counter = system.spawn(Counting, Counter(40))?;
     /// assert_eq!(counter.ask(|reply| Add(2, reply)).wait()?, 42);
-    /// # mainspring::Result::Ok(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn reply_after<T: Send + 'static>(
         reply: Reply<T>,

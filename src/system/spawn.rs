@@ -113,7 +113,7 @@ pub(crate) fn capacity(asked: usize) -> Result<u16, SpawnError> {
 ///     .overflow(Overflow::DropNewest)
 ///     .start()?;
 /// assert_eq!(system.whereis::<u64>("log").unwrap().actor(), log.actor());
-/// # mainspring::Result::Ok(())
+/// # Ok::<(), mainspring::Error>(())
 /// ```
 #[must_use = "an actor is made by `start` or `hold`"]
 pub struct Prepare<'a, B: Behavior> {
@@ -255,7 +255,7 @@ impl<'a, B: Behavior> Prepare<'a, B> {
 /// first.tell(())?; // waits in the mailbox
 /// let first = first.start();
 /// # let _ = (first, second);
-/// # mainspring::Result::Ok(())
+/// # Ok::<(), mainspring::Error>(())
 /// ```
 #[must_use = "dropping it ends the actor"]
 pub struct Prepared<B: Behavior> {
