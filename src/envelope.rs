@@ -204,6 +204,7 @@ const _: () = assert!(size_of::<Envelope>() == SIZES[0]);
 
 /// An owned envelope. Dropping it drops the payload and gives the envelope back to the pool.
 #[derive(Debug)]
+#[repr(transparent)] // `List::iter` reads a link as an `Option<Parcel>`
 pub(crate) struct Parcel(NonNull<Envelope>);
 
 // SAFETY: a parcel owns its envelope, and payloads are `Send` (the constructors ask for it).
@@ -489,6 +490,9 @@ impl Parcel {
 }
 
 const KIND_MASK: u8 = 0x0f;
+const _: () = assert!(Kind::Refused as u8 <= KIND_MASK);
+// An answer's envelope may end with an error instead, which must leave its note alone.
+const _: () = assert!(size_of::<crate::AskError>() <= SIZES[0] - HEADER - NOTE);
 const CLASS_SHIFT: u32 = 4;
 const CELL_SHIFT: u32 = 8;
 
