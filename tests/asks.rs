@@ -65,7 +65,9 @@ fn panics_later(reply: Reply<u64>) -> Msg {
     does(move || Plan::reply(reply, 1).and(Plan::emit(Event::Panic)))
 }
 
-const CASES: [(fn(Reply<u64>) -> Msg, Result<u64, AskError>); 6] = [
+type Question = fn(Reply<u64>) -> Msg;
+
+const CASES: [(Question, Result<u64, AskError>); 6] = [
     (Msg::Ping, Ok(7)),
     (panics, Err(AskError::Panicked)),
     (drops, Err(AskError::Dropped)),

@@ -121,7 +121,8 @@ fn an_actor_without_messages_hears_a_signal_in_its_start_hook() {
 #[test]
 fn every_monitor_gets_one_down_with_the_exit() {
     quiet_panics();
-    let ends: [(fn(&Actor<Script>), Exit); 5] = [
+    type End = fn(&Actor<Script>);
+    let ends: [(End, Exit); 5] = [
         (|one| assert!(one.stop()), Exit::Normal),
         (|one| assert!(one.stop_now()), Exit::StoppedNow),
         (|one| assert!(one.kill()), Exit::Killed),

@@ -159,34 +159,32 @@ fn a_commit_waits_for_room_and_then_takes_effect_as_a_whole() {
 
 #[test]
 fn a_plan_with_more_for_a_mailbox_than_it_holds_is_admitted_all_the_same() {
-    for when_full in [WhenFull::Wait] {
-        let builder = Config::builder()
-            .mailbox_capacity(1)
-            .mailbox_when_full(when_full);
-        let (system, _) = stepped_with(builder);
-        let (log, its) = (Log::new(), Log::new());
-        let one = spawn(&system, &log);
-        let (a, b) = (spawn(&system, &its).actor(), spawn(&system, &its).actor());
-        system.run_until_idle();
-        // Not consecutive: each group fits alone, together they do not.
-        one.tell(does(move || {
-            say(1)
-                .and(Plan::tell(a, Msg::Say(1)))
-                .and(Plan::tell(b, Msg::Say(1)))
-                .and(Plan::tell(a, Msg::Say(1)))
-        }))
-        .unwrap();
-        system.run_until_idle();
-        assert_eq!((log.said(), its.said()), (vec![1], vec![1, 1, 1]));
-        // Consecutive.
-        one.tell(does(move || {
-            (0..5).fold(say(2), |plan, _| plan.and(Plan::tell(a, Msg::Say(2))))
-        }))
-        .unwrap();
-        system.run_until_idle();
-        assert_eq!((log.said(), its.said().len()), (vec![1, 2], 8));
-        assert_eq!(system.counts(a).unwrap().queued, 0);
-    }
+    let builder = Config::builder()
+        .mailbox_capacity(1)
+        .mailbox_when_full(WhenFull::Wait);
+    let (system, _) = stepped_with(builder);
+    let (log, its) = (Log::new(), Log::new());
+    let one = spawn(&system, &log);
+    let (a, b) = (spawn(&system, &its).actor(), spawn(&system, &its).actor());
+    system.run_until_idle();
+    // Not consecutive: each group fits alone, together they do not.
+    one.tell(does(move || {
+        say(1)
+            .and(Plan::tell(a, Msg::Say(1)))
+            .and(Plan::tell(b, Msg::Say(1)))
+            .and(Plan::tell(a, Msg::Say(1)))
+    }))
+    .unwrap();
+    system.run_until_idle();
+    assert_eq!((log.said(), its.said()), (vec![1], vec![1, 1, 1]));
+    // Consecutive.
+    one.tell(does(move || {
+        (0..5).fold(say(2), |plan, _| plan.and(Plan::tell(a, Msg::Say(2))))
+    }))
+    .unwrap();
+    system.run_until_idle();
+    assert_eq!((log.said(), its.said().len()), (vec![1, 2], 8));
+    assert_eq!(system.counts(a).unwrap().queued, 0);
 }
 
 #[test]

@@ -258,6 +258,8 @@ fn a_system_that_has_ended_leaves_no_memory() {
             everything(workers);
         }
         // A thread's end frees its own last bits a moment after the join.
-        until("the memory is back", || BYTES.load(SeqCst) <= before + slack);
+        until("the memory is back", || {
+            BYTES.load(SeqCst) <= before + slack
+        });
     }
 }
