@@ -248,22 +248,18 @@ fn everything(workers: usize) {
 #[test]
 fn a_system_that_has_ended_leaves_no_memory() {
     let _alone = alone();
-    for workers in [0, 1, 2] {
+    // With several workers the collector of the run queues keeps some 20 KiB for the process,
+    // however many systems there were; with one not a byte is left.
+    for (workers, rounds, slack) in [(0, 5, 256), (1, 5, 256), (2, 100, 64 << 10)] {
         everything(workers); // Lazy statics of the process.
         everything(workers);
         let before = BYTES.load(SeqCst);
-        for _ in 0..5 {
+        for _ in 0..rounds {
             everything(workers);
         }
-        // What a deque outgrew is freed by a later look of its collector, so in a later round;
-        // what is lost never comes back.
-        let back = (0..20).any(|_| {
-            let back = BYTES.load(SeqCst) <= before + 256;
-            if !back {
-                everything(workers);
-            }
-            back
+        // A thread's end frees its own last bits a moment after the join.
+        until("the memory is back", || {
+            BYTES.load(SeqCst) <= before + slack
         });
-        assert!(back, "{} bytes more", BYTES.load(SeqCst) - before);
     }
 }
