@@ -72,15 +72,15 @@ impl Workload for Big {
             .collect::<Result<Vec<_>, Wrong>>()?;
         let all: Arc<[_]> = pingers.iter().map(|pinger| pinger.actor()).collect();
         for pinger in &pingers {
-            pinger.tell(Ping::Meet(all.clone()))?;
+            pinger.tell(Call::Meet(all.clone()))?;
         }
         for pinger in &pingers {
-            pinger.ask(Ping::IsReady).wait()?;
+            pinger.ask(Call::IsReady).wait()?;
         }
         stage.expect(ACTORS)?;
         let (window, tally) = meter.window(|| {
             for pinger in &pingers {
-                pinger.tell(Ping::Start)?;
+                pinger.tell(Call::Start)?;
             }
             stage.wait()
         });
@@ -95,7 +95,7 @@ impl Workload for Big {
         )?;
         let pings = pingers
             .iter()
-            .map(|pinger| Ok(pinger.ask(Ping::Pings).wait()?))
+            .map(|pinger| Ok(pinger.ask(Call::Pings).wait()?))
             .sum::<Result<u64, Wrong>>()?;
         Wrong::unless_equal("the number of pings", pings, pongs)?;
         stage.close()?;
@@ -103,24 +103,24 @@ impl Workload for Big {
     }
 }
 
-enum Ping {
-    Meet(Arc<[ActorRef<Ping>]>),
+enum Call {
+    Meet(Arc<[ActorRef<Call>]>),
     IsReady(Reply<()>),
     Start,
-    Hit(ActorRef<Ping>),
+    Ping(ActorRef<Call>),
     Pong,
     Pings(Reply<u64>),
 }
 
 #[derive(Default)]
 struct Pinger {
-    all: Option<Arc<[ActorRef<Ping>]>>,
+    all: Option<Arc<[ActorRef<Call>]>>,
     pings: u64,
     pongs: u64,
 }
 
 enum Pinged {
-    Met(Arc<[ActorRef<Ping>]>),
+    Met(Arc<[ActorRef<Call>]>),
     Ping,
     Pong,
 }
@@ -150,19 +150,19 @@ impl Pinging {
         let all = pinger.all.iter().flat_map(|all| all.iter());
         let pings = all
             .filter(|&&other| other != me)
-            .map(|&other| Plan::tell(other, Ping::Hit(me)));
+            .map(|&other| Plan::tell(other, Call::Ping(me)));
         pings.fold(Plan::none(), Plan::and)
     }
 }
 
 impl Behavior for Pinging {
     type Machine = Pinger;
-    type Message = Ping;
+    type Message = Call;
 
-    fn on_message(&self, message: Ping, pinger: Snapshot<Self>) -> Plan<Self> {
+    fn on_message(&self, message: Call, pinger: Snapshot<Self>) -> Plan<Self> {
         match message {
-            Ping::Hit(from) => Plan::emit(Pinged::Ping).and(Plan::tell(from, Ping::Pong)),
-            Ping::Pong => {
+            Call::Ping(from) => Plan::emit(Pinged::Ping).and(Plan::tell(from, Call::Pong)),
+            Call::Pong => {
                 let pongs = pinger.pongs + 1;
                 if !pongs.is_multiple_of(ACTORS - 1) {
                     Plan::emit(Pinged::Pong)
@@ -176,10 +176,10 @@ impl Behavior for Pinging {
                     Plan::emit(Pinged::Pong).and(Plan::tell(self.usher, Arrival::Done(seen)))
                 }
             }
-            Ping::Start => Self::round(pinger),
-            Ping::Meet(all) => Plan::emit(Pinged::Met(all)),
-            Ping::IsReady(reply) => Plan::reply(reply, ()),
-            Ping::Pings(reply) => Plan::reply(reply, pinger.pings),
+            Call::Start => Self::round(pinger),
+            Call::Meet(all) => Plan::emit(Pinged::Met(all)),
+            Call::IsReady(reply) => Plan::reply(reply, ()),
+            Call::Pings(reply) => Plan::reply(reply, pinger.pings),
         }
     }
 }

@@ -326,7 +326,7 @@ struct Idle;
 
 const IDLE_ACTORS: usize = 1_000;
 /// After it workers should have gone to sleep.
-const FALLING_ASLEEP: Duration = Duration::from_millis(20);
+const FALLING_ASLEEP: Duration = Duration::from_millis(100);
 
 impl Workload for Idle {
     fn name(&self) -> &'static str {
