@@ -56,6 +56,7 @@ impl Behavior for Holding {
         match message {
             Message::Keep(reply) => Plan::emit(Event::Keep(reply)),
             Message::LetGo => Plan::emit(Event::LetGo),
+            Message::Large(zeros) if zeros != [0; 25] => Plan::unhandled(),
             Message::Answered | Message::Tick | Message::Large(_) => Plan::emit(Event::Count),
             Message::Count(reply) => Plan::reply(reply, kept.count),
             Message::Ask(to, count) => (0..count).fold(Plan::none(), |plan, _| {

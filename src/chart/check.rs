@@ -310,6 +310,7 @@ fn targets(model: &Model, out: &mut Vec<Problem>) {
 }
 
 /// The number of edits between two words (Levenshtein 1966, one row at a time).
+#[cfg(any(test, feature = "scxml", feature = "xstate"))]
 pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

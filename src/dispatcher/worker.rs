@@ -431,7 +431,8 @@ impl Worker {
             }
             None => {
                 self.follow_orders();
-                if !self.has_actors_to_run() && self.shared.live() > 0 {
+                let shuts_down = self.shared.is_closed(); // else one actor's own thread ends
+                if shuts_down && !self.has_actors_to_run() && self.shared.live() > 0 {
                     // Nobody waits for this end who would tell those made meanwhile to stop.
                     self.shared.stop_all(0);
                 }
