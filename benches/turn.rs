@@ -62,8 +62,9 @@ impl Behavior for Doing {
                 .on_ok(move |_: u64| Do::Ask(other, left - 1))
                 .into(),
             Do::Get(reply) => Plan::reply(reply, machine.0),
-            Do::Child => Plan::<Self>::spawn(Doing, Count(0))
-                .then(|child| Plan::tell(child, Do::Stop)),
+            Do::Child => {
+                Plan::<Self>::spawn(Doing, Count(0)).then(|child| Plan::tell(child, Do::Stop))
+            }
             Do::Stop => Plan::stop(),
             Do::Timer => Plan::after(1, Duration::from_secs(1), Do::Pass).and(Plan::cancel(1)),
         }

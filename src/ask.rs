@@ -34,7 +34,8 @@ pub enum AskError {
     },
     /// The actor stopped before it handled the question, or was not there at all.
     Stopped,
-    /// The actor's mailbox was full.
+    /// The actor's mailbox was full, or, for one who asks from outside, as many asks wait as the
+    /// system allows.
     Refused,
     /// The answerer dropped the [`Reply`] without answering.
     Dropped,
@@ -273,7 +274,11 @@ impl Asks {
     /// Forgets those that have ended: the oldest at once, those behind an open one when they are
     /// more than half.
     pub(crate) fn tidy(&mut self) {
-        while self.open.front().is_some_and(|ask| ask.continuation.is_none()) {
+        while self
+            .open
+            .front()
+            .is_some_and(|ask| ask.continuation.is_none())
+        {
             self.open.pop_front();
         }
         if self.open.len() > 2 * self.live + 64 {

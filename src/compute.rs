@@ -133,7 +133,7 @@ impl<B: Behavior> Plan<B> {
     /// let system = System::new()?;
     /// let summing = system.spawn(Summing, Nothing)?;
     /// assert_eq!(summing.ask(|reply| Sum::UpTo(1_000, reply)).wait()?, 500_500);
-    /// # mainspring::Result::Ok(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn compute<T: Send + 'static>(
         job: impl FnOnce(&CancelToken) -> T + Send + 'static,

@@ -26,6 +26,12 @@ pub enum Cause {
     Panicked,
     /// The machine refused an event of the turn.
     Refused(Refusal),
+    /// The turn's plan asks, and as many asks wait as `system.max_asks_in_flight` allows.
+    TooManyAsks,
+    /// The turn's plan arms a timer, and there are as many as `system.max_timers` allows.
+    TooManyTimers,
+    /// The turn's plan sends, and messages take as much as `system.memory_ceiling_bytes` allows.
+    NoMemory,
     /// A target of the turn's plan had no room until the commit's deadline.
     NoRoom,
     /// The turn's plan named an actor of another system.
@@ -43,7 +49,23 @@ impl From<Refusal> for Cause {
 }
 
 impl Cause {
-    const COUNT: usize = 11;
+    /// The causes' names, by index.
+    const NAMES: [&str; 14] = [
+        "stopped",
+        "shutdown",
+        "full",
+        "dropped oldest",
+        "unhandled",
+        "panicked",
+        "refused",
+        "no room",
+        "foreign",
+        "not spawned",
+        "ask failed",
+        "too many asks",
+        "too many timers",
+        "no memory",
+    ];
 
     fn index(&self) -> usize {
         match self {
@@ -58,6 +80,9 @@ impl Cause {
             Self::Foreign => 8,
             Self::NotSpawned(_) => 9,
             Self::AskFailed(_) => 10,
+            Self::TooManyAsks => 11,
+            Self::TooManyTimers => 12,
+            Self::NoMemory => 13,
         }
     }
 }
@@ -72,6 +97,15 @@ impl fmt::Display for Cause {
             Self::Unhandled => f.write_str("the behavior does not handle it"),
             Self::Panicked => f.write_str("the handler panicked"),
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::TooManyAsks => {
+                f.write_str("as many asks wait as system.max_asks_in_flight allows")
+            }
+            Self::TooManyTimers => {
+                f.write_str("as many timers are armed as system.max_timers allows")
+            }
+            Self::NoMemory => {
+                f.write_str("messages take as much as system.memory_ceiling_bytes allows")
+            }
             Self::NoRoom => f.write_str("a target had no room until the commit's deadline"),
             Self::Foreign => f.write_str("the plan named an actor of another system"),
             Self::NotSpawned(error) => write!(f, "a child could not be made: {error}"),
@@ -97,7 +131,7 @@ pub struct DeadLetter {
 pub(crate) struct DeadLetters {
     latest: Mutex<VecDeque<DeadLetter>>,
     capacity: usize,
-    counts: [AtomicU64; Cause::COUNT],
+    counts: [AtomicU64; Cause::NAMES.len()],
 }
 
 impl DeadLetters {
@@ -128,6 +162,12 @@ impl DeadLetters {
     /// The latest, oldest first.
     pub(crate) fn latest(&self) -> Vec<DeadLetter> {
         lock(&self.latest).iter().cloned().collect()
+    }
+
+    /// How many there were of each cause, by its name.
+    pub(crate) fn by_cause(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.counts.iter().map(|count| count.load(Relaxed));
+        Cause::NAMES.into_iter().zip(counts)
     }
 
     /// How many there were in all.

@@ -297,6 +297,11 @@ impl Parcel {
         unsafe { self.0.as_ptr().cast::<u8>().add(HEADER) }
     }
 
+    /// How large the envelope is.
+    pub(crate) fn bytes(&self) -> u64 {
+        SIZES[self.class() as usize] as u64
+    }
+
     fn class(&self) -> u8 {
         (self.header().tag.get() >> CLASS_SHIFT) as u8 & 3
     }
@@ -541,7 +546,9 @@ impl List {
     pub(crate) fn one(parcel: Parcel) -> Self {
         let link = parcel.into_link();
         // SAFETY: the list owns it now.
-        unsafe { link.as_ref().set_next(std::ptr::null_mut()) };
+        let first = unsafe { link.as_ref() };
+        // SAFETY: as above.
+        unsafe { first.set_next(std::ptr::null_mut()) };
         Self {
             head: link.as_ptr(),
             tail: link.as_ptr(),
@@ -802,10 +809,11 @@ impl Pending {
 }
 
 /// Full magazines on their way between workers, and the count of all envelopes' bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Depot {
     magazines: [Mutex<Vec<Magazine>>; 3],
     bytes: AtomicU64,
+    limit: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -816,6 +824,16 @@ struct Magazine {
 
 // SAFETY: a magazine owns its envelopes, which are free.
 unsafe impl Send for Magazine {}
+
+impl Default for Depot {
+    fn default() -> Self {
+        Self {
+            magazines: Default::default(),
+            bytes: AtomicU64::new(0),
+            limit: AtomicU64::new(u64::MAX),
+        }
+    }
+}
 
 impl Drop for Depot {
     fn drop(&mut self) {
@@ -828,9 +846,48 @@ impl Drop for Depot {
 }
 
 impl Depot {
-    /// Bytes of envelopes that workers took from the allocator and did not give back.
+    /// Bytes of envelopes that workers took from the allocator, or got from outside, and did not
+    /// give back.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        // An envelope of a plan may be freed outside, where nobody counts.
+        (self.bytes.load(Ordering::Relaxed) as i64).max(0) as u64
+    }
+
+    /// Counts an envelope that comes from outside and will stay.
+    pub(crate) fn adopt(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts an envelope out again.
+    pub(crate) fn disown(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Sets how many bytes there may be.
+    pub(crate) fn set_limit(&self, bytes: u64) {
+        self.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether there are more bytes than there may be.
+    pub(crate) fn is_over(&self) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        limit == 0 || self.bytes() > limit
+    }
+
+    /// Gives free envelopes back to the allocator.
+    pub(crate) fn trim(&self) {
+        for (class, magazines) in self.magazines.iter().enumerate() {
+            let magazines = std::mem::take(&mut *lock(magazines));
+            for magazine in magazines {
+                self.give_up(&magazine, class as u8);
+            }
+        }
+    }
+
+    fn give_up(&self, magazine: &Magazine, class: u8) {
+        let bytes = SIZES[class as usize] as u64 * u64::from(magazine.count);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        free_all(magazine, class);
     }
 }
 
@@ -838,6 +895,7 @@ impl Depot {
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     shelves: [Shelf; 3],
+    short: Cell<bool>,
     depot: std::sync::Arc<Depot>,
 }
 
@@ -853,8 +911,20 @@ impl Pool {
     pub(crate) fn new(depot: std::sync::Arc<Depot>) -> Self {
         Self {
             shelves: Default::default(),
+            short: Cell::new(false),
             depot,
         }
+    }
+
+    /// Whether the last envelope from the allocator was one too many.
+    #[inline(always)]
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.get()
+    }
+
+    /// Lets the next envelope from the allocator find out anew.
+    pub(crate) fn forget_shortage(&self) {
+        self.short.set(false);
     }
 
     #[inline(always)]
@@ -882,6 +952,7 @@ impl Pool {
             self.depot
                 .bytes
                 .fetch_add(SIZES[class as usize] as u64, Ordering::Relaxed);
+            self.short.set(self.depot.is_over());
             return from_allocator(class);
         }
         self.allocate(class)
@@ -917,13 +988,11 @@ impl Pool {
             return;
         }
         let mut depot = lock(&self.depot.magazines[class as usize]);
-        if depot.len() < DEPOT_MAGAZINES {
+        if depot.len() < DEPOT_MAGAZINES && !self.depot.is_over() {
             depot.push(magazine);
         } else {
             drop(depot);
-            let bytes = SIZES[class as usize] as u64 * u64::from(magazine.count);
-            self.depot.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            free_all(&magazine, class);
+            self.depot.give_up(&magazine, class);
         }
     }
 }

@@ -188,15 +188,29 @@ impl<M: Send + 'static> Handle<M> {
         if self.shared.is_closed() {
             return Err((Push::Closed, parcel));
         }
+        if self.shared.is_over_ceiling() {
+            self.shared.depot.trim();
+            if self.shared.is_over_ceiling() {
+                return Err((Push::Full, parcel));
+            }
+        }
+        let bytes = parcel.bytes();
         let number = self.address().cell;
         parcel.set_generation(self.address().generation.get());
         parcel.set_cell(number);
-        match push(&cell.inbox, parcel, cell.bound()) {
-            Ok(Wake::Enqueue) => {
-                self.shared.schedule(number, cell);
+        // Counted first: the actor's worker may free it before `push` returns.
+        self.shared.depot.adopt(bytes);
+        let pushed = push(&cell.inbox, parcel, cell.bound());
+        if pushed.is_err() {
+            self.shared.depot.disown(bytes);
+        }
+        match pushed {
+            Ok(wake) => {
+                if wake == Wake::Enqueue {
+                    self.shared.schedule(number, cell);
+                }
                 Ok(())
             }
-            Ok(Wake::Nothing) => Ok(()),
             Err((Push::Full, parcel)) if cell.overflow() == policy::DROP_NEWEST => {
                 self.shared
                     .dead_letter(self.address(), parcel.type_name(), Cause::Full);
@@ -212,16 +226,22 @@ impl<M: Send + 'static> Handle<M> {
     /// The [`Ask`] is waited for with [`Ask::wait`] or as a future.
     pub fn ask<T: Send + 'static>(&self, question: impl FnOnce(Reply<T>) -> M) -> Ask<T> {
         let (asker, answerer) = channel();
-        let parcel = Parcel::new(Kind::Ask, question(Reply::outside(answerer)));
-        let refused = match self.send(parcel) {
-            Ok(()) => None,
-            Err((Push::Full, _)) => Some(AskError::Refused),
-            Err(_) => Some(AskError::Stopped),
+        let permit = Permit::take(&self.shared);
+        let refused = if permit.is_none() {
+            Some(AskError::Refused)
+        } else {
+            let parcel = Parcel::new(Kind::Ask, question(Reply::outside(answerer)));
+            match self.send(parcel) {
+                Ok(()) => None,
+                Err((Push::Full, _)) => Some(AskError::Refused),
+                Err(_) => Some(AskError::Stopped),
+            }
         };
         Ask {
             asker,
             refused,
             timeout: self.shared.config.system.ask_timeout,
+            _permit: permit,
         }
     }
 
@@ -269,7 +289,7 @@ impl<M: Send + 'static> Handle<M> {
     /// let end = actor.monitor();
     /// actor.stop();
     /// assert_eq!(end.wait().exit, Exit::Normal);
-    /// # mainspring::Result::Ok(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn monitor(&self) -> Ended {
         let (asker, answerer) = channel();
@@ -304,6 +324,22 @@ pub struct Ask<T: Send + 'static> {
     asker: Asker<Result<T, AskError>>,
     refused: Option<AskError>,
     timeout: Duration,
+    _permit: Option<Permit>,
+}
+
+/// One of the asks that may wait at once; given back when dropped.
+struct Permit(Arc<Shared>);
+
+impl Permit {
+    fn take(shared: &Arc<Shared>) -> Option<Self> {
+        shared.asks.take().then(|| Self(shared.clone()))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.asks.give_back();
+    }
 }
 
 impl<T: Send + 'static> Ask<T> {
@@ -436,7 +472,7 @@ impl<B: Behavior> Actor<B> {
     /// sum.tell(2)?;
     /// sum.tell(3)?;
     /// assert_eq!(sum.snapshot().wait()?.0, 5);
-    /// # mainspring::Result::Ok(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn snapshot(&self) -> Ask<B::Machine>
     where
@@ -451,6 +487,7 @@ impl<B: Behavior> Actor<B> {
             asker,
             refused: None,
             timeout: self.shared.config.system.ask_timeout,
+            _permit: None,
         }
     }
 
@@ -475,7 +512,7 @@ impl<B: Behavior> Actor<B> {
     /// let mut events = sum.events(16);
     /// sum.tell(7)?;
     /// assert_eq!(events.next(Duration::from_secs(5)), Some(7));
-    /// # mainspring::Result::Ok(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn events(&self, capacity: usize) -> EventStream<<B::Machine as Machine>::Event>
     where
@@ -490,6 +527,7 @@ impl<B: Behavior> Actor<B> {
         let parcel = Parcel::new(Kind::Call, call);
         parcel.set_cell(self.address().cell);
         parcel.set_generation(self.address().generation.get());
+        self.shared.depot.adopt(parcel.bytes());
         self.shared.send_uncounted(parcel);
     }
 }

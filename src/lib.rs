@@ -107,8 +107,9 @@
 //! | [`ask`](Plan::ask) | sends a question; the answer is a message |
 //! | [`reply`](Plan::reply), [`reply_err`](Plan::reply_err) | answers, now or in a later turn, for oneself or another |
 //! | [`after`](Plan::after), [`every`](Plan::every), [`cancel`](Plan::cancel) | timers by key |
-//! | [`spawn`](Plan::spawn), [`stop`](Plan::stop), [`stop_actor`](Plan::stop_actor) | begins and ends actors |
+//! | [`spawn`](Plan::spawn), [`stop`](Plan::stop), [`stop_because`](Plan::stop_because), [`stop_actor`](Plan::stop_actor) | begins and ends actors |
 //! | [`monitor`](Plan::monitor), [`link`](Plan::link), [`subscribe`](Plan::subscribe) | hears of others |
+//! | `compute` (feature `compute`) | works off the turn; the result is a message |
 //! | [`none`](Plan::none), [`unhandled`](Plan::unhandled) | nothing; nothing, and the message counts as a dead letter |
 //!
 //! # Asking
@@ -230,9 +231,10 @@
 //!
 //! # Life
 //!
-//! [`System::spawn`] makes an actor; [`Plan::spawn`] makes a child whose address its plan knows
+//! [`System::spawn`] makes an actor, [`System::prepare`] one with a name, a capacity, a dispatcher
+//! or a thread of its own; [`Plan::spawn`] makes a child whose address its plan knows
 //! already. [`Handle::stop`] lets the actor finish what it was sent, [`Handle::stop_now`] and
-//! [`Handle::kill`] end it after the turn in hand. A panic stops that actor alone and discards its
+//! [`Handle::kill`] end it after the turn in hand. [`Actor::snapshot`] asks for a copy of the machine. A panic stops that actor alone and discards its
 //! state. Whoever [monitors](Plan::monitor) it gets one [`Down`], after its last message.
 //!
 //! ```
@@ -362,6 +364,8 @@ mod envelope;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
+mod metrics;
+#[cfg(not(loom))]
 mod plan;
 #[cfg(not(loom))]
 mod system;
@@ -381,6 +385,7 @@ mod front {
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
+    pub use crate::metrics::{MemoryMetrics, Metrics, TypeMetrics, WorkerMetrics};
     pub use crate::plan::children::SpawnStep;
     pub use crate::plan::timers::{Key, Missed};
     pub use crate::plan::{AskPlan, AskStep, Plan};

@@ -293,7 +293,7 @@ impl Behavior for Adding {
         let sum = |sum: &Sum| sum.0;
         match add {
             Add::Twice(number, reply) => {
-                assert_eq!(before.meta().is_ask, true);
+                assert!(before.meta().is_ask);
                 Plan::emit(number)
                     .and(Plan::reply_after(reply, sum))
                     .and(Plan::emit(number))

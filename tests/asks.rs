@@ -2,8 +2,8 @@
 
 mod common;
 use common::*;
-use mainspring::prelude::*;
 use mainspring::Cause;
+use mainspring::prelude::*;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,7 +65,9 @@ fn panics_later(reply: Reply<u64>) -> Msg {
     does(move || Plan::reply(reply, 1).and(Plan::emit(Event::Panic)))
 }
 
-const CASES: [(fn(Reply<u64>) -> Msg, Result<u64, AskError>); 6] = [
+type Question = fn(Reply<u64>) -> Msg;
+
+const CASES: [(Question, Result<u64, AskError>); 6] = [
     (Msg::Ping, Ok(7)),
     (panics, Err(AskError::Panicked)),
     (drops, Err(AskError::Dropped)),
@@ -117,7 +119,9 @@ fn asking_the_dead_tells_so_at_once() {
     system.run_until_idle();
     assert_eq!(dead.ask(Msg::Ping).wait(), Err(AskError::Stopped));
     let (to, noted) = (dead.actor(), outcomes.clone());
-    asker.tell(does(move || ask(to, Msg::Ping, &noted))).unwrap();
+    asker
+        .tell(does(move || ask(to, Msg::Ping, &noted)))
+        .unwrap();
     system.run_until_idle();
     assert_eq!(*outcomes.lock().unwrap(), [Err(AskError::Stopped)]);
 }
@@ -149,10 +153,16 @@ fn a_time_out_comes_once_in_time_and_a_late_answer_is_nobodys() {
     let asker = spawn(&system, &log);
     let keeper = spawn(&system, &its);
     let (to, noted) = (keeper.actor(), outcomes.clone());
-    let question = |reply| Msg::Do(Box::new(move |_| {
-        // Answers after 20 ms.
-        Plan::after("late", ms(20), does(move || Plan::reply(reply, 5).and(say(5))))
-    }));
+    let question = |reply| {
+        Msg::Do(Box::new(move |_| {
+            // Answers after 20 ms.
+            Plan::after(
+                "late",
+                ms(20),
+                does(move || Plan::reply(reply, 5).and(say(5))),
+            )
+        }))
+    };
     asker
         .tell(does(move || ask_for(to, question, &noted, Some(ms(10)))))
         .unwrap();
@@ -168,7 +178,9 @@ fn a_time_out_comes_once_in_time_and_a_late_answer_is_nobodys() {
     }
     // A new ask is open when the late answer comes.
     let noted = outcomes.clone();
-    asker.tell(does(move || ask(to, Msg::Keep, &noted))).unwrap();
+    asker
+        .tell(does(move || ask(to, Msg::Keep, &noted)))
+        .unwrap();
     hand.advance(ms(20));
     system.run_until_idle();
     assert_eq!(its.said(), [5], "it did answer");
@@ -182,11 +194,16 @@ fn an_ask_whose_error_has_no_message_becomes_a_dead_letter() {
     let asker = spawn(&system, &log);
     let to = spawn(&system, &Log::new()).actor();
     asker
-        .tell(does(move || Plan::<Script>::ask(to, drops).on_ok(Msg::Say).into()))
+        .tell(does(move || {
+            Plan::<Script>::ask(to, drops).on_ok(Msg::Say).into()
+        }))
         .unwrap();
     system.run_until_idle();
     assert_eq!(log.said(), []);
-    assert_eq!(system.dead_letters()[0].cause, Cause::AskFailed(AskError::Dropped));
+    assert_eq!(
+        system.dead_letters()[0].cause,
+        Cause::AskFailed(AskError::Dropped)
+    );
 }
 
 #[test]
@@ -198,7 +215,9 @@ fn an_actor_may_ask_itself_and_a_circle_of_asks_ends() {
         for i in 0..size {
             let next = actors[(i + 1) % size].actor();
             actors[i]
-                .tell(does(move || Plan::<Script>::ask(next, Msg::Ping).on_ok(Msg::Say).into()))
+                .tell(does(move || {
+                    Plan::<Script>::ask(next, Msg::Ping).on_ok(Msg::Say).into()
+                }))
                 .unwrap();
         }
         system.run_until_idle();
@@ -225,10 +244,12 @@ fn a_reply_dropped_outside_actors_ends_the_ask_of_an_actor() {
     let to = spawn(&system, &Log::new()).actor();
     let noted = outcomes.clone();
     static TAKEN: Mutex<Option<Reply<u64>>> = Mutex::new(None);
-    let question = |reply| does(move || {
-        *TAKEN.lock().unwrap() = Some(reply);
-        Plan::none()
-    });
+    let question = |reply| {
+        does(move || {
+            *TAKEN.lock().unwrap() = Some(reply);
+            Plan::none()
+        })
+    };
     asker.tell(does(move || ask(to, question, &noted))).unwrap();
     system.run_until_idle();
     let reply = TAKEN.lock().unwrap().take();
@@ -260,7 +281,10 @@ fn an_ask_is_a_future_of_any_executor() {
     system.run_until_idle();
     assert_eq!(woken.0.load(Ordering::SeqCst), 2);
     assert_eq!(answered.poll(&mut context), Poll::Ready(Ok(7)));
-    assert_eq!(dropped.poll(&mut context), Poll::Ready(Err(AskError::Dropped)));
+    assert_eq!(
+        dropped.poll(&mut context),
+        Poll::Ready(Err(AskError::Dropped))
+    );
     // Given up: the answer is dropped, nobody is woken.
     let given_up = one.ask(Msg::Ping);
     drop(given_up);
@@ -283,7 +307,11 @@ fn a_blocking_ask_waits_no_longer_than_its_time() {
 
 #[test]
 fn a_hundred_thousand_timed_out_asks_leave_nothing() {
-    let (system, hand) = stepped_with(Config::builder().mailbox_capacity(32_768).mailbox_capacity_bytes(1 << 30));
+    let (system, hand) = stepped_with(
+        Config::builder()
+            .mailbox_capacity(32_768)
+            .mailbox_capacity_bytes(1 << 30),
+    );
     let alive = Alive::new();
     let (log, its) = (Log::new(), Log::new());
     let asker = spawn(&system, &log);
@@ -321,7 +349,10 @@ fn a_hundred_thousand_timed_out_asks_leave_nothing() {
     hand.advance(ms(20));
     system.run_until_idle();
     assert_eq!((alive.count(), log.len()), (0, 100_000));
-    assert!(start.elapsed() < Duration::from_secs(10), "linear in the asks");
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "linear in the asks"
+    );
     keeper.tell(does(|| Plan::emit(Event::Forget))).unwrap();
     system.run_until_idle();
     assert_eq!(log.len(), 100_000, "no outcome twice");

@@ -18,14 +18,19 @@ fn much(other: ActorRef<Msg>, children: Log, last: Plan<Script>) -> Plan<Script>
 }
 
 /// Runs `much(last)` and returns what the actor, its peer and its child said, and who lives.
-fn outcome(last: impl FnOnce(ActorRef<Msg>) -> Plan<Script> + Send + 'static) -> (Vec<u64>, Vec<u64>, Vec<u64>, u64) {
+fn outcome(
+    last: impl FnOnce(ActorRef<Msg>) -> Plan<Script> + Send + 'static,
+) -> (Vec<u64>, Vec<u64>, Vec<u64>, u64) {
     quiet_panics();
     let (system, hand) = stepped();
     let (mine, its, children) = (Log::new(), Log::new(), Log::new());
     let one = spawn(&system, &mine);
     let other = spawn(&system, &its);
     let (to, log) = (other.actor(), children.clone());
-    assert!(one.tell(Msg::Do(Box::new(move |_| much(to, log, last(to))))).is_ok());
+    assert!(
+        one.tell(Msg::Do(Box::new(move |_| much(to, log, last(to)))))
+            .is_ok()
+    );
     system.run_until_idle();
     hand.advance(ms(10));
     system.run_until_idle();
@@ -35,7 +40,10 @@ fn outcome(last: impl FnOnce(ActorRef<Msg>) -> Plan<Script> + Send + 'static) ->
 #[test]
 fn a_committed_turn_has_all_its_effects() {
     let (mine, its, children, live) = outcome(|_| Plan::none());
-    assert_eq!((mine, its, children, live), (vec![1, 3], vec![2], vec![9, 4], 3));
+    assert_eq!(
+        (mine, its, children, live),
+        (vec![1, 3], vec![2], vec![9, 4], 3)
+    );
 }
 
 #[test]
@@ -74,7 +82,8 @@ fn a_single_message_to_another_system_fails_its_turn() {
     let stranger = spawn(&foreign, &log).actor();
     let (system, _) = stepped();
     let one = spawn(&system, &mine);
-    one.tell(does(move || say(1).and(Plan::tell(stranger, Msg::Say(6))))).unwrap();
+    one.tell(does(move || say(1).and(Plan::tell(stranger, Msg::Say(6)))))
+        .unwrap();
     system.run_until_idle();
     foreign.run_until_idle();
     assert_eq!((mine.said(), log.said()), (vec![], vec![]));
@@ -91,12 +100,18 @@ fn more_actors_than_there_may_be_fail_the_whole_turn() {
         let children = children.clone();
         does(move || {
             let child = || Plan::<Script>::spawn(Script, Tape::new(&children).start(|_| say(9)));
-            say(1).and(Plan::tell(other, Msg::Say(2))).and(child()).and(child())
+            say(1)
+                .and(Plan::tell(other, Msg::Say(2)))
+                .and(child())
+                .and(child())
         })
     };
     one.tell(many).unwrap();
     system.run_until_idle();
-    assert_eq!((log.said(), its.said(), children.said()), (vec![], vec![], vec![]));
+    assert_eq!(
+        (log.said(), its.said(), children.said()),
+        (vec![], vec![], vec![])
+    );
     assert_eq!(system.actors(), 2);
     assert!(matches!(
         system.dead_letters()[0].cause,
@@ -124,7 +139,7 @@ fn a_full_target_under_refuse_fails_the_whole_turn_and_no_place_is_lost() {
     let roomy = spawn(&system, &its).actor();
     let full = spawn(&system, &its);
     system.run_until_idle();
-    one.tell(does(move || Plan::none())).unwrap();
+    one.tell(does(Plan::none)).unwrap();
     one.tell(act(move |me| {
         // Its own mailbox holds this message only: three more never fit.
         let me = me.me();
@@ -149,7 +164,10 @@ fn a_full_target_under_refuse_fails_the_whole_turn_and_no_place_is_lost() {
     let _ = early;
     system.run_until_idle();
     let said = its.said();
-    assert!(said.starts_with(&[2, 3]) || said.starts_with(&[10, 11]), "{said:?}");
+    assert!(
+        said.starts_with(&[2, 3]) || said.starts_with(&[10, 11]),
+        "{said:?}"
+    );
     for actor in [one.actor(), roomy, full.actor()] {
         let counts = system.counts(actor).unwrap();
         assert_eq!(counts.queued, 0, "no place is lost");
@@ -196,7 +214,8 @@ fn the_events_of_a_turn_that_panics_reach_no_subscriber() {
         listener.tell(does(subscribe)).unwrap();
     }
     system.run_until_idle();
-    one.tell(does(|| say(1).and(Plan::emit(Event::Panic)))).unwrap();
+    one.tell(does(|| say(1).and(Plan::emit(Event::Panic))))
+        .unwrap();
     other.tell(Msg::Say(2)).unwrap();
     system.run_until_idle();
     assert_eq!(heard.said(), [2], "1 was never committed");

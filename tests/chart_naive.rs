@@ -29,13 +29,13 @@ impl Logic for Log {
     }
 
     fn guard(&self, id: u32, ask: &Ask<'_, Self>) -> Result<bool, ()> {
-        Ok((*ask.context + id) % 3 != 0)
+        Ok(!(*ask.context + id).is_multiple_of(3))
     }
 
     fn act(&self, id: u32, scope: &mut Scope<'_, Self>) -> Result<(), ()> {
         *scope.context = scope.context.wrapping_mul(31).wrapping_add(id);
         scope.effect(id);
-        if id % 5 == 0 {
+        if id.is_multiple_of(5) {
             scope.raise(id as usize % self.events);
         }
         Ok(())
@@ -123,7 +123,7 @@ impl<'a> Naive<'a> {
         for &id in actions {
             self.context = self.context.wrapping_mul(31).wrapping_add(id);
             self.log.push(id);
-            if id % 5 == 0 {
+            if id.is_multiple_of(5) {
                 self.queue.push_back(id as usize % self.events);
             }
         }
@@ -131,7 +131,7 @@ impl<'a> Naive<'a> {
 
     fn holds(&self, guard: &Guard) -> bool {
         match guard {
-            Guard::Host(id) => (self.context + id) % 3 != 0,
+            Guard::Host(id) => !(self.context + id).is_multiple_of(3),
             Guard::In(s) => self.configuration.contains(s),
             Guard::Not(inner) => !self.holds(inner),
             Guard::And(all) => all.iter().all(|g| self.holds(g)),

@@ -36,7 +36,9 @@ fn turn(all: &[ActorRef<Msg>], random: &mut Random, depth: u64) -> Msg {
         3 => {
             let messages: Vec<_> = (0..5).map(|_| next(random)).collect();
             does(move || {
-                messages.into_iter().fold(Plan::none(), |plan, message| plan.and(Plan::tell(to, message)))
+                messages.into_iter().fold(Plan::none(), |plan, message| {
+                    plan.and(Plan::tell(to, message))
+                })
             })
         }
         4 => does(move || Plan::<Script>::ask(to, Msg::Ping).on_ok(Msg::Say).into()),
@@ -94,7 +96,11 @@ fn every_accepted_message_is_accounted_for_whatever_happens() {
                 conserves(counts);
             }
         }
-        assert_eq!(system.shutdown(ms(30_000)), mainspring::Shutdown::default(), "seed {seed}");
+        assert_eq!(
+            system.shutdown(ms(30_000)),
+            mainspring::Shutdown::default(),
+            "seed {seed}"
+        );
     }
 }
 
@@ -107,9 +113,13 @@ fn messages_to_the_dead_are_dead_letters_each_once() {
     system.run_until_idle();
     let to = dead.actor();
     one.tell(does(move || Plan::tell(to, Msg::Say(1)))).unwrap();
-    one.tell(does(move || Plan::tell(to, Msg::Say(1)).and(Plan::tell(to, Msg::Say(2))))).unwrap();
+    one.tell(does(move || {
+        Plan::tell(to, Msg::Say(1)).and(Plan::tell(to, Msg::Say(2)))
+    }))
+    .unwrap();
     for _ in 0..10 {
-        one.tell(does(move || say(1).and(Plan::tell(to, Msg::Say(1))))).unwrap();
+        one.tell(does(move || say(1).and(Plan::tell(to, Msg::Say(1)))))
+            .unwrap();
     }
     system.run_until_idle();
     assert_eq!(system.dead_letter_count(), 13);
@@ -134,7 +144,11 @@ fn a_new_actor_in_an_old_cell_hears_nothing_meant_for_the_old_one() {
     let new: Vec<_> = (0..300).map(|_| spawn(&system, &log)).collect();
     system.run_until_idle();
     for to in old {
-        sender.tell(does(move || Plan::tell(to, Msg::Say(1)).and(Plan::stop_actor(to)))).unwrap();
+        sender
+            .tell(does(move || {
+                Plan::tell(to, Msg::Say(1)).and(Plan::stop_actor(to))
+            }))
+            .unwrap();
         assert!(!system.handle(to).unwrap().kill());
         assert!(system.handle(to).unwrap().tell(Msg::Say(1)).is_err());
         system.run_until_idle();

@@ -26,7 +26,9 @@ fn watch(watcher: &Actor<Script>, target: impl Into<Address>, exits: &Exits) {
 fn the_start_hook_comes_before_any_message() {
     let (system, _) = stepped();
     let log = Log::new();
-    let one = system.spawn(Script, Tape::new(&log).start(|_| say(0))).unwrap();
+    let one = system
+        .spawn(Script, Tape::new(&log).start(|_| say(0)))
+        .unwrap();
     one.tell(Msg::Say(1)).unwrap();
     system.run_until_idle();
     assert_eq!(log.said(), [0, 1]);
@@ -40,7 +42,9 @@ fn a_child_starts_before_what_its_parent_tells_it() {
     let tape = Tape::new(&log).start(|_| say(0));
     one.tell(does(move || {
         Plan::<Script>::spawn(Script, tape).then(|child| {
-            (1..5).fold(Plan::none(), |plan, n| plan.and(Plan::tell(child, Msg::Say(n))))
+            (1..5).fold(Plan::none(), |plan, n| {
+                plan.and(Plan::tell(child, Msg::Say(n)))
+            })
         })
     }))
     .unwrap();
@@ -88,7 +92,9 @@ fn stop_now_overtakes_what_is_queued_but_not_the_stop_hook() {
 fn a_kill_overtakes_all_also_the_stop_hook() {
     let (system, _) = stepped();
     let log = Log::new();
-    let one = system.spawn(Script, Tape::new(&log).stop(|_, _| say(9))).unwrap();
+    let one = system
+        .spawn(Script, Tape::new(&log).stop(|_, _| say(9)))
+        .unwrap();
     system.run_until_idle();
     one.tell(Msg::Say(1)).unwrap();
     one.kill();
@@ -105,7 +111,9 @@ fn an_actor_without_messages_hears_a_signal_in_its_start_hook() {
     dead.kill();
     system.run_until_idle();
     let gone = dead.actor();
-    let one = system.spawn(Script, Tape::default().start(move |_| Plan::link(gone))).unwrap();
+    let one = system
+        .spawn(Script, Tape::default().start(move |_| Plan::link(gone)))
+        .unwrap();
     system.run_until_idle();
     assert!(!one.is_alive(), "linked to one that is gone");
 }
@@ -113,11 +121,15 @@ fn an_actor_without_messages_hears_a_signal_in_its_start_hook() {
 #[test]
 fn every_monitor_gets_one_down_with_the_exit() {
     quiet_panics();
-    let ends: [(fn(&Actor<Script>), Exit); 5] = [
+    type End = fn(&Actor<Script>);
+    let ends: [(End, Exit); 5] = [
         (|one| assert!(one.stop()), Exit::Normal),
         (|one| assert!(one.stop_now()), Exit::StoppedNow),
         (|one| assert!(one.kill()), Exit::Killed),
-        (|one| one.tell(does(|| panic!("on purpose"))).unwrap(), Exit::Panicked("on purpose".into())),
+        (
+            |one| one.tell(does(|| panic!("on purpose"))).unwrap(),
+            Exit::Panicked("on purpose".into()),
+        ),
         (|one| one.tell(does(Plan::stop)).unwrap(), Exit::Normal),
     ];
     for (end, exit) in ends {
@@ -160,7 +172,9 @@ fn after_unmonitor_no_down_is_handled_also_if_it_is_queued() {
     let target = one.actor();
     one.stop();
     // The end comes while the watcher is in the turn that ends the monitor.
-    watcher.tell(does(move || Plan::unmonitor(target).and(say(1)))).unwrap();
+    watcher
+        .tell(does(move || Plan::unmonitor(target).and(say(1))))
+        .unwrap();
     system.run_until_idle();
     assert!(exits.lock().unwrap().len() <= 1);
     // In this order for certain: the end first, then the turn, the `Down` behind it.
@@ -171,7 +185,9 @@ fn after_unmonitor_no_down_is_handled_also_if_it_is_queued() {
     let target = two.actor();
     watcher
         .tell(does(move || {
-            Plan::unmonitor(target).and(Plan::stop_actor(target)).and(say(2))
+            Plan::unmonitor(target)
+                .and(Plan::stop_actor(target))
+                .and(say(2))
         }))
         .unwrap();
     system.run_until_idle();
@@ -263,7 +279,11 @@ fn a_child_of_the_last_plan_lives_on_and_an_answer_to_it_is_nobodys() {
     system.run_until_idle();
     assert_eq!((log.said(), its.said()), (vec![1, 2], vec![4]));
     assert_eq!(system.actors(), 2);
-    assert_eq!(system.counts(to).unwrap().handled, 2, "the question and the message");
+    assert_eq!(
+        system.counts(to).unwrap().handled,
+        2,
+        "the question and the message"
+    );
 }
 
 #[test]

@@ -29,15 +29,23 @@ fn a_stopped_actor_gives_the_message_back() {
     let (system, _) = stepped();
     let one = spawn(&system, &Log::new());
     assert!(one.stop());
-    assert!(matches!(one.tell(Msg::Say(1)), Err(SendError::Closed(Msg::Say(1)))));
+    assert!(matches!(
+        one.tell(Msg::Say(1)),
+        Err(SendError::Closed(Msg::Say(1)))
+    ));
     system.run_until_idle();
-    assert!(matches!(one.tell(Msg::Say(2)), Err(SendError::Closed(Msg::Say(2)))));
+    assert!(matches!(
+        one.tell(Msg::Say(2)),
+        Err(SendError::Closed(Msg::Say(2)))
+    ));
     assert!(!one.is_alive());
 }
 
 #[test]
 fn drop_newest_drops_what_is_beyond_the_bound_and_says_so() {
-    let builder = Config::builder().mailbox_capacity(2).mailbox_overflow(Overflow::DropNewest);
+    let builder = Config::builder()
+        .mailbox_capacity(2)
+        .mailbox_overflow(Overflow::DropNewest);
     let (system, _) = stepped_with(builder);
     let (log, its) = (Log::new(), Log::new());
     let one = spawn(&system, &log);
@@ -65,7 +73,9 @@ fn drop_newest_drops_what_is_beyond_the_bound_and_says_so() {
 
 #[test]
 fn drop_oldest_keeps_the_newest() {
-    let builder = Config::builder().mailbox_capacity(2).mailbox_overflow(Overflow::DropOldest);
+    let builder = Config::builder()
+        .mailbox_capacity(2)
+        .mailbox_overflow(Overflow::DropOldest);
     let (system, _) = stepped_with(builder);
     let (log, its) = (Log::new(), Log::new());
     let one = spawn(&system, &log);
@@ -84,13 +94,18 @@ fn drop_oldest_keeps_the_newest() {
     system.run_until_idle();
     assert_eq!((log.said(), its.said()), (vec![3, 4], vec![1]));
     let counts = system.counts(to).unwrap();
-    assert_eq!((counts.queued, counts.handled, counts.dead_lettered), (0, 4, 6));
+    assert_eq!(
+        (counts.queued, counts.handled, counts.dead_lettered),
+        (0, 4, 6)
+    );
     conserves(counts);
 }
 
 #[test]
 fn an_ask_that_is_dropped_for_want_of_room_is_refused() {
-    let builder = Config::builder().mailbox_capacity(1).mailbox_overflow(Overflow::DropNewest);
+    let builder = Config::builder()
+        .mailbox_capacity(1)
+        .mailbox_overflow(Overflow::DropNewest);
     let (system, _) = stepped_with(builder);
     let log = Log::new();
     let one = spawn(&system, &Log::new());
@@ -126,7 +141,8 @@ fn a_commit_waits_for_room_and_then_takes_effect_as_a_whole() {
     let one = spawn(&system, &log);
     let target = clogged(&system, &its);
     let to = target.actor();
-    one.tell(does(move || say(1).and(Plan::tell(to, Msg::Say(3))))).unwrap();
+    one.tell(does(move || say(1).and(Plan::tell(to, Msg::Say(3)))))
+        .unwrap();
     one.tell(Msg::Say(2)).unwrap();
     target.tell(Msg::Say(1)).unwrap();
     target.tell(Msg::Say(2)).unwrap();
@@ -143,37 +159,39 @@ fn a_commit_waits_for_room_and_then_takes_effect_as_a_whole() {
 
 #[test]
 fn a_plan_with_more_for_a_mailbox_than_it_holds_is_admitted_all_the_same() {
-    for when_full in [WhenFull::Wait] {
-        let builder = Config::builder().mailbox_capacity(1).mailbox_when_full(when_full);
-        let (system, _) = stepped_with(builder);
-        let (log, its) = (Log::new(), Log::new());
-        let one = spawn(&system, &log);
-        let (a, b) = (spawn(&system, &its).actor(), spawn(&system, &its).actor());
-        system.run_until_idle();
-        // Not consecutive: each group fits alone, together they do not.
-        one.tell(does(move || {
-            say(1)
-                .and(Plan::tell(a, Msg::Say(1)))
-                .and(Plan::tell(b, Msg::Say(1)))
-                .and(Plan::tell(a, Msg::Say(1)))
-        }))
-        .unwrap();
-        system.run_until_idle();
-        assert_eq!((log.said(), its.said()), (vec![1], vec![1, 1, 1]));
-        // Consecutive.
-        one.tell(does(move || {
-            (0..5).fold(say(2), |plan, _| plan.and(Plan::tell(a, Msg::Say(2))))
-        }))
-        .unwrap();
-        system.run_until_idle();
-        assert_eq!((log.said(), its.said().len()), (vec![1, 2], 8));
-        assert_eq!(system.counts(a).unwrap().queued, 0);
-    }
+    let builder = Config::builder()
+        .mailbox_capacity(1)
+        .mailbox_when_full(WhenFull::Wait);
+    let (system, _) = stepped_with(builder);
+    let (log, its) = (Log::new(), Log::new());
+    let one = spawn(&system, &log);
+    let (a, b) = (spawn(&system, &its).actor(), spawn(&system, &its).actor());
+    system.run_until_idle();
+    // Not consecutive: each group fits alone, together they do not.
+    one.tell(does(move || {
+        say(1)
+            .and(Plan::tell(a, Msg::Say(1)))
+            .and(Plan::tell(b, Msg::Say(1)))
+            .and(Plan::tell(a, Msg::Say(1)))
+    }))
+    .unwrap();
+    system.run_until_idle();
+    assert_eq!((log.said(), its.said()), (vec![1], vec![1, 1, 1]));
+    // Consecutive.
+    one.tell(does(move || {
+        (0..5).fold(say(2), |plan, _| plan.and(Plan::tell(a, Msg::Say(2))))
+    }))
+    .unwrap();
+    system.run_until_idle();
+    assert_eq!((log.said(), its.said().len()), (vec![1, 2], 8));
+    assert_eq!(system.counts(a).unwrap().queued, 0);
 }
 
 #[test]
 fn under_drop_the_turn_takes_effect_without_what_found_no_room() {
-    let builder = Config::builder().mailbox_capacity(1).mailbox_when_full(WhenFull::Drop);
+    let builder = Config::builder()
+        .mailbox_capacity(1)
+        .mailbox_when_full(WhenFull::Drop);
     let (system, _) = stepped_with(builder);
     let (log, its) = (Log::new(), Log::new());
     let one = spawn(&system, &log);
@@ -183,30 +201,40 @@ fn under_drop_the_turn_takes_effect_without_what_found_no_room() {
     let to = target.actor();
     target.tell(Msg::Say(1)).unwrap();
     // One message and an event; one message alone; two targets.
-    one.tell(does(move || say(1).and(Plan::tell(to, Msg::Say(2))))).unwrap();
+    one.tell(does(move || say(1).and(Plan::tell(to, Msg::Say(2)))))
+        .unwrap();
     two.tell(does(move || Plan::tell(to, Msg::Say(3)))).unwrap();
     three
         .tell(act(move |me| {
-            say(2).and(Plan::tell(to, Msg::Say(4))).and(Plan::tell(me.me(), Msg::Say(5)))
+            say(2)
+                .and(Plan::tell(to, Msg::Say(4)))
+                .and(Plan::tell(me.me(), Msg::Say(5)))
         }))
         .unwrap();
     system.run_until_idle();
     assert_eq!((log.said(), its.said()), (vec![1, 2, 5], vec![1]));
-    let causes: Vec<_> = system.dead_letters().into_iter().map(|letter| letter.cause).collect();
+    let causes: Vec<_> = system
+        .dead_letters()
+        .into_iter()
+        .map(|letter| letter.cause)
+        .collect();
     assert_eq!(causes, [Cause::Full, Cause::Full, Cause::Full]);
     assert_eq!(system.counts(one.actor()).unwrap().failed, 0);
 }
 
 #[test]
 fn under_refuse_the_turn_fails() {
-    let builder = Config::builder().mailbox_capacity(1).mailbox_when_full(WhenFull::Refuse);
+    let builder = Config::builder()
+        .mailbox_capacity(1)
+        .mailbox_when_full(WhenFull::Refuse);
     let (system, _) = stepped_with(builder);
     let (log, its) = (Log::new(), Log::new());
     let one = spawn(&system, &log);
     let target = spawn(&system, &its);
     let to = target.actor();
     target.tell(Msg::Say(1)).unwrap();
-    one.tell(does(move || say(1).and(Plan::tell(to, Msg::Say(2))))).unwrap();
+    one.tell(does(move || say(1).and(Plan::tell(to, Msg::Say(2)))))
+        .unwrap();
     system.run_until_idle();
     assert_eq!((log.said(), its.said()), (vec![], vec![1]));
     assert_eq!(system.dead_letters()[0].cause, Cause::Full);
@@ -219,11 +247,14 @@ fn an_actor_may_tell_itself_at_capacity_one() {
     let (system, _) = stepped_with(Config::builder().mailbox_capacity(1));
     let log = Log::new();
     let one = spawn(&system, &log);
-    one.tell(act(|me| Plan::tell(me.me(), Msg::Say(1)))).unwrap();
+    one.tell(act(|me| Plan::tell(me.me(), Msg::Say(1))))
+        .unwrap();
     system.run_until_idle();
     one.tell(act(|me| {
         let me = me.me();
-        Plan::tell(me, Msg::Say(2)).and(Plan::tell(me, Msg::Say(3))).and(say(0))
+        Plan::tell(me, Msg::Say(2))
+            .and(Plan::tell(me, Msg::Say(3)))
+            .and(say(0))
     }))
     .unwrap();
     system.run_until_idle();
@@ -284,7 +315,8 @@ fn a_commit_that_waits_past_its_deadline_fails() {
     let log = Log::new();
     let one = spawn(&system, &log);
     let to = target.actor();
-    one.tell(does(move || say(1).and(Plan::tell(to, Msg::Say(3))))).unwrap();
+    one.tell(does(move || say(1).and(Plan::tell(to, Msg::Say(3)))))
+        .unwrap();
     until("the deadline passes", || system.dead_letter_count() > 0);
     assert_eq!(system.dead_letters()[0].cause, Cause::NoRoom);
     until("it goes on", || one.tell(Msg::Say(2)).is_ok());
@@ -313,7 +345,9 @@ fn an_actor_that_waits_can_be_killed_and_its_message_is_a_dead_letter() {
                 Plan::after("t", ms(1), late)
             }))
             .unwrap();
-            until("the first turn", || system.counts(one.actor()).unwrap().handled == 1);
+            until("the first turn", || {
+                system.counts(one.actor()).unwrap().handled == 1
+            });
             std::thread::sleep(ms(10)); // until the timer's turn waits: nothing shows it
         } else {
             one.tell(does(move || {
@@ -339,8 +373,8 @@ fn a_start_plan_that_waited_and_then_panics_gives_no_place_back() {
     let target = spawn(&system, &log);
     let to = target.actor();
     target.tell(Msg::Say(1)).unwrap();
-    let starter = Tape::new(&log)
-        .start(move |_| Plan::tell(to, Msg::Say(2)).and(Plan::emit(Event::Panic)));
+    let starter =
+        Tape::new(&log).start(move |_| Plan::tell(to, Msg::Say(2)).and(Plan::emit(Event::Panic)));
     // Runs first: newborns from a plan run before those that are ready.
     let parent = system.spawn(Script, Tape::new(&Log::new())).unwrap();
     let mut starter = Some(starter);
@@ -367,7 +401,11 @@ fn waiting_senders_all_get_through_in_the_end() {
         for round in 0..200 {
             for sender in &senders {
                 let _ = round;
-                until("room", || sender.tell(does(move || Plan::tell(to, Msg::Say(1)))).is_ok());
+                until("room", || {
+                    sender
+                        .tell(does(move || Plan::tell(to, Msg::Say(1))))
+                        .is_ok()
+                });
             }
         }
         until("all arrive", || its.len() == 4_000);

@@ -8,7 +8,11 @@ use mainspring::prelude::*;
 fn tell_on(to: ActorRef<Msg>, n: u64, end: u64) -> Msg {
     act(move |me| {
         let told = Plan::tell(to, Msg::Say(n));
-        if n + 1 == end { told } else { told.and(Plan::tell(me.me(), tell_on(to, n + 1, end))) }
+        if n + 1 == end {
+            told
+        } else {
+            told.and(Plan::tell(me.me(), tell_on(to, n + 1, end)))
+        }
     })
 }
 
@@ -85,12 +89,15 @@ fn tells_asks_and_single_sends_of_a_sender_keep_their_order() {
         }))
         .unwrap();
         one.tell(does(move || {
-            Plan::<Script>::ask(to, move |reply| does(move || Plan::reply(reply, 1).and(say(n + 3))))
-                .on_ok(Msg::Say)
-                .into()
+            Plan::<Script>::ask(to, move |reply| {
+                does(move || Plan::reply(reply, 1).and(say(n + 3)))
+            })
+            .on_ok(Msg::Say)
+            .into()
         }))
         .unwrap();
-        one.tell(does(move || say(0).and(Plan::tell(to, Msg::Say(n + 4))))).unwrap();
+        one.tell(does(move || say(0).and(Plan::tell(to, Msg::Say(n + 4)))))
+            .unwrap();
         if round % 7 == 0 {
             system.run_until_idle();
         }
@@ -152,19 +159,27 @@ fn down_comes_after_all_that_the_dead_sent_on_threads_too() {
             let target = one.actor();
             until("room", || {
                 watcher
-                    .tell(does(move || Plan::monitor(target, move |_| Msg::Say(round * 1_000_000 + 10))))
+                    .tell(does(move || {
+                        Plan::monitor(target, move |_| Msg::Say(round * 1_000_000 + 10))
+                    }))
                     .is_ok()
             });
             // Watched before it is told: its end is seen as an end, or as gone, in either case last.
             for n in 0..10 {
-                one.tell(does(move || Plan::tell(to, Msg::Say(round * 1_000_000 + n)))).unwrap();
+                one.tell(does(move || {
+                    Plan::tell(to, Msg::Say(round * 1_000_000 + n))
+                }))
+                .unwrap();
             }
             one.stop();
         }
         until("all is heard", || log.len() == 1_100);
         let watched: Vec<_> = log.said();
         for round in 0..100 {
-            let ours: Vec<_> = watched.iter().filter(|n| **n / 1_000_000 == round).collect();
+            let ours: Vec<_> = watched
+                .iter()
+                .filter(|n| **n / 1_000_000 == round)
+                .collect();
             assert_eq!(ours.len(), 11);
             assert_eq!(*ours[10] % 1_000_000, 10, "the last word is the end");
         }
@@ -180,9 +195,16 @@ fn a_plans_effects_come_in_plan_order() {
     one.tell(does(move || {
         Plan::tell(to, Msg::Say(1))
             .and(Plan::tell(to, Msg::Say(2)))
-            .and(Plan::<Script>::ask(to, |reply| does(move || Plan::reply(reply, 4).and(say(3)))).on_ok(Msg::Say))
+            .and(
+                Plan::<Script>::ask(to, |reply| does(move || Plan::reply(reply, 4).and(say(3))))
+                    .on_ok(Msg::Say),
+            )
             .and(Plan::tell(to, Msg::Say(3)))
-            .and(Plan::from([Plan::tell(to, Msg::Say(3)), Plan::stop_actor(to), Plan::tell(to, Msg::Say(9))]))
+            .and(Plan::from([
+                Plan::tell(to, Msg::Say(3)),
+                Plan::stop_actor(to),
+                Plan::tell(to, Msg::Say(9)),
+            ]))
     }))
     .unwrap();
     system.run_until_idle();

@@ -44,7 +44,9 @@ fn a_panic_in_an_event() {
 #[test]
 fn a_panic_in_the_start_hook() {
     survives(|system| {
-        system.spawn(Script, Tape::default().start(|_| panic!("on purpose"))).unwrap();
+        system
+            .spawn(Script, Tape::default().start(|_| panic!("on purpose")))
+            .unwrap();
     });
 }
 
@@ -97,7 +99,10 @@ fn a_panic_in_the_drop_of_queued_messages() {
 #[test]
 fn a_panic_in_the_drop_of_the_state() {
     survives(|system| {
-        system.spawn(Script, Tape::default().keep(Bomb)).unwrap().stop();
+        system
+            .spawn(Script, Tape::default().keep(Bomb))
+            .unwrap()
+            .stop();
     });
 }
 
@@ -107,7 +112,10 @@ fn a_panic_whose_payload_panics_when_dropped() {
         let one = spawn(system, &Log::new());
         one.tell(does(|| std::panic::panic_any(Bomb))).unwrap();
         let two = system
-            .spawn(Script, Tape::default().start(|_| std::panic::panic_any(Bomb)))
+            .spawn(
+                Script,
+                Tape::default().start(|_| std::panic::panic_any(Bomb)),
+            )
             .unwrap();
         let _ = two;
         let three = Tape::default().stop(|_, _| std::panic::panic_any(Bomb));
@@ -134,7 +142,10 @@ fn a_panic_in_what_a_down_becomes() {
         let one = spawn(system, &Log::new());
         let two = spawn(system, &Log::new());
         let target = two.actor();
-        one.tell(does(move || Plan::monitor(target, |_| panic!("on purpose")))).unwrap();
+        one.tell(does(move || {
+            Plan::monitor(target, |_| panic!("on purpose"))
+        }))
+        .unwrap();
         two.stop();
     });
 }
@@ -145,8 +156,10 @@ fn a_panic_of_a_subscribers_map_ends_the_publisher_only() {
     let (system, _) = stepped();
     let (one, two) = (spawn(&system, &Log::new()), spawn(&system, &Log::new()));
     let publisher = one.actor();
-    two.tell(does(move || Plan::subscribe::<Script>(publisher, |_| panic!("on purpose"))))
-        .unwrap();
+    two.tell(does(move || {
+        Plan::subscribe::<Script>(publisher, |_| panic!("on purpose"))
+    }))
+    .unwrap();
     system.run_until_idle();
     one.tell(Msg::Say(1)).unwrap();
     system.run_until_idle();
@@ -160,8 +173,11 @@ fn the_state_of_a_panicked_actor_is_dropped_and_never_used_again() {
     let (system, _) = stepped();
     let alive = Alive::new();
     let log = Log::new();
-    let one = system.spawn(Script, Tape::new(&log).keep(alive.one())).unwrap();
-    one.tell(does(|| say(1).and(Plan::emit(Event::Panic)))).unwrap();
+    let one = system
+        .spawn(Script, Tape::new(&log).keep(alive.one()))
+        .unwrap();
+    one.tell(does(|| say(1).and(Plan::emit(Event::Panic))))
+        .unwrap();
     one.tell(Msg::Say(2)).unwrap();
     system.run_until_idle();
     assert_eq!((alive.count(), log.said()), (0, vec![1]));

@@ -83,8 +83,15 @@ fn actors_made_during_shutdown_end_with_it() {
         };
         system.spawn(Script, first).unwrap();
         let start = Instant::now();
-        assert_eq!(system.shutdown(LONG), Shutdown::default(), "{workers} workers");
-        assert!(start.elapsed() < LONG / 2, "it did not wait for the deadline");
+        assert_eq!(
+            system.shutdown(LONG),
+            Shutdown::default(),
+            "{workers} workers"
+        );
+        assert!(
+            start.elapsed() < LONG / 2,
+            "it did not wait for the deadline"
+        );
         assert_eq!(log.len(), 51);
     }
 }
@@ -145,10 +152,14 @@ fn a_system_dropped_in_a_handler_ends_without_deadlock() {
         }
         let last = {
             let log = log.clone();
-            Tape::new(&log.clone()).keep(alive.one()).stop(move |_, _| generations(log, 5))
+            Tape::new(&log.clone())
+                .keep(alive.one())
+                .stop(move |_, _| generations(log, 5))
         };
         system.spawn(Script, last).unwrap();
-        let one = system.spawn(Script, Tape::new(&log).keep(alive.one())).unwrap();
+        let one = system
+            .spawn(Script, Tape::new(&log).keep(alive.one()))
+            .unwrap();
         let asked = one.ask(Msg::Keep);
         let handle = one.clone();
         handle
@@ -199,7 +210,9 @@ fn waiting_commits_and_circles_end_with_the_system() {
         for (i, actor) in actors.iter().enumerate() {
             let next = actors[(i + 1) % 10].actor();
             let _ = actor.tell(does(move || {
-                (0..4).fold(Plan::none(), |plan, n| plan.and(Plan::tell(next, Msg::Say(n))))
+                (0..4).fold(Plan::none(), |plan, n| {
+                    plan.and(Plan::tell(next, Msg::Say(n)))
+                })
             }));
         }
         assert_eq!(system.shutdown(LONG), Shutdown::default());

@@ -35,7 +35,9 @@ fn timers_come_in_the_order_of_their_deadlines() {
     let log = Log::new();
     let one = spawn(&system, &log);
     one.tell(does(|| {
-        after(1, ms(30), 30).and(after(2, ms(10), 10)).and(after(3, ms(20), 20))
+        after(1, ms(30), 30)
+            .and(after(2, ms(10), 10))
+            .and(after(3, ms(20), 20))
     }))
     .unwrap();
     system.run_until_idle();
@@ -54,7 +56,11 @@ fn a_key_armed_again_replaces_its_timer() {
     one.tell(does(|| after(1, ms(5), 1))).unwrap();
     one.tell(does(|| after(1, ms(50), 2))).unwrap();
     one.tell(does(|| {
-        Plan::after("named", ms(5), Msg::Say(3)).and(Plan::after(Key::named("named"), ms(6), Msg::Say(4)))
+        Plan::after("named", ms(5), Msg::Say(3)).and(Plan::after(
+            Key::named("named"),
+            ms(6),
+            Msg::Say(4),
+        ))
     }))
     .unwrap();
     system.run_until_idle();
@@ -72,18 +78,31 @@ fn a_cancelled_timer_is_never_handled_also_if_it_is_queued() {
     let log = Log::new();
     let alive = Alive::new();
     let one = spawn(&system, &log);
-    one.tell(does(|| after(1, ms(5), 1).and(Plan::every(2, ms(5), Msg::Say(2))))).unwrap();
+    one.tell(does(|| {
+        after(1, ms(5), 1).and(Plan::every(2, ms(5), Msg::Say(2)))
+    }))
+    .unwrap();
     let kept = alive.one();
     one.tell(does(move || {
-        Plan::after(3, ms(5), does(move || {
-            drop(kept);
-            say(3)
-        }))
+        Plan::after(
+            3,
+            ms(5),
+            does(move || {
+                drop(kept);
+                say(3)
+            }),
+        )
     }))
     .unwrap();
     system.run_until_idle();
     // The message that cancels is in front of the timers' messages: pushed while they are not due.
-    one.tell(does(|| Plan::cancel(1).and(Plan::cancel(2)).and(Plan::cancel(3)).and(say(0)))).unwrap();
+    one.tell(does(|| {
+        Plan::cancel(1)
+            .and(Plan::cancel(2))
+            .and(Plan::cancel(3))
+            .and(say(0))
+    }))
+    .unwrap();
     hand.advance(ms(50));
     system.run_until_idle();
     assert_eq!((log.take(), alive.count()), (vec![0], 0));
@@ -100,8 +119,11 @@ fn a_timer_queued_behind_the_turn_that_cancels_it_is_not_handled() {
     let hand_inside = hand.clone();
     // Both are due at once; the first one handled cancels the other, which is in the mailbox.
     one.tell(does(|| {
-        Plan::after(1, ms(5), does(|| say(1).and(Plan::cancel(2))))
-            .and(Plan::after(2, ms(5), does(|| say(2).and(Plan::cancel(1)))))
+        Plan::after(1, ms(5), does(|| say(1).and(Plan::cancel(2)))).and(Plan::after(
+            2,
+            ms(5),
+            does(|| say(2).and(Plan::cancel(1))),
+        ))
     }))
     .unwrap();
     system.run_until_idle();
@@ -115,7 +137,10 @@ fn ticks(missed: Missed, late: Duration) -> (usize, usize) {
     let (system, hand) = stepped();
     let log = Log::new();
     let one = spawn(&system, &log);
-    one.tell(does(move || Plan::every_with(1, ms(10), Msg::Say(1), missed))).unwrap();
+    one.tell(does(move || {
+        Plan::every_with(1, ms(10), Msg::Say(1), missed)
+    }))
+    .unwrap();
     system.run_until_idle();
     hand.advance(late);
     for _ in 0..10 {
@@ -147,7 +172,10 @@ fn delay_counts_from_the_handling_and_skip_keeps_to_the_multiples() {
         let (system, hand) = stepped();
         let log = Log::new();
         let one = spawn(&system, &log);
-        one.tell(does(move || Plan::every_with(1, ms(10), Msg::Say(1), missed))).unwrap();
+        one.tell(does(move || {
+            Plan::every_with(1, ms(10), Msg::Say(1), missed)
+        }))
+        .unwrap();
         system.run_until_idle();
         hand.advance(ms(35));
         system.run_until_idle();
@@ -169,10 +197,14 @@ fn timers_die_with_their_actor() {
     let one = spawn(&system, &log);
     let kept = alive.one();
     one.tell(does(move || {
-        Plan::every(1, ms(5), Msg::Say(1)).and(Plan::after(2, ms(5), does(move || {
-            drop(kept);
-            say(2)
-        })))
+        Plan::every(1, ms(5), Msg::Say(1)).and(Plan::after(
+            2,
+            ms(5),
+            does(move || {
+                drop(kept);
+                say(2)
+            }),
+        ))
     }))
     .unwrap();
     system.run_until_idle();
@@ -211,7 +243,8 @@ fn an_interval_of_no_time_does_not_keep_others_from_running() {
     let (log, its) = (Log::new(), Log::new());
     let one = spawn(&system, &log);
     let other = spawn(&system, &its);
-    one.tell(does(|| Plan::every(1, Duration::ZERO, Msg::Say(1)))).unwrap();
+    one.tell(does(|| Plan::every(1, Duration::ZERO, Msg::Say(1))))
+        .unwrap();
     for n in 0..10 {
         hand.advance(ms(1));
         other.tell(Msg::Say(n)).unwrap();
@@ -253,10 +286,14 @@ fn on_threads_timers_are_not_early_and_wake_a_sleeping_worker() {
             let one = spawn(&system, &log);
             let start = Instant::now();
             one.tell(does(move || {
-                Plan::after(1, ms(delay), does(move || {
-                    assert!(start.elapsed() >= ms(delay), "early");
-                    say(delay)
-                }))
+                Plan::after(
+                    1,
+                    ms(delay),
+                    does(move || {
+                        assert!(start.elapsed() >= ms(delay), "early");
+                        say(delay)
+                    }),
+                )
             }))
             .unwrap();
         }
@@ -279,7 +316,9 @@ fn a_timer_armed_on_one_worker_is_cancelled_from_another() {
             actor.tell(does(|| Plan::cancel(1))).unwrap();
         }
         until("all are cancelled", || {
-            actors.iter().all(|actor| system.counts(actor.actor()).unwrap().handled >= 2)
+            actors
+                .iter()
+                .all(|actor| system.counts(actor.actor()).unwrap().handled >= 2)
         });
         if start.elapsed() < ms(20) {
             std::thread::sleep(ms(50));

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 struct Log(Option<Sender<&'static str>>);
 enum Noted {
-    Long(ActorRef<Work>),
+    Long,
     Short,
 }
 impl Machine for Log {
     type Event = Noted;
     fn apply(&mut self, noted: Noted) {
         match noted {
-            Noted::Long(_) => {
+            Noted::Long => {
                 let begin = Instant::now();
                 while begin.elapsed() < Duration::from_millis(300) {
                     std::hint::spin_loop();
@@ -33,7 +33,7 @@ struct Working;
 enum Work {
     /// Wakes the other, then works for long in the next turn.
     Begin(ActorRef<Work>, ActorRef<Work>),
-    Long(ActorRef<Work>),
+    Long,
     Short,
 }
 impl Behavior for Working {
@@ -42,9 +42,9 @@ impl Behavior for Working {
     fn on_message(&self, work: Work, _: Snapshot<Self>) -> Plan<Self> {
         match work {
             Work::Begin(long, other) => {
-                Plan::tell(other, Work::Short).and(Plan::tell(long, Work::Long(other)))
+                Plan::tell(other, Work::Short).and(Plan::tell(long, Work::Long))
             }
-            Work::Long(other) => Plan::emit(Noted::Long(other)),
+            Work::Long => Plan::emit(Noted::Long),
             Work::Short => Plan::emit(Noted::Short),
         }
     }
@@ -64,5 +64,9 @@ fn an_actor_queued_behind_a_long_turn_runs_elsewhere() {
         .unwrap();
     assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok("short"));
     // The long turn takes 300 ms; without help the other would wait for its end.
-    assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        start.elapsed()
+    );
 }

@@ -643,7 +643,7 @@ fn a_push_that_meets_the_close_is_handled_or_comes_back() {
         assert_eq!(actor.handled().len(), sent, "I1");
         assert_eq!(actor.state(|state| state.cells_freed), 1, "I4");
         assert_eq!(worker.send(&actor, 3, CAPACITY), Push::Closed);
-        assert_eq!(actor.inbox.wake(), Wake::Nothing);
+        assert_eq!(actor.inbox.signal(), Wake::Nothing);
     });
 }
 

@@ -15,11 +15,11 @@
 //! - C3: after `finish` said idle, or `retire` gave the cell up, the runner touches it no more.
 //! - C4: a message is counted once: handled, failed or dead-lettered.
 
+use super::Behavior;
 use super::exit::Exit;
 use super::extension::{Call, Extension};
 use super::reference::Address;
-use super::snapshot::{Snapshot, Turn};
-use super::{Behavior, Machine};
+use super::snapshot::Snapshot;
 use crate::Plan;
 use crate::ask::{self, AskError};
 use crate::dead_letter::Cause;
@@ -610,21 +610,20 @@ fn run<B: Behavior>(run: &Running<'_>, worker: &Worker) -> After {
 fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> End {
     let vtable = run.cell.vtable.get();
     worker.enter(run);
-    if run.cell.life.flags() & (life::END | life::COMMIT_DUE | life::OVERDRAFT) != 0 {
-        if let Some(exit) = signals(run, worker) {
-            return End::Dies(exit);
-        }
+    if run.cell.life.flags() & (life::END | life::COMMIT_DUE | life::OVERDRAFT) != 0
+        && let Some(exit) = signals(run, worker)
+    {
+        return End::Dies(exit);
     }
     if !vtable.started {
         if let Some(end) = start::<B>(run, body, worker) {
             return end;
         }
-    } else if let Some(extension) = run.existing() {
-        if let Some(waiting) = extension.take_waiting::<B>() {
-            if let Some(end) = resume::<B>(run, body, worker, waiting) {
-                return end;
-            }
-        }
+    } else if let Some(extension) = run.existing()
+        && let Some(waiting) = extension.take_waiting::<B>()
+        && let Some(end) = resume::<B>(run, body, worker, waiting)
+    {
+        return end;
     }
     if !run.has_more() && run.refill(worker) {
         return End::Dies(shutdown_or(run, Exit::Normal));
@@ -879,6 +878,7 @@ fn special<B: Behavior>(
                 quietly(|| drop(parcel));
                 return None;
             };
+            worker.asks_ended(1);
             let outcome = match kind {
                 Kind::Answer => Ok(parcel),
                 _ => Err(parcel.try_open::<AskError>().unwrap_or(AskError::Dropped)),
@@ -942,6 +942,7 @@ fn expire_asks<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Work
             worker.arm_asks(run);
             return None;
         };
+        worker.asks_ended(1);
         let outcome = Err(AskError::Timeout { waited });
         if let Some(end) = answered::<B>(run, body, worker, continuation, outcome) {
             // Rarely: the next run goes on where this one ends.
@@ -989,6 +990,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
         if !extension.is_null() {
             // SAFETY: made from a box by this cell's runner.
             let extension = unsafe { Box::from_raw(extension) };
+            worker.asks_ended(extension.asks.borrow().len());
             if let Some(kind) = extension.waiting_kind() {
                 run.dead_letter(worker, kind, "a message whose commit waited", cause.clone());
             }
@@ -1044,9 +1046,9 @@ pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> Arc<str> {
 /// Runs user code whose panic changes nothing, drops mostly. A payload that panics when dropped
 /// is forgotten.
 pub(crate) fn quietly(run: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-        if let Err(bomb) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(bomb);
-        }
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(run))
+        && let Err(bomb) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        std::mem::forget(bomb);
     }
 }

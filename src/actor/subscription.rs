@@ -8,7 +8,10 @@ use crate::envelope::{Kind, Parcel};
 
 /// One who wants a machine's events `E`: makes the message for one of them, or the step that
 /// hands it to somebody outside; nothing once it has gone.
-pub(crate) struct Subscriber<E>(Box<dyn Fn(&E) -> Option<Parcel> + Send>);
+pub(crate) struct Subscriber<E>(Box<Make<E>>);
+
+/// Makes the message for an event.
+type Make<E> = dyn Fn(&E) -> Option<Parcel> + Send;
 
 impl<E: Clone + Send + 'static> Subscriber<E> {
     /// Sends `target` what `map` makes of a clone of each event.

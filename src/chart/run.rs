@@ -344,12 +344,13 @@ impl<L: Logic> Chart<L> {
     ///
     /// As [`step`](Self::step); the instance is then given back beside the error, with no state
     /// active.
+    #[allow(clippy::type_complexity)] // both halves are wanted, also when it fails
     pub fn start(
         &self,
         context: L::Context,
         event: &L::Event,
         buffers: &mut Buffers<L>,
-    ) -> (Instance<L::Context>, Result<(), StepError<L::Fault>>) {
+    ) -> Started<L> {
         let mut instance = Instance {
             context,
             leaves: States::new(),
@@ -1342,3 +1343,9 @@ impl<L: Logic> Chart<L> {
         Ok(())
     }
 }
+
+/// A machine that was started, and what went wrong if something did.
+pub type Started<L> = (
+    Instance<<L as Logic>::Context>,
+    Result<(), StepError<<L as Logic>::Fault>>,
+);

@@ -6,6 +6,7 @@ use crate::actor::{ActorRef, Address, Behavior, Exit};
 use crate::ask;
 use crate::dead_letter::{Cause, DeadLetter};
 use crate::envelope::{Kind, Parcel, push, push_uncounted};
+use crate::plan::Steps;
 use crate::plan::timers::{Armed, Missed, Repeat, Tick};
 use crate::sync::inbox::Wake;
 use crate::system::{Due, policy};
@@ -34,6 +35,7 @@ impl Worker {
         let deadline_ns = now_ns.saturating_add(timeout_ns);
         let asks = &run.extension().asks;
         asks.borrow_mut().insert(number, now_ns, deadline_ns, step);
+        self.asks.add(&self.shared.asks, 1);
         if asks
             .borrow()
             .armed_ns
@@ -175,8 +177,9 @@ impl Worker {
             }
         };
         let replaced = timers.borrow_mut().insert(key, armed);
-        if let Some(replaced) = replaced {
-            self.disarm(replaced);
+        match replaced {
+            Some(replaced) => self.disarm(replaced),
+            None => self.timers.add(&self.shared.timers, 1),
         }
     }
 
@@ -187,8 +190,29 @@ impl Worker {
         };
         let armed = extension.timers.borrow_mut().remove(key);
         if let Some(armed) = armed {
+            self.timers.add(&self.shared.timers, -1);
             self.disarm(armed);
         }
+    }
+
+    /// Why the limits of the system do not allow a plan, if they don't.
+    #[cold]
+    pub(crate) fn beyond_limits(&self, steps: &Steps) -> Option<Cause> {
+        let count = |is: fn(Kind) -> bool| steps.list.iter().filter(|step| is(step.kind())).count();
+        let asks = count(|kind| kind == Kind::Continue);
+        if asks > 0 && !self.asks.has(&self.shared.asks, asks) {
+            return Some(Cause::TooManyAsks);
+        }
+        let timers = count(|kind| matches!(kind, Kind::Timer | Kind::Interval));
+        if timers > 0 && !self.timers.has(&self.shared.timers, timers) {
+            return Some(Cause::TooManyTimers);
+        }
+        None
+    }
+
+    /// Asks of the running actor have ended.
+    pub(crate) fn asks_ended(&self, count: usize) {
+        self.asks.add(&self.shared.asks, -(count as i64));
     }
 
     /// Takes a timer off its wheel, at once or, if another worker's, with its next turn.
@@ -217,6 +241,7 @@ impl Worker {
         };
         let mut timers = extension.timers.borrow_mut();
         if timers.len() > 0 {
+            self.timers.add(&self.shared.timers, -(timers.len() as i64));
             for armed in timers.drain() {
                 self.disarm(armed);
             }
@@ -259,6 +284,7 @@ impl Worker {
         if parcel.kind() == Kind::Timer {
             let [key, seq] = parcel.note();
             timers.borrow_mut().take(key, seq)?;
+            self.timers.add(&self.shared.timers, -1);
             return parcel.try_open::<B::Message>().ok();
         }
         let tick = parcel.try_open::<Tick>().ok()?;
@@ -384,16 +410,14 @@ impl Worker {
             .and_then(|number| Some((number, self.cell(number)?)));
         let Some((number, cell)) = made else {
             quietly(|| drop(machine));
-            return Err(SpawnError::TooMany {
-                limit: self.shared.config.system.max_actors,
-            });
+            return Err(self.shared.no_cell());
         };
         let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
         cell.type_number.store(type_number, Relaxed);
         cell.dispatcher.store(dispatcher, Relaxed);
         cell.prepare::<B>(number, Body { behavior, machine }, limits);
         cell.inbox.open_scheduled();
-        self.count_born(type_number);
+        self.stats.spawned.add(1);
         Ok(ActorRef::from_address(self.address(number)))
     }
 

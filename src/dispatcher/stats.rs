@@ -68,9 +68,9 @@ impl WorkerStats {
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct TypeStats {
+    pub(crate) accepted: Counter,
     pub(crate) handled: Counter,
     pub(crate) failed: Counter,
     pub(crate) dead_lettered: Counter,
-    pub(crate) spawned: Counter,
     pub(crate) ended: Counter,
 }

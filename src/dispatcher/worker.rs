@@ -27,6 +27,8 @@ use crate::plan::commit::Committed;
 use crate::sync::idle::{Rest, Slept};
 use crate::sync::inbox::Wake;
 use crate::sync::scope::{self, Scope};
+use crate::sync::slots::BATCH;
+use crate::system::quota::Purse;
 use crate::system::{Due, Shared};
 use crate::timer::{Advance, Resolution, Wheel};
 use crossbeam_deque::{Steal, Worker as Deque};
@@ -35,7 +37,7 @@ use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Nobody in the LIFO slot.
 const NOBODY: u32 = u32::MAX;
@@ -101,6 +103,8 @@ pub(crate) struct Worker {
     in_hand: Cell<Option<Kind>>,
     failure: Cell<Option<Cause>>,
     stop_reason: Cell<Option<Arc<str>>>,
+    pub(crate) asks: Purse,
+    pub(crate) timers: Purse,
     throughput: u32,
     slice_ns: u64,
     lifo_cap: u32,
@@ -151,6 +155,8 @@ impl Worker {
             in_hand: Cell::new(None),
             failure: Cell::new(None),
             stop_reason: Cell::new(None),
+            asks: Purse::default(),
+            timers: Purse::default(),
             throughput: u32::try_from(config.throughput).unwrap_or(u32::MAX),
             slice_ns: config.slice.as_nanos() as u64,
             lifo_cap: config.lifo_cap as u32,
@@ -191,11 +197,11 @@ impl Worker {
         });
     }
 
-    /// Runs actors until nothing is ready, or `budget_ns` have passed. Returns whether more is
-    /// ready.
-    pub(crate) fn run_ready(&self, budget_ns: Option<u64>) -> bool {
+    /// Runs actors until nothing is ready, or `budget` of real time has passed, whatever the
+    /// system's own clock says. Returns whether more is ready.
+    pub(crate) fn run_ready(&self, budget: Option<Duration>) -> bool {
         self.scoped(|| {
-            let began_ns = self.clock.read();
+            let began = Instant::now();
             self.look_at_clock();
             loop {
                 let Some(number) = self.next() else {
@@ -206,7 +212,7 @@ impl Worker {
                     return false;
                 };
                 self.run_one(number);
-                if budget_ns.is_some_and(|budget| self.clock.read() - began_ns >= budget) {
+                if budget.is_some_and(|budget| began.elapsed() >= budget) {
                     return self.has_work();
                 }
             }
@@ -237,7 +243,7 @@ impl Worker {
         self.tick.set(tick);
         if tick >= self.injector_interval {
             self.tick.set(0);
-            if let Some(number) = self.from_injector().or_else(|| self.pop_ready()) {
+            if let Some(number) = self.pop_injected().or_else(|| self.pop_ready()) {
                 return Some(number);
             }
         }
@@ -252,16 +258,17 @@ impl Worker {
         }
         self.lifo_run.set(0);
         let fresh_run = self.fresh_run.get();
-        if fresh_run < FRESH_CAP && !self.fresh.is_empty() {
-            if let Some(number) = self.fresh.pop() {
-                self.fresh_run.set(fresh_run + 1);
-                return Some(number);
-            }
+        if fresh_run < FRESH_CAP
+            && !self.fresh.is_empty()
+            && let Some(number) = self.fresh.pop()
+        {
+            self.fresh_run.set(fresh_run + 1);
+            return Some(number);
         }
         self.fresh_run.set(0);
         self.pop_ready()
             .or_else(|| self.fresh.pop())
-            .or_else(|| self.from_injector())
+            .or_else(|| self.pop_injected())
     }
 
     #[inline(always)]
@@ -279,7 +286,7 @@ impl Worker {
         self.ready.is_empty() && self.fresh.is_empty()
     }
 
-    fn from_injector(&self) -> Option<u32> {
+    fn pop_injected(&self) -> Option<u32> {
         if self.dispatcher.injector.is_empty() {
             return None;
         }
@@ -308,6 +315,7 @@ impl Worker {
         let fitting = (LOOK_NS / turn_ns.max(1)).clamp(1, u64::from(LOOK_TURNS)) as u32;
         self.look_every.set(fitting.min(self.look_every.get() * 2));
         self.look_in.set(self.look_every.get());
+        self.pool.forget_shortage();
         if now_ns >= self.next_timer_ns.get() {
             self.fire_timers(now_ns);
         }
@@ -485,10 +493,9 @@ impl Worker {
     }
 
     fn give_memory_back(&self) {
-        self.shared.cells.give_back(
-            &mut self.numbers.borrow_mut(),
-            2 * crate::sync::slots::BATCH,
-        );
+        let kept = self.shared.numbers_kept(2 * BATCH);
+        let mut numbers = self.numbers.borrow_mut();
+        self.shared.cells.give_back(&mut numbers, kept);
     }
 
     /// Puts an actor, whose inbox said so, on a run queue.
@@ -629,6 +636,12 @@ impl Worker {
         self.slow.get()
     }
 
+    /// Whether messages take more memory than the system may have.
+    #[inline(always)]
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.pool.is_short()
+    }
+
     // What a commit does.
 
     #[inline(always)]
@@ -690,10 +703,9 @@ impl Worker {
     pub(crate) fn free_number(&self, number: u32) {
         let mut numbers = self.numbers.borrow_mut();
         numbers.push(number);
-        if numbers.len() > 8 * crate::sync::slots::BATCH {
-            self.shared
-                .cells
-                .give_back(&mut numbers, 4 * crate::sync::slots::BATCH);
+        if numbers.len() > self.shared.numbers_kept(8 * BATCH) {
+            let kept = self.shared.numbers_kept(4 * BATCH);
+            self.shared.cells.give_back(&mut numbers, kept);
         }
     }
 
@@ -701,7 +713,11 @@ impl Worker {
     pub(crate) fn take_number(&self) -> Option<u32> {
         let mut numbers = self.numbers.borrow_mut();
         if numbers.is_empty() {
+            if self.shared.is_over_ceiling() {
+                return None;
+            }
             self.shared.cells.refill(&mut numbers);
+            self.shared.note_cells();
         }
         numbers.pop().or_else(|| self.shared.spare_number())
     }
@@ -714,19 +730,13 @@ impl Worker {
             .or_insert_with(|| self.shared.type_number(id, name))
     }
 
-    /// One actor of the type more.
-    #[inline(always)]
-    pub(crate) fn count_born(&self, type_number: u16) {
-        self.stats.spawned.add(1);
-        self.with_type(type_number, |stats| stats.spawned.add(1));
-    }
-
     /// One actor of the type less; its counts join the type's. While it lived they were read from
     /// its cell, so that a turn pays for one counter only.
     pub(crate) fn count_ended(&self, type_number: u16, counts: &Counts) {
         self.stats.ended.add(1);
         self.with_type(type_number, |stats| {
             stats.ended.add(1);
+            stats.accepted.add(counts.accepted - counts.queued);
             stats.handled.add(counts.handled);
             stats.failed.add(counts.failed);
             stats.dead_lettered.add(counts.dead_lettered);
@@ -772,6 +782,8 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.shared.cells.give_back(self.numbers.get_mut(), 0);
+        self.asks.empty(&self.shared.asks);
+        self.timers.empty(&self.shared.timers);
     }
 }
 

@@ -76,7 +76,11 @@ pub(crate) fn commit<B: Behavior>(
             },
         };
     }
-    if flags == flag::SEND && plan.steps.sends == 1 && plan.steps.system == worker.system() {
+    if flags == flag::SEND
+        && plan.steps.sends == 1
+        && plan.steps.system == worker.system()
+        && !worker.is_short_of_memory()
+    {
         return commit_one_send(run, body, worker, plan, bound);
     }
     if flags == flag::REPLY && plan.event.is_none() {
@@ -203,11 +207,11 @@ fn evolve_and_send<B: Behavior>(
     parcel: Parcel,
     cell: &ActorCell,
 ) -> Committed {
-    if let Some(event) = plan.event.take() {
-        if let Err(cause) = evolve_one(run, body, worker, event) {
-            plan.steps.list.push_front(parcel);
-            return worker.failed(cause);
-        }
+    if let Some(event) = plan.event.take()
+        && let Err(cause) = evolve_one(run, body, worker, event)
+    {
+        plan.steps.list.push_front(parcel);
+        return worker.failed(cause);
     }
     let target = parcel.cell();
     parcel.set_cell(run.number());
@@ -273,6 +277,16 @@ fn commit_all<B: Behavior>(
     if flags & flag::FOREIGN != 0 || (system != 0 && system != worker.system()) {
         return worker.failed(Cause::Foreign);
     }
+    let is_short = flags & flag::SEND != 0 && worker.is_short_of_memory();
+    if is_short && bound != Bound::Last && worker.shared.is_over_ceiling() {
+        return worker.failed(Cause::NoMemory);
+    }
+    if flags & flag::LIMITED != 0
+        && bound != Bound::Last
+        && let Some(cause) = worker.beyond_limits(&plan.steps)
+    {
+        return worker.failed(cause);
+    }
     if flags & flag::NO_CHILD != 0 {
         let mut errors = plan
             .steps
@@ -285,11 +299,11 @@ fn commit_all<B: Behavior>(
     }
     worker.flush();
     let mut reserved = Reserved::new();
-    if flags & flag::SEND != 0 {
-        if let Err((target, places)) = admit(run, worker, &plan.steps, bound, &mut reserved) {
-            release(worker, &reserved);
-            return no_room(run, worker, plan, target, places);
-        }
+    if flags & flag::SEND != 0
+        && let Err((target, places)) = admit(run, worker, &plan.steps, bound, &mut reserved)
+    {
+        release(worker, &reserved);
+        return no_room(run, worker, plan, target, places);
     }
     let guard = ReleaseOnUnwind {
         worker,

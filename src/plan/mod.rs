@@ -50,6 +50,8 @@ pub(crate) mod flag {
     pub(crate) const UNHANDLED: u16 = 32;
     /// It names actors of two systems.
     pub(crate) const FOREIGN: u16 = 64;
+    /// Asks or timers, of which there is a limit.
+    pub(crate) const LIMITED: u16 = 512;
     /// A reply is made of the evolved machine.
     pub(crate) const LATER: u16 = 256;
     /// A child could not be made; a step has the [`SpawnError`](crate::SpawnError).
@@ -204,7 +206,7 @@ impl<B: Behavior> Plan<B> {
     /// let system = System::new()?;
     /// let counter = system.spawn(Counting, Counter(40))?;
     /// assert_eq!(counter.ask(|reply| Add(2, reply)).wait()?, 42);
-    /// # mainspring::Result::Ok(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn reply_after<T: Send + 'static>(
         reply: Reply<T>,
@@ -295,7 +297,7 @@ impl<B: Behavior> Plan<B> {
     /// An ask that `step` sends on its way when the plan commits.
     #[cfg(feature = "compute")]
     pub(crate) fn awaiting(continuation: Parcel, step: Parcel) -> Self {
-        let mut plan = Self::step(continuation, flag::OTHER, 0);
+        let mut plan = Self::step(continuation, flag::OTHER | flag::LIMITED, 0);
         plan.steps.list.push_back(step);
         plan
     }
@@ -391,7 +393,7 @@ impl<B: Behavior, T: Send + 'static, F: FnOnce(T) -> B::Message + Send + 'static
         );
         let mut steps = Steps::one(
             self.step.request,
-            flag::SEND | flag::OTHER,
+            flag::SEND | flag::OTHER | flag::LIMITED,
             self.step.system,
         );
         steps.list.push_back(continuation);

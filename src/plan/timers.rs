@@ -133,7 +133,7 @@ impl<B: Behavior> Plan<B> {
         let step = Parcel::with_note(Kind::Timer, message, note);
         Self {
             event: None,
-            steps: Steps::one(step, flag::OTHER, 0),
+            steps: Steps::one(step, flag::OTHER | flag::LIMITED, 0),
         }
     }
 
@@ -167,7 +167,7 @@ impl<B: Behavior> Plan<B> {
         let step = Parcel::with_note(Kind::Interval, repeat, [key.into().0, period_ns]);
         Self {
             event: None,
-            steps: Steps::one(step, flag::OTHER, 0),
+            steps: Steps::one(step, flag::OTHER | flag::LIMITED, 0),
         }
     }
 

@@ -413,6 +413,7 @@ impl Inbox {
     }
 
     /// Opens a closed inbox idle: nobody owes it a run until something is pushed.
+    #[cfg(any(test, loom))]
     pub fn open_idle(&self) {
         debug_assert_eq!(self.0.load(Ordering::Relaxed), DEAD);
         self.0.swap(IDLE, Ordering::AcqRel);
@@ -667,11 +668,6 @@ impl Inbox {
         self.raise(SIGNAL, false)
     }
 
-    /// Runs the actor again although nothing was pushed; nothing when it runs or is dead.
-    pub fn wake(&self) -> Wake {
-        self.raise(0, false)
-    }
-
     /// Refuses all later messages; those inside stay, and a run will see that it is closed.
     pub fn close(&self) -> Wake {
         self.raise(CLOSED, true)
@@ -784,6 +780,12 @@ impl Inbox {
         self.0.load(Ordering::Acquire) & WAITERS != 0
     }
 
+    /// Whether there is no actor.
+    #[inline]
+    pub fn is_dead(&self) -> bool {
+        self.0.load(Ordering::Acquire) & DEAD == DEAD
+    }
+
     /// Whether later messages are refused.
     #[inline]
     pub fn is_closed(&self) -> bool {
@@ -883,13 +885,17 @@ mod tests {
         inbox.open_scheduled();
         let first = link();
         assert_eq!(inbox.push(first, 8), Push::Queued);
-        // SAFETY: one thread, here and below.
+        // SAFETY: one thread.
         let _ = unsafe { inbox.look(&backlog) };
+        // SAFETY: one thread.
         assert_eq!(unsafe { backlog.pop() }, Some(first));
         assert!(backlog.is_boundary(first));
+        // SAFETY: one thread.
         unsafe { inbox.let_go(&backlog) };
         assert_eq!(inbox.push(first, 8), Push::Queued);
+        // SAFETY: one thread.
         let _ = unsafe { inbox.look(&backlog) };
+        // SAFETY: one thread.
         assert_eq!(unsafe { backlog.pop() }, Some(first));
     }
 }

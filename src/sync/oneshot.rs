@@ -69,7 +69,7 @@ struct Slot<T> {
 
 impl<T> Slot<T> {
     /// Takes apart what nobody else holds. Through the cells, so that a model sees a race.
-    fn into_answer(self: Box<Self>) -> Option<T> {
+    fn into_answer(self) -> Option<T> {
         // SAFETY: the caller is alone with the slot.
         drop(self.waiter.with_mut(|cell| unsafe { (*cell).take() }));
         // SAFETY: as above.
@@ -161,6 +161,7 @@ impl<T> Answerer<T> {
     }
 
     /// Whether the asker has given up by now; an answer would come back.
+    #[cfg(any(test, loom))]
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         // Relaxed: only a hint; `answer` finds out.
@@ -257,7 +258,7 @@ impl<T> Asker<T> {
                 return Some(answer);
             }
             spins += 1;
-            if !registered && spins % SPINS_PER_LOOK != 0 && patience.spin_ns > 0 {
+            if !registered && !spins.is_multiple_of(SPINS_PER_LOOK) && patience.spin_ns > 0 {
                 spin_loop();
                 continue;
             }

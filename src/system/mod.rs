@@ -1,6 +1,7 @@
 //! The system: all that the actors of one runtime share, from start to shutdown.
 
 pub(crate) mod policy;
+pub(crate) mod quota;
 pub(crate) mod spawn;
 pub(crate) mod waits;
 pub(crate) mod watch;
@@ -16,6 +17,7 @@ use crate::dispatcher::worker::{self, Worker};
 use crate::dispatcher::{Dispatcher, WorkerParts, pinning};
 use crate::envelope::{Depot, Parcel, push_uncounted};
 use crate::handle::{Actor, Handle};
+use crate::metrics::Metrics;
 use crate::plan::timers::Tick;
 use crate::sync::inbox::Wake;
 use crate::sync::parker::Parker;
@@ -24,6 +26,7 @@ use crate::sync::{Mutex, MutexGuard, lock};
 use crate::timer::{Clock, TimerKey as WheelKey};
 use crate::{AskError, ask};
 use hashbrown::HashMap;
+use quota::Quota;
 use spawn::{Prepare, SpawnError};
 use std::any::TypeId;
 use std::fmt;
@@ -66,9 +69,15 @@ pub(crate) struct Shared {
     clock: Clock,
     types: Mutex<Types>,
     waits: Mutex<Waits>,
+    /// Asks that wait for their answer.
+    pub(crate) asks: Quota,
+    /// Timers that are armed.
+    pub(crate) timers: Quota,
     pub(crate) watches: Mutex<watch::Watches>,
     pub(crate) watchdog: Watchdog,
     waiting: AtomicUsize,
+    /// All numbers were handed out: workers keep no free ones to themselves.
+    numbers_scarce: AtomicBool,
     /// Free cells' numbers for those who spawn from outside.
     numbers: Mutex<Vec<u32>>,
     spawned_outside: AtomicU64,
@@ -152,6 +161,34 @@ impl Shared {
             types.names.push(name);
         }
         number
+    }
+
+    /// The types of actors, by number.
+    pub(crate) fn type_names(&self) -> Vec<&'static str> {
+        lock(&self.types).names.clone()
+    }
+
+    /// Takes note of how much memory the cells leave for messages.
+    pub(crate) fn note_cells(&self) {
+        let ceiling = self.config.system.memory_ceiling_bytes;
+        let left = ceiling.saturating_sub(self.cells_bytes());
+        self.depot.set_limit(left);
+        let all_made = self.cells.made() >= self.config.system.max_actors as u64;
+        self.numbers_scarce.store(all_made, Relaxed);
+    }
+
+    /// How many free numbers a worker may keep, of those that it would.
+    pub(crate) fn numbers_kept(&self, wanted: usize) -> usize {
+        if self.numbers_scarce.load(Relaxed) {
+            0
+        } else {
+            wanted
+        }
+    }
+
+    /// Whether actors and messages take more memory than they may.
+    pub(crate) fn is_over_ceiling(&self) -> bool {
+        self.depot.is_over()
     }
 
     pub(crate) fn waits(&self) -> WaitsGuard<'_> {
@@ -341,10 +378,10 @@ impl Shared {
     #[cold]
     fn wake_waiters(&self, target: u32) {
         for waiter in self.waiters_to_wake(target) {
-            if let Some(cell) = self.cells.get(waiter.cell) {
-                if cell.inbox.signal() == Wake::Enqueue {
-                    self.schedule(waiter.cell, cell);
-                }
+            if let Some(cell) = self.cells.get(waiter.cell)
+                && cell.inbox.signal() == Wake::Enqueue
+            {
+                self.schedule(waiter.cell, cell);
             }
         }
     }
@@ -505,14 +542,18 @@ impl System {
             clock,
             types: Mutex::default(),
             waits: Mutex::default(),
+            asks: Quota::new(config.system.max_asks_in_flight, first_worker as usize),
+            timers: Quota::new(config.system.max_timers, first_worker as usize),
             watches: Mutex::default(),
             watchdog,
             waiting: AtomicUsize::new(0),
+            numbers_scarce: AtomicBool::new(false),
             numbers: Mutex::default(),
             spawned_outside: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             config,
         });
+        shared.note_cells();
         lock(&SYSTEMS)
             .get_or_insert_default()
             .insert(tag, Arc::downgrade(&shared));
@@ -605,14 +646,14 @@ impl System {
         let _ = self.host().run_ready(None);
     }
 
-    /// As [`System::run_until_idle`], for `budget` at most, exceeded by one turn. Returns whether
-    /// more is ready.
+    /// As [`System::run_until_idle`], for `budget` of real time at most, exceeded by one turn:
+    /// `Duration::ZERO` is one turn. Returns whether more is ready.
     ///
     /// # Panics
     ///
     /// In a system with threads; inside an actor of the system.
     pub fn run_for(&self, budget: Duration) -> bool {
-        self.host().run_ready(Some(budget.as_nanos() as u64))
+        self.host().run_ready(Some(budget))
     }
 
     /// Whether an actor of this system calls.
@@ -621,7 +662,10 @@ impl System {
     }
 
     fn host(&self) -> MutexGuard<'_, Worker> {
-        assert!(!self.is_inside(), "an actor cannot run the system that runs it");
+        assert!(
+            !self.is_inside(),
+            "an actor cannot run the system that runs it"
+        );
         self.stepped
             .as_ref()
             .map(lock)
@@ -641,6 +685,46 @@ impl System {
     /// How many dead letters there were in all.
     pub fn dead_letter_count(&self) -> u64 {
         self.shared.dead_letters.count()
+    }
+
+    /// What the workers, the actor types and the memory are doing.
+    ///
+    /// Free when not called; a call walks over all cells.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// # #[derive(Clone)]
+    /// # struct Sum(u64);
+    /// # impl Machine for Sum {
+    /// #     type Event = u64;
+    /// #     fn apply(&mut self, number: u64) {
+    /// #         self.0 += number;
+    /// #     }
+    /// # }
+    /// let system = System::new()?;
+    /// let sum = system.spawn_machine(Sum(0))?;
+    /// sum.tell(1)?;
+    /// let actor = sum.monitor();
+    /// sum.stop();
+    /// actor.wait();
+    /// let metrics = system.metrics();
+    /// assert_eq!(metrics.types[0].counts.handled, 1);
+    /// # mainspring::Result::Ok(())
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        self.shared.metrics()
+    }
+
+    /// Bytes that the runtime may hold for actors and messages: `system.memory_ceiling_bytes`.
+    ///
+    /// Beyond it messages from outside are refused as full, turns that send fail with
+    /// [`Cause::NoMemory`], and no actors are made; what is under way is finished. It counts the
+    /// actors' cells and the envelopes, those kept for reuse included, and not what machines and
+    /// messages hold beyond them.
+    pub fn memory_ceiling(&self) -> u64 {
+        self.shared.config.system.memory_ceiling_bytes
     }
 
     /// How one actor's messages fared; none if it has ended.
@@ -664,7 +748,8 @@ impl System {
         let start = Instant::now();
         let step = || {
             if let Some(host) = &self.stepped {
-                let _ = lock(host).run_ready(None);
+                // A slice at a time: the deadline holds also for actors that never come to rest.
+                let _ = lock(host).run_ready(Some(Duration::from_millis(1)));
             } else {
                 std::thread::sleep(Duration::from_micros(200));
             }
@@ -686,7 +771,8 @@ impl System {
             let made = self.shared.made();
             if made != told {
                 told = made;
-                self.shared.stop_all(if forced { life::STOP_NOW } else { 0 });
+                self.shared
+                    .stop_all(if forced { life::STOP_NOW } else { 0 });
             }
             step();
         }

@@ -27,6 +27,8 @@ pub enum SpawnError {
         /// `max_actors`.
         limit: usize,
     },
+    /// Actors and messages take as much memory as `system.memory_ceiling_bytes` allows.
+    NoMemory,
     /// There is no dispatcher of this name.
     NoDispatcher(String),
     /// A mailbox holds 1 to 32,768 messages, not this many.
@@ -44,6 +46,9 @@ impl fmt::Display for SpawnError {
             Self::TooMany { limit } => write!(
                 f,
                 "the system holds {limit} actors, as many as system.max_actors allows"
+            ),
+            Self::NoMemory => f.write_str(
+                "actors and messages take as much memory as system.memory_ceiling_bytes allows",
             ),
             Self::NoDispatcher(name) => write!(f, "there is no dispatcher named {name:?}"),
             Self::Capacity(asked) => write!(
@@ -108,7 +113,7 @@ pub(crate) fn capacity(asked: usize) -> Result<u16, SpawnError> {
 ///     .overflow(Overflow::DropNewest)
 ///     .start()?;
 /// assert_eq!(system.whereis::<u64>("log").unwrap().actor(), log.actor());
-/// # mainspring::Result::Ok(())
+/// # Ok::<(), mainspring::Error>(())
 /// ```
 #[must_use = "an actor is made by `start` or `hold`"]
 pub struct Prepare<'a, B: Behavior> {
@@ -250,7 +255,7 @@ impl<'a, B: Behavior> Prepare<'a, B> {
 /// first.tell(())?; // waits in the mailbox
 /// let first = first.start();
 /// # let _ = (first, second);
-/// # mainspring::Result::Ok(())
+/// # Ok::<(), mainspring::Error>(())
 /// ```
 #[must_use = "dropping it ends the actor"]
 pub struct Prepared<B: Behavior> {
@@ -293,15 +298,14 @@ impl Shared {
     ) -> Result<ActorRef<B::Message>, SpawnError> {
         let number = {
             let mut numbers = lock(&self.numbers);
-            if numbers.is_empty() {
+            if numbers.is_empty() && !self.is_over_ceiling() {
                 self.cells.refill(&mut numbers);
             }
             numbers.pop()
         };
+        self.note_cells();
         let Some(number) = number else {
-            return Err(SpawnError::TooMany {
-                limit: self.config.system.max_actors,
-            });
+            return Err(self.no_cell());
         };
         let Some(cell) = self.cells.get(number) else {
             unreachable!("a number from the table has a cell");
@@ -319,6 +323,17 @@ impl Shared {
             system: self.tag,
         };
         Ok(ActorRef::from_address(address))
+    }
+
+    /// Why there is no cell for an actor.
+    #[cold]
+    pub(crate) fn no_cell(&self) -> SpawnError {
+        if self.is_over_ceiling() {
+            return SpawnError::NoMemory;
+        }
+        SpawnError::TooMany {
+            limit: self.config.system.max_actors,
+        }
     }
 
     /// Lets a prepared actor run.
@@ -392,10 +407,10 @@ impl Shared {
 
     /// Ends the dispatcher if it was made for one actor.
     pub(crate) fn stop_own_dispatcher(&self, id: u16) {
-        if let Some(dispatcher) = self.dispatchers().get(usize::from(id)) {
-            if dispatcher.own {
-                dispatcher.stop();
-            }
+        if let Some(dispatcher) = self.dispatchers().get(usize::from(id))
+            && dispatcher.own
+        {
+            dispatcher.stop();
         }
     }
 }

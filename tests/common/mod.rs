@@ -2,10 +2,10 @@
 
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
-use mainspring::prelude::*;
-use mainspring::config::Builder;
-use mainspring::timer::ManualClock;
 use mainspring::Refusal;
+use mainspring::config::Builder;
+use mainspring::prelude::*;
+use mainspring::timer::ManualClock;
 use std::any::Any;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -117,7 +117,10 @@ impl Tape {
     }
 
     /// What the actor does first.
-    pub fn start(self, act: impl FnOnce(Snapshot<'_, Script>) -> Plan<Script> + Send + 'static) -> Self {
+    pub fn start(
+        self,
+        act: impl FnOnce(Snapshot<'_, Script>) -> Plan<Script> + Send + 'static,
+    ) -> Self {
         *self.start.lock().unwrap() = Some(Box::new(act));
         self
     }
@@ -227,7 +230,10 @@ pub const fn ms(ms: u64) -> Duration {
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(60), "never happened: {what}");
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "never happened: {what}"
+        );
         std::thread::yield_now();
     }
 }
@@ -243,7 +249,11 @@ pub fn conserves(counts: mainspring::Counts) {
         queued,
         ..
     } = counts;
-    assert_eq!(accepted, handled + failed + dead_lettered + queued, "{counts:?}");
+    assert_eq!(
+        accepted,
+        handled + failed + dead_lettered + queued,
+        "{counts:?}"
+    );
 }
 
 /// Counts how many of it are alive.

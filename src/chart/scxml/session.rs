@@ -274,7 +274,7 @@ impl Session {
             self.timers.retain(|t| t.from != at);
             if let Some(parent) = parent {
                 let event = Event::new(format!("done.invoke.{id}")).with(output);
-                self.from_child(parent, &id, event);
+                self.child_says(parent, &id, event);
             }
         }
     }
@@ -326,7 +326,7 @@ impl Session {
         }
     }
 
-    fn from_child(&mut self, parent: usize, id: &Name, mut event: Event) {
+    fn child_says(&mut self, parent: usize, id: &Name, mut event: Event) {
         event.origin = Some(Box::new(Origin {
             kind: "external",
             invokeid: Value::Str(id.clone()),

@@ -338,7 +338,7 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
     fn read(&mut self) {
         let root = self.json;
         let name = self.model.name.clone();
-        self.add_state(root, name, None, 0);
+        self.add_state(root, name, None);
         for s in 0..self.nodes.len() as StateId {
             self.fill(s);
         }
@@ -347,7 +347,7 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
         self.begin = self.library.begin(&self.context);
     }
 
-    fn add_state(&mut self, json: &'a Json, key: String, parent: Option<StateId>, depth: u32) {
+    fn add_state(&mut self, json: &'a Json, key: String, parent: Option<StateId>) {
         let states = json.get("states").map_or(&[][..], Json::fields);
         let kind = match json.get("type").and_then(Json::str) {
             Some("parallel") => Kind::Parallel,
@@ -407,7 +407,7 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
         }
         for (key, child) in states {
             if matches!(child.kind, JsonKind::Map(_)) {
-                self.add_state(child, key.clone(), Some(s), depth + 1);
+                self.add_state(child, key.clone(), Some(s));
             } else {
                 let what = format!("the state {key:?} is no JSON object");
                 self.problem(

@@ -615,13 +615,14 @@ impl System {
         let mut view = Value::Map(Vec::new());
         view.set_field("status", Value::str(actor.status));
         match &actor.body {
-            Body::Machine { worded, instance } => {
-                if let Some(instance) = instance {
-                    view.set_field("value", state_value(worded, instance, 0));
-                    let context = worded.context(instance);
-                    if context != Value::Map(Vec::new()) {
-                        view.set_field("context", context);
-                    }
+            Body::Machine {
+                worded,
+                instance: Some(instance),
+            } => {
+                view.set_field("value", state_value(worded, instance, 0));
+                let context = worded.context(instance);
+                if context != Value::Map(Vec::new()) {
+                    view.set_field("context", context);
                 }
             }
             Body::Manual { input } if !input.is_undefined() => {

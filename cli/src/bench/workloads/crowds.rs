@@ -107,7 +107,7 @@ enum Ping {
     Meet(Arc<[ActorRef<Ping>]>),
     IsReady(Reply<()>),
     Start,
-    Ping(ActorRef<Ping>),
+    Hit(ActorRef<Ping>),
     Pong,
     Pings(Reply<u64>),
 }
@@ -150,7 +150,7 @@ impl Pinging {
         let all = pinger.all.iter().flat_map(|all| all.iter());
         let pings = all
             .filter(|&&other| other != me)
-            .map(|&other| Plan::tell(other, Ping::Ping(me)));
+            .map(|&other| Plan::tell(other, Ping::Hit(me)));
         pings.fold(Plan::none(), Plan::and)
     }
 }
@@ -161,7 +161,7 @@ impl Behavior for Pinging {
 
     fn on_message(&self, message: Ping, pinger: Snapshot<Self>) -> Plan<Self> {
         match message {
-            Ping::Ping(from) => Plan::emit(Pinged::Ping).and(Plan::tell(from, Ping::Pong)),
+            Ping::Hit(from) => Plan::emit(Pinged::Ping).and(Plan::tell(from, Ping::Pong)),
             Ping::Pong => {
                 let pongs = pinger.pongs + 1;
                 if !pongs.is_multiple_of(ACTORS - 1) {

@@ -1,0 +1,265 @@
+//! Memory: nothing allocated in steady state, nothing left at the end.
+
+mod common;
+use common::*;
+use mainspring::prelude::*;
+use std::alloc::{GlobalAlloc, Layout, System as Os};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard};
+
+/// Counts what passes through it.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static BYTES: AtomicI64 = AtomicI64::new(0);
+
+// SAFETY: everything is the system allocator's; the counters change nothing of it.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, SeqCst);
+        BYTES.fetch_add(layout.size() as i64, SeqCst);
+        // SAFETY: the caller's promise.
+        unsafe { Os.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size() as i64, SeqCst);
+        // SAFETY: the caller's promise.
+        unsafe { Os.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One test at a time: the counters are the process's.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Sums what it is told; passes on, answers, asks.
+#[derive(Default)]
+struct Sum {
+    sum: u64,
+}
+
+impl Machine for Sum {
+    type Event = u64;
+    fn apply(&mut self, number: u64) {
+        self.sum += number;
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Work;
+
+#[derive(Clone)]
+enum Job {
+    Add(u64),
+    Pass(ActorRef<Job>, u64),
+    Three(ActorRef<Job>, ActorRef<Job>, u64),
+    Ask(ActorRef<AskJob>, u64),
+    Every,
+}
+
+struct AskJob(Reply<u64>);
+
+impl Behavior for Work {
+    type Machine = Sum;
+    type Message = Job;
+    fn on_message(&self, job: Job, me: Snapshot<'_, Self>) -> Plan<Self> {
+        match job {
+            Job::Add(number) => Plan::emit(number),
+            Job::Pass(_, 0) | Job::Three(_, _, 0) | Job::Ask(_, 0) => Plan::none(),
+            Job::Pass(to, left) => Plan::tell(to, Job::Pass(me.me(), left - 1)),
+            Job::Three(a, b, left) => Plan::emit(1)
+                .and(Plan::tell(a, Job::Add(1)))
+                .and(Plan::tell(b, Job::Three(b, me.me(), left - 1))),
+            Job::Ask(to, left) => Plan::<Self>::ask(to, AskJob)
+                .on_ok(move |_| Job::Ask(to, left - 1))
+                .into(),
+            Job::Every => Plan::every(1, ms(1), Job::Add(1)),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Answer;
+
+impl Behavior for Answer {
+    type Machine = Sum;
+    type Message = AskJob;
+    fn on_message(&self, AskJob(reply): AskJob, me: Snapshot<'_, Self>) -> Plan<Self> {
+        Plan::emit(1).and(Plan::reply(reply, me.sum))
+    }
+}
+
+/// Allocations per message of `run`, which handles about `count` of them, once it is warm.
+fn allocations_of(mut run: impl FnMut()) -> u64 {
+    run();
+    run();
+    let before = ALLOCATIONS.load(SeqCst);
+    run();
+    ALLOCATIONS.load(SeqCst) - before
+}
+
+#[test]
+fn steady_state_allocates_nothing() {
+    let _alone = alone();
+    let (system, hand) = stepped();
+    let new = || system.spawn(Work, Sum::default()).unwrap();
+    let (a, b, c) = (new(), new(), new());
+    let answer = system.spawn(Answer, Sum::default()).unwrap().actor();
+    let (to_a, to_b) = (a.actor(), b.actor());
+    let one = |job: Job| {
+        a.tell(job).unwrap();
+        system.run_until_idle();
+    };
+    let tell = allocations_of(|| one(Job::Pass(to_b, 10_000)));
+    let event = allocations_of(|| (0..1_000).for_each(|_| one(Job::Add(1))));
+    let three = allocations_of(|| one(Job::Three(c.actor(), to_b, 500)));
+    let ask = allocations_of(|| one(Job::Ask(answer, 1_000)));
+    c.tell(Job::Every).unwrap();
+    system.run_until_idle();
+    let every = allocations_of(|| {
+        for _ in 0..1_000 {
+            hand.advance(ms(1));
+            system.run_until_idle();
+        }
+    });
+    // What the test itself puts in comes from outside: one envelope each.
+    let from_outside = 1_000;
+    let _ = to_a;
+    // The first message is the test's own; now and then the test's harness takes something.
+    assert!(
+        tell + three + ask <= 20,
+        "{tell}, {three}, {ask} for 12,500 messages"
+    );
+    // Envelopes from outside collect in the pool, whose shelves grow.
+    assert!(event <= from_outside + 100, "{event}");
+    assert!(
+        every <= 2_000,
+        "{every}: an interval's tick is one list of due timers, and its tick"
+    );
+}
+
+#[test]
+fn on_threads_a_pair_allocates_nothing_once_warm() {
+    let _alone = alone();
+    for workers in [1, 2] {
+        let system = threads(workers);
+        let a = system.spawn(Work, Sum::default()).unwrap();
+        let b = system.spawn(Work, Sum::default()).unwrap().actor();
+        let round = || {
+            let before = system.counts(b).unwrap().handled;
+            a.tell(Job::Pass(b, 100_000)).unwrap();
+            until("the round ends", || {
+                system.counts(b).unwrap().handled >= before + 50_000
+            });
+        };
+        let allocated = allocations_of(round);
+        assert!(
+            allocated <= 1_000,
+            "{allocated} allocations for 100,000 messages"
+        );
+    }
+}
+
+#[test]
+fn a_million_queued_messages_are_dropped_on_a_small_stack() {
+    let _alone = alone();
+    let run = || {
+        let builder = Config::builder()
+            .mailbox_capacity(32_768)
+            .mailbox_capacity_bytes(1 << 30);
+        let (system, _) = stepped_with(builder);
+        let actors: Vec<_> = (0..32)
+            .map(|_| system.spawn(Work, Sum::default()).unwrap())
+            .collect();
+        system.run_until_idle();
+        for actor in &actors {
+            for n in 0..32_768 {
+                actor.tell(Job::Add(n)).unwrap();
+            }
+            actor.kill();
+        }
+        system.run_until_idle();
+        assert_eq!(system.dead_letter_count(), 32 * 32_768);
+        // And a plan of as many steps that is not committed.
+        let one = spawn(&system, &Log::new());
+        let to = actors[0].actor();
+        one.tell(does(move || {
+            let steps = (0..200_000).fold(Plan::none(), |plan, n| {
+                plan.and(Plan::tell(to, Job::Add(n)))
+            });
+            steps.and(Plan::emit(Event::Refuse))
+        }))
+        .unwrap();
+        system.run_until_idle();
+        drop(system);
+    };
+    let thread = std::thread::Builder::new().stack_size(256 << 10);
+    thread.spawn(run).unwrap().join().unwrap();
+}
+
+/// A bit of everything, on a system that then ends.
+fn everything(workers: usize) {
+    let builder = Config::builder().mailbox_capacity(64);
+    let system = match workers {
+        0 => stepped_with(builder).0,
+        workers => System::with_config(builder.workers(workers).build().unwrap()).unwrap(),
+    };
+    let log = Log::new();
+    let others: Vec<_> = (0..20).map(|_| spawn(&system, &log)).collect();
+    for (i, one) in others.iter().enumerate() {
+        let (to, log) = (others[(i + 1) % 20].actor(), log.clone());
+        let _ = one.tell(does(move || {
+            let child = Tape::new(&log).keep(vec![0_u8; 100]);
+            Plan::<Script>::spawn(Script, child)
+                .then(|child| {
+                    Plan::<Script>::tell(child, Msg::Say(1))
+                        .and(Plan::monitor(child, |_| Msg::Say(2)))
+                        .and(Plan::link(child))
+                })
+                .and(Plan::<Script>::ask(to, Msg::Keep).on_ok(Msg::Say))
+                .and(Plan::<Script>::ask(to, Msg::Ping).on_ok(Msg::Say))
+                .and(Plan::every(1, ms(1), Msg::Say(3)))
+                .and(Plan::after(2, ms(100_000), Msg::Say(4)))
+                .and(Plan::subscribe::<Script>(to, |_| does(Plan::none)))
+                .and(Plan::tell(to, does(|| Plan::emit(Event::Refuse))))
+        }));
+    }
+    let asks: Vec<_> = others.iter().map(|one| one.ask(Msg::Keep)).collect();
+    if workers == 0 {
+        let _ = system.run_for(ms(5));
+    }
+    others[3].kill();
+    drop(asks);
+    let _ = others[5].tell(does(Plan::stop));
+    drop(others);
+    let shutdown = system.shutdown(ms(10_000));
+    assert_eq!(shutdown, mainspring::Shutdown::default());
+}
+
+#[test]
+fn a_system_that_has_ended_leaves_no_memory() {
+    let _alone = alone();
+    // With several workers the collector of the run queues keeps some 20 KiB for the process,
+    // however many systems there were; with one not a byte is left.
+    for (workers, rounds, slack) in [(0, 5, 256), (1, 5, 256), (2, 100, 64 << 10)] {
+        everything(workers); // Lazy statics of the process.
+        everything(workers);
+        let before = BYTES.load(SeqCst);
+        for _ in 0..rounds {
+            everything(workers);
+        }
+        // A thread's end frees its own last bits a moment after the join.
+        until("the memory is back", || {
+            BYTES.load(SeqCst) <= before + slack
+        });
+    }
+}
