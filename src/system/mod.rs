@@ -711,7 +711,7 @@ impl System {
     /// actor.wait();
     /// let metrics = system.metrics();
     /// assert_eq!(metrics.types[0].counts.handled, 1);
-    /// # mainspring::Result::Ok(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn metrics(&self) -> Metrics {
         self.shared.metrics()
