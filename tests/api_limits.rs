@@ -46,7 +46,7 @@ enum Message {
     Tick,
     /// Tells another so many messages of 200 bytes in one turn.
     Tell(ActorRef<Message>, usize),
-    Large(#[expect(dead_code, reason = "it only takes room")] [u64; 25]),
+    Large([u64; 25]),
 }
 
 impl Behavior for Holding {
