@@ -310,7 +310,8 @@ fn a_hundred_thousand_timed_out_asks_leave_nothing() {
     let (system, hand) = stepped_with(
         Config::builder()
             .mailbox_capacity(32_768)
-            .mailbox_capacity_bytes(1 << 30),
+            .mailbox_capacity_bytes(1 << 30)
+            .max_asks_in_flight(200_000),
     );
     let alive = Alive::new();
     let (log, its) = (Log::new(), Log::new());
