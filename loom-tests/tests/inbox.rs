@@ -250,10 +250,10 @@ impl Worker {
 
     fn batch(&self, actor: &Arc<Actor>) -> End {
         self.see_flag(actor);
-        if let Some(body) = actor.state(|state| state.waiting.take()) {
-            if !self.commit(actor, body) {
-                return End::Waits;
-            }
+        if let Some(body) = actor.state(|state| state.waiting.take())
+            && !self.commit(actor, body)
+        {
+            return End::Waits;
         }
         if actor.backlog.is_empty() && self.refill(actor) {
             return End::Dies;
