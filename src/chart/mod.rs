@@ -11,6 +11,10 @@ pub mod conform;
 pub mod draw;
 mod entry;
 #[cfg(any(feature = "xstate", feature = "scxml"))]
+#[cfg_attr(
+    not(feature = "xstate"),
+    allow(dead_code, reason = "SCXML alone reads no JSON, only places")
+)]
 mod json;
 pub mod loaded;
 pub mod lower;
