@@ -5,7 +5,7 @@
 //!         │                                             ▲           within the preemption bound
 //!         │ one replacement (mutants.toml)              │
 //!         ▼                                             │
-//!  target/mutants/work/src/sync/NAME.rs ── must fail ───┘
+//!  target/mutants/…/src/sync/NAME.rs ───── must fail ───┘
 //! ```
 //!
 //! Three commands:
