@@ -249,6 +249,9 @@ impl<'a> Naive<'a> {
     }
 
     fn microstep(&mut self, transitions: &[T<'a>]) {
+        // The recommendation asks for the domain once more after the exits. What a history then
+        // remembers may narrow it, and states just left would be missing: it is asked once.
+        let domains: Vec<_> = transitions.iter().map(|t| self.domain(*t)).collect();
         let exits = self.exit_set(transitions);
         for &s in &exits {
             for h in 0..self.model.states.len() as StateId {
@@ -274,11 +277,11 @@ impl<'a> Naive<'a> {
             self.run(&t.actions);
         }
         let mut enter = Enter::default();
-        for &t in transitions {
+        for (&t, domain) in transitions.iter().zip(domains) {
             for &target in &t.1.targets {
                 self.descend(target, &mut enter);
             }
-            if let Some(domain) = self.domain(t) {
+            if let Some(domain) = domain {
                 for s in self.effective(&t.1.targets) {
                     self.ascend(s, domain, &mut enter);
                 }
@@ -521,11 +524,10 @@ fn chart(numbers: &[u32]) -> Model {
 }
 
 proptest! {
-    // The same 3,000 charts each time. Others show a difference that is open: docs/chart.md.
+    // New charts each time; a failure prints the seed that shows it again, and keeps it in
+    // `chart_naive.proptest-regressions`. `PROPTEST_CASES` asks for more.
     #![proptest_config(ProptestConfig {
-        cases: 3000,
-        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
-        failure_persistence: None,
+        cases: ProptestConfig::default().cases.max(3000),
         ..ProptestConfig::default()
     })]
 

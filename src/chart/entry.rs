@@ -100,6 +100,15 @@ impl Entry {
         self.defaults.clear();
         self.met_history = false;
     }
+
+    /// Appendix D's `defaultHistoryContent[parent]`: one for each parent, the last one met, however
+    /// many transitions lead there.
+    fn set_default(&mut self, parent: StateId, ops: Span) {
+        match self.defaults.iter_mut().find(|(p, _)| *p == parent) {
+            Some((_, old)) => *old = ops,
+            None => self.defaults.push((parent, ops)),
+        }
+    }
 }
 
 impl Table {
@@ -209,10 +218,11 @@ impl Table {
         }
     }
 
-    /// Adds what one transition enters.
+    /// Adds what one transition enters inside `domain`.
     pub(crate) fn add_entry(
         &self,
         arrow: (StateId, &[StateId], bool),
+        domain: u32,
         memory: &Memory,
         out: &mut Entry,
     ) {
@@ -222,7 +232,6 @@ impl Table {
         }
         let mut effective = States::new();
         self.effective_targets(targets, memory, 0, &mut effective);
-        let domain = self.domain(source, &effective, internal);
         let by_target = self.rules.initial_by_target;
         for &t in targets {
             let is_history = matches!(self.row(t).kind, Kind::History { .. });
@@ -267,9 +276,7 @@ impl Table {
                     if marks_parent && by_target {
                         out.marks.set(row.parent);
                     }
-                    if !row.initial_ops.is_empty() {
-                        out.defaults.push((row.parent, row.initial_ops));
-                    }
+                    out.set_default(row.parent, row.initial_ops);
                 }
                 for &t in states {
                     if !matches!(self.row(t).kind, Kind::History { .. }) {

@@ -398,7 +398,8 @@ impl Cells<'_> {
         let entry = &mut self.scratch;
         entry.reset(table.rows.len());
         let targets: States = table.list(arrow.targets).into();
-        table.add_entry((arrow.source, &targets, arrow.internal), &[], entry);
+        let transition = (arrow.source, &targets[..], arrow.internal);
+        table.add_entry(transition, arrow.domain, &[], entry);
         if entry.met_history {
             return None;
         }

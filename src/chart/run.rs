@@ -271,6 +271,9 @@ struct Pick {
     transition: u32,
     plan: u32,
     exit: Span,
+    /// Found before anything is left: what a history remembers changes then, and a second look
+    /// could find a narrower domain, inside of which the states just left would not come back.
+    domain: u32,
 }
 
 /// Why a step failed.
@@ -870,13 +873,13 @@ impl<L: Logic> Chart<L> {
 
     fn pick(&self, candidate: &Candidate, position: u32, m: &Instance<L::Context>) -> Pick {
         let arrow = &self.table.arrows[candidate.transition as usize];
-        let mut exit = arrow.exit;
+        let (mut exit, mut domain) = (arrow.exit, arrow.domain);
         if arrow.by_memory {
             let mut effective = States::new();
             let targets = self.table.list(arrow.targets);
             self.table
                 .effective_targets(targets, &m.memory, 0, &mut effective);
-            let domain = self.table.domain(arrow.source, &effective, arrow.internal);
+            domain = self.table.domain(arrow.source, &effective, arrow.internal);
             exit = self.table.exit_range(domain);
         }
         Pick {
@@ -884,6 +887,7 @@ impl<L: Logic> Chart<L> {
             transition: candidate.transition,
             plan: candidate.plan,
             exit,
+            domain,
         }
     }
 
@@ -1100,6 +1104,7 @@ impl<L: Logic> Chart<L> {
             }
             table.add_entry(
                 (arrow.source, targets, arrow.internal),
+                pick.domain,
                 &m.memory,
                 &mut b.work.entry,
             );
