@@ -8,6 +8,7 @@
 //! A process for each run: none inherits another's memory, threads or allocator state, and the peak
 //! of memory is its own. Runtimes alternate within a round, so that the machine's drift hits all.
 
+mod mainspring_actors;
 mod measure;
 mod options;
 mod park;
@@ -125,8 +126,11 @@ fn compare(options: &Options) -> Result<(), String> {
 }
 
 fn write_rows(file: &mut File, rows: &[Row]) -> io::Result<()> {
-    rows.iter()
-        .try_for_each(|row| writeln!(file, "{}", row.json()))
+    let rows_and_ratios = rows.iter().map(Row::json).chain(report::ratios(rows));
+    for object in rows_and_ratios {
+        writeln!(file, "{object}")?;
+    }
+    Ok(())
 }
 
 /// All runtimes, round by round. Returns the rows and how many runs failed.

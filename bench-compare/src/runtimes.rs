@@ -1,5 +1,6 @@
 //! The runtimes that take part. A new one is a module and a row here.
 
+use crate::mainspring_actors::Mainspring;
 use crate::peers::Shared;
 use crate::peers::actix_actors::Actix;
 use crate::peers::kameo_actors::Kameo;
@@ -10,6 +11,9 @@ use crate::workloads::Contender;
 
 /// Starts a runtime with so many workers, for the rest of the process.
 type Start = fn(workers: usize) -> Box<dyn Contender>;
+
+/// The runtime that the others are compared with.
+pub const OURS: &str = "mainspring";
 
 /// A runtime by name.
 pub struct Runtime {
@@ -35,6 +39,7 @@ macro_rules! runtimes {
 }
 
 runtimes! {
+    "mainspring" ("mainspring", true) = |workers| Box::new(Mainspring::start(workers)),
     "tokio" ("tokio", true) = |workers| Box::new(Shared(Tokio::start(workers, Scheduler::CurrentThread))),
     "actix" ("actix", true) = |workers| Box::new(Shared(Actix::start(workers))),
     "ractor" ("ractor", true) = |workers| Box::new(Shared(Ractor::start(workers, Scheduler::CurrentThread))),
