@@ -14,6 +14,8 @@
 //! An asker outside actors waits on a slot of `sync/oneshot.rs`.
 
 use crate::actor::Address;
+use crate::dispatcher::effects::WheelEntry;
+use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel};
 use crate::sync::oneshot::Answerer;
 use crate::sync::{Arc, Mutex, lock};
@@ -66,18 +68,20 @@ impl std::error::Error for AskError {}
 pub struct Reply<T: Send + 'static>(Option<To<T>>);
 
 enum To<T> {
-    /// An actor's slot: its envelope is addressed to the asker; its note is [number, system].
-    Actor(Parcel),
+    /// An actor's ask. The answer's envelope is made when there is an answer, mostly of the one
+    /// that the question came in.
+    Actor {
+        asker: Address,
+        number: u64,
+    },
     Outside(Answerer<Result<T, AskError>>),
 }
 
 impl<T: Send + 'static> Reply<T> {
     /// The reply to an actor's ask number `number`.
+    #[inline(always)]
     pub(crate) fn to_actor(asker: Address, number: u64) -> Self {
-        let slot = Parcel::for_type::<T>(Kind::NoAnswer, [number, u64::from(asker.system)]);
-        slot.set_cell(asker.cell);
-        slot.set_generation(asker.generation.get());
-        Self(Some(To::Actor(slot)))
+        Self(Some(To::Actor { asker, number }))
     }
 
     /// The reply to somebody outside.
@@ -99,13 +103,13 @@ impl<T: Send + 'static> Reply<T> {
 
     fn finish(&mut self, outcome: Result<T, AskError>) {
         match self.0.take() {
-            Some(To::Actor(slot)) => match outcome {
-                Ok(value) => {
-                    slot.put(value);
-                    deliver(slot, Kind::Answer);
-                }
-                Err(error) => fail(slot, error),
-            },
+            Some(To::Actor { asker, number }) => {
+                let slot = match outcome {
+                    Ok(value) => outcome_for(asker, number, Kind::Answer, value),
+                    Err(error) => outcome_for(asker, number, Kind::NoAnswer, error),
+                };
+                system::send_uncounted(asker.system, slot);
+            }
             // The asker may have given up; then the answer is nobody's.
             Some(To::Outside(slot)) => drop(slot.answer(outcome)),
             None => {}
@@ -113,13 +117,10 @@ impl<T: Send + 'static> Reply<T> {
     }
 
     /// As a plan's step: the answer lies in the slot, or in a closure, until the commit.
+    #[inline(always)]
     pub(crate) fn into_step(mut self, value: T) -> Parcel {
         match self.0.take() {
-            Some(To::Actor(slot)) => {
-                slot.put(value);
-                slot.set_kind(Kind::Reply);
-                slot
-            }
+            Some(To::Actor { asker, number }) => outcome_for(asker, number, Kind::Reply, value),
             outside => {
                 let reply = Self(outside);
                 Parcel::closure::<(), (), _>(Kind::Step, move |()| reply.answer(Ok(value)), [0; 2])
@@ -180,17 +181,33 @@ impl<T: Send + 'static> fmt::Debug for Deferred<T> {
     }
 }
 
-/// Sends a committed reply step on its way.
-pub(crate) fn deliver(slot: Parcel, kind: Kind) {
-    slot.set_kind(kind);
-    let system = slot.note()[1] as u32;
-    system::send_uncounted(system, slot);
+/// The end of an ask in an envelope for the asker; its note is [number, system].
+#[inline(always)]
+fn outcome_for<T: Send + 'static>(asker: Address, number: u64, kind: Kind, value: T) -> Parcel {
+    let slot = Parcel::with_note(kind, value, [number, u64::from(asker.system)]);
+    slot.set_cell(asker.cell);
+    slot.set_generation(asker.generation.get());
+    slot
 }
 
-/// Ends the ask of an actor's slot, whose payload is gone, without an answer.
+/// Sends a committed reply step on its way.
+#[inline(always)]
+pub(crate) fn deliver(worker: &Worker, slot: Parcel) {
+    slot.set_kind(Kind::Answer);
+    let system = slot.note()[1] as u32;
+    if system == worker.system() {
+        worker.send_uncounted(slot);
+    } else {
+        system::send_uncounted(system, slot);
+    }
+}
+
+/// Ends the ask of a reply step, whose payload is gone, without an answer.
 pub(crate) fn fail(slot: Parcel, error: AskError) {
     slot.put(error);
-    deliver(slot, Kind::NoAnswer);
+    slot.set_kind(Kind::NoAnswer);
+    let system = slot.note()[1] as u32;
+    system::send_uncounted(system, slot);
 }
 
 thread_local! {
@@ -216,12 +233,25 @@ pub(crate) fn losing<R>(error: AskError, run: impl FnOnce() -> R) -> R {
 }
 
 /// An actor's open asks, by number and thereby nearly by deadline.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Asks {
     open: VecDeque<Open>,
     live: usize,
-    /// When the one wheel entry for all of them fires, in nanoseconds.
-    pub(crate) armed_ns: Option<u64>,
+    /// When the one wheel entry for all of them fires, in nanoseconds; `u64::MAX` if there is none.
+    pub(crate) armed_ns: u64,
+    /// That entry, or one that has fired.
+    pub(crate) entry: Option<WheelEntry>,
+}
+
+impl Default for Asks {
+    fn default() -> Self {
+        Self {
+            open: VecDeque::new(),
+            live: 0,
+            armed_ns: u64::MAX,
+            entry: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -239,6 +269,7 @@ impl Asks {
     }
 
     /// Opens one.
+    #[inline]
     pub(crate) fn insert(&mut self, number: u64, asked_ns: u64, deadline_ns: u64, on: Parcel) {
         let ask = Open {
             number,
@@ -257,14 +288,21 @@ impl Asks {
     }
 
     /// Ends one; none if it has ended before.
+    #[inline]
     pub(crate) fn remove(&mut self, number: u64) -> Option<Parcel> {
-        let place = if self.open.front()?.number == number {
-            0
-        } else {
-            self.open
-                .binary_search_by_key(&number, |ask| ask.number)
-                .ok()?
-        };
+        // Most answers come in the order of the asks, and the oldest ask is always open.
+        if self.open.front()?.number == number {
+            let continuation = self.open.pop_front()?.continuation?;
+            self.live -= 1;
+            if self.open.len() > self.live {
+                self.tidy();
+            }
+            return Some(continuation);
+        }
+        let place = self
+            .open
+            .binary_search_by_key(&number, |ask| ask.number)
+            .ok()?;
         let continuation = self.open[place].continuation.take()?;
         self.live -= 1;
         self.tidy();

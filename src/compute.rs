@@ -16,7 +16,7 @@ use crate::ask::{AskError, Reply};
 use crate::config::ComputeConfig;
 use crate::dispatcher::pinning::{self, PinError};
 use crate::dispatcher::worker;
-use crate::envelope::{Kind, Parcel};
+use crate::envelope::{Inside, Kind, Parcel};
 use crate::plan::{Outcome, Plan};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, lock};
@@ -151,10 +151,10 @@ impl<B: Behavior> Plan<B> {
             Kind::Continue,
             move |outcome: Outcome| {
                 drop(gone);
-                let result = outcome.map(Parcel::try_open::<Result<T, ComputeError>>);
+                let result = outcome.map(Inside::try_take::<Result<T, ComputeError>>);
                 Ok(on_done(match result {
-                    Ok(Ok(result)) => result,
-                    Ok(Err(_)) => unreachable!("an ask's slot holds the answer's type"),
+                    Ok(Some(result)) => result,
+                    Ok(None) => unreachable!("an ask's answer is of the type that was asked for"),
                     Err(_) => Err(ComputeError::Ended),
                 }))
             },

@@ -22,7 +22,7 @@ use crate::sync::{Mutex, lock};
 use std::alloc::Layout;
 use std::any::TypeId;
 use std::cell::Cell;
-use std::mem::{MaybeUninit, align_of, size_of};
+use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -251,7 +251,7 @@ impl Parcel {
             (contents.signature)() == TypeId::of::<fn(A) -> R>(),
             "E2: an envelope is called with the signature that it was made with"
         );
-        let mut argument = std::mem::ManuallyDrop::new(argument);
+        let mut argument = ManuallyDrop::new(argument);
         let mut result = MaybeUninit::<R>::uninit();
         // SAFETY: the signature was just checked; payload and argument are moved out once.
         unsafe {
@@ -261,16 +261,9 @@ impl Parcel {
                 result.as_mut_ptr().cast(),
             );
         }
+        self.free_emptied();
         // SAFETY: the call returned, so it wrote the result.
         unsafe { result.assume_init() }
-    }
-
-    /// An envelope without payload, big enough for a `T`, with a note.
-    #[inline(always)]
-    pub(crate) fn for_type<T>(kind: Kind, note: [u64; 2]) -> Self {
-        let parcel = Self::empty(class_of::<T>(NOTE), kind);
-        parcel.set_note(note);
-        parcel
     }
 
     #[inline(always)]
@@ -395,6 +388,7 @@ impl Parcel {
     }
 
     /// Moves the payload out if it is a `T`, and keeps the envelope, now empty.
+    #[inline(always)]
     pub(crate) fn try_take<T: 'static>(&self) -> Option<T> {
         // SAFETY: just checked.
         self.holds::<T>().then(|| unsafe { self.take() })
@@ -402,10 +396,31 @@ impl Parcel {
 
     /// The envelope without its payload, which is dropped.
     pub(crate) fn emptied(self) -> Self {
+        self.empty_out();
+        self
+    }
+
+    /// Drops the payload and keeps the envelope.
+    pub(crate) fn empty_out(&self) {
         let contents = self.header().contents.replace(EMPTY);
         // SAFETY: E2, and the contents now say that it is gone.
         unsafe { (contents.drop)(self.payload()) };
-        self
+    }
+
+    /// Whether the payload was taken.
+    #[inline(always)]
+    pub(crate) fn is_emptied(&self) -> bool {
+        std::ptr::eq(self.header().contents.get(), EMPTY)
+    }
+
+    /// What is inside, for one who shall take it and leave the envelope.
+    ///
+    /// # Safety
+    ///
+    /// The parcel outlives it, and nothing else is done with the parcel meanwhile.
+    #[inline(always)]
+    pub(crate) unsafe fn inside(&self) -> Inside {
+        Inside(self.0)
     }
 
     /// Moves the payload out if it is a `T`.
@@ -486,6 +501,17 @@ impl Parcel {
     #[inline(always)]
     pub(crate) unsafe fn from_link(link: NonNull<Link>) -> Self {
         Self(link.cast())
+    }
+}
+
+/// The payload of a parcel that somebody else holds; see [`Parcel::inside`].
+pub(crate) struct Inside(NonNull<Envelope>);
+
+impl Inside {
+    /// Moves the payload out if it is a `T`.
+    #[inline(always)]
+    pub(crate) fn try_take<T: 'static>(self) -> Option<T> {
+        ManuallyDrop::new(Parcel(self.0)).try_take()
     }
 }
 

@@ -326,3 +326,95 @@ fn a_timer_armed_on_one_worker_is_cancelled_from_another() {
         }
     }
 }
+
+fn timers_fired(system: &System) -> u64 {
+    system.metrics().workers.iter().map(|one| one.timers).sum()
+}
+
+#[test]
+fn a_wait_for_room_that_ended_leaves_no_timer_behind() {
+    let (system, hand) = stepped_with(Config::builder().mailbox_capacity(1));
+    let log = Log::new();
+    let (one, other) = (spawn(&system, &log), spawn(&system, &log));
+    let to = other.actor();
+    one.tell(does(move || Plan::tell(to, Msg::Say(2)))).unwrap();
+    other.tell(Msg::Say(1)).unwrap();
+    system.run_until_idle();
+    assert_eq!(log.said(), [1, 2], "it waited and went on");
+    hand.advance(Duration::from_secs(86_400));
+    system.run_until_idle();
+    assert_eq!(timers_fired(&system), 0);
+}
+
+#[test]
+fn an_asker_that_ended_leaves_no_timer_behind() {
+    let (system, hand) = stepped();
+    let log = Log::new();
+    let (one, other) = (spawn(&system, &log), spawn(&system, &log));
+    let to = other.actor();
+    for timeout in [ms(9_000), ms(30), ms(500)] {
+        one.tell(does(move || {
+            Plan::<Script>::ask(to, Msg::Keep)
+                .timeout(timeout)
+                .on_ok(|_: u64| Msg::Say(1))
+                .on_error(|_| Msg::Say(2))
+        }))
+        .unwrap();
+    }
+    system.run_until_idle();
+    hand.advance(ms(40));
+    system.run_until_idle();
+    assert_eq!(log.said(), [2]);
+    assert_eq!(timers_fired(&system), 1, "one for all three asks");
+    one.stop();
+    system.run_until_idle();
+    hand.advance(Duration::from_secs(86_400));
+    system.run_until_idle();
+    assert_eq!(log.said(), [2]);
+    assert_eq!(timers_fired(&system), 1);
+}
+
+#[test]
+fn a_plan_without_room_arms_no_timer_cancels_none_and_opens_no_ask() {
+    use mainspring::config::WhenFull;
+    let (system, hand) = stepped_with(
+        Config::builder()
+            .mailbox_capacity(1)
+            .mailbox_when_full(WhenFull::Refuse),
+    );
+    let log = Log::new();
+    let (one, full) = (spawn(&system, &log), spawn(&system, &log));
+    let to = full.actor();
+    one.tell(does(|| after(1, ms(5), 1))).unwrap();
+    system.run_until_idle();
+    one.tell(does(move || {
+        Plan::cancel(1)
+            .and(after(2, ms(5), 2))
+            .and(Plan::<Script>::ask(to, Msg::Ping).on_ok(|_: u64| Msg::Say(3)))
+    }))
+    .unwrap();
+    full.tell(Msg::Say(4)).unwrap();
+    system.run_until_idle();
+    assert_eq!(system.counts(one.actor()).unwrap().failed, 1);
+    hand.advance(ms(6));
+    system.run_until_idle();
+    assert_eq!(
+        log.take(),
+        [4, 1],
+        "the first timer, and nothing of the plan"
+    );
+    one.tell(does(move || {
+        after(1, ms(5), 1)
+            .and(Plan::tell(to, Msg::Say(5)))
+            .and(Plan::cancel(1))
+    }))
+    .unwrap();
+    system.run_until_idle();
+    hand.advance(ms(6));
+    system.run_until_idle();
+    assert_eq!(
+        log.said(),
+        [5],
+        "armed, then cancelled, whatever is between"
+    );
+}

@@ -32,7 +32,7 @@ use crate::sync::slots::Life;
 use crate::system::policy;
 use std::any::TypeId;
 use std::cell::Cell;
-use std::mem::{MaybeUninit, align_of, size_of};
+use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -860,7 +860,6 @@ fn stale(run: &Running<'_>, worker: &Worker, parcel: Parcel) {
 }
 
 /// All that is not a message from an actor or from outside.
-#[cold]
 #[inline(never)]
 fn special<B: Behavior>(
     run: &Running<'_>,
@@ -868,29 +867,39 @@ fn special<B: Behavior>(
     worker: &Worker,
     parcel: Parcel,
 ) -> Option<End> {
-    run.detach(&parcel);
-    match parcel.kind() {
+    let parcel = match parcel.kind() {
         kind @ (Kind::Answer | Kind::NoAnswer) => {
-            let [number, _] = parcel.note();
-            let continuation = run.existing()?.asks.borrow_mut().remove(number);
-            let Some(continuation) = continuation else {
-                // The asker gave up; what comes now is nobody's.
-                quietly(|| drop(parcel));
-                return None;
-            };
+            let spent = Spent(run, ManuallyDrop::new(parcel));
+            let [number, _] = spent.1.note();
+            // The asker may have given up; then what comes now is nobody's.
+            let continuation = run.existing()?.asks.borrow_mut().remove(number)?;
             worker.asks_ended(1);
             let outcome = match kind {
-                Kind::Answer => Ok(parcel),
-                _ => Err(parcel.try_open::<AskError>().unwrap_or(AskError::Dropped)),
+                // SAFETY: `spent` has the parcel, and is left alone until the call is over.
+                Kind::Answer => Ok(unsafe { spent.1.inside() }),
+                _ => Err(spent.1.try_take::<AskError>().unwrap_or(AskError::Dropped)),
             };
-            answered::<B>(run, body, worker, continuation, outcome)
+            return answered::<B>(run, body, worker, continuation, outcome, Some(spent));
         }
+        Kind::Timer => {
+            let spent = Spent(run, ManuallyDrop::new(parcel));
+            if !worker.take_timer(run, &spent.1) {
+                return None;
+            }
+            let message = spent.1.try_take::<B::Message>()?;
+            drop(spent);
+            return handle::<B>(run, body, worker, Kind::Timer, message);
+        }
+        _ => parcel,
+    };
+    run.detach(&parcel);
+    match parcel.kind() {
         Kind::Expired => {
             drop(parcel);
             expire_asks::<B>(run, body, worker)
         }
-        Kind::Timer | Kind::Interval => {
-            let message = worker.timer_message::<B>(run, parcel)?;
+        Kind::Interval => {
+            let message = worker.interval_message::<B>(run, parcel)?;
             handle::<B>(run, body, worker, Kind::Timer, message)
         }
         Kind::Down => {
@@ -909,16 +918,42 @@ fn special<B: Behavior>(
     }
 }
 
-/// Turns the outcome of an ask into the asker's message and handles it.
+/// A popped envelope that ends here. When it is dropped, what is left inside is too; the envelope
+/// is freed, or held if the inbox may still point to it.
+struct Spent<'a, 'b>(&'a Running<'b>, ManuallyDrop<Parcel>);
+
+impl Drop for Spent<'_, '_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if !self.1.is_emptied() {
+            quietly(|| self.1.empty_out());
+        }
+        // SAFETY: it is not used after this.
+        let parcel = unsafe { ManuallyDrop::take(&mut self.1) };
+        let backlog = &self.0.cell.backlog;
+        if backlog.is_boundary(parcel.link()) {
+            backlog.hold(parcel.into_link());
+        } else {
+            parcel.free_emptied();
+        }
+    }
+}
+
+/// Turns the outcome of an ask, out of the envelope `spent`, into the asker's message and handles
+/// it.
+#[inline(always)]
 fn answered<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
     worker: &Worker,
     continuation: Parcel,
     outcome: Outcome,
+    spent: Option<Spent<'_, '_>>,
 ) -> Option<End> {
     worker.take_in_hand(Kind::Answer);
-    match continuation.call::<Outcome, Result<B::Message, AskError>>(outcome) {
+    let message = continuation.call::<Outcome, Result<B::Message, AskError>>(outcome);
+    drop(spent);
+    match message {
         Ok(message) => handle::<B>(run, body, worker, Kind::Answer, message),
         Err(error) => {
             worker.nothing_in_hand();
@@ -944,7 +979,7 @@ fn expire_asks<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Work
         };
         worker.asks_ended(1);
         let outcome = Err(AskError::Timeout { waited });
-        if let Some(end) = answered::<B>(run, body, worker, continuation, outcome) {
+        if let Some(end) = answered::<B>(run, body, worker, continuation, outcome, None) {
             // Rarely: the next run goes on where this one ends.
             worker.arm_asks(run);
             return Some(end);

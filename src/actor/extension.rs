@@ -3,6 +3,7 @@
 use super::Behavior;
 use super::cell::{Running, Waiting};
 use crate::ask::Asks;
+use crate::dispatcher::effects::WheelEntry;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::Kind;
 use crate::plan::timers::Timers;
@@ -16,6 +17,8 @@ pub(crate) struct Extension {
     pub(crate) timers: RefCell<Timers>,
     waiting: RefCell<Option<Box<dyn Any + Send>>>,
     waiting_kind: Cell<Option<Kind>>,
+    /// The deadline of that plan.
+    pub(crate) waits_until: Cell<Option<WheelEntry>>,
     /// A `Vec<Subscriber<Event>>` of the machine's event type.
     pub(crate) subscribers: RefCell<Option<Box<dyn Any + Send>>>,
 }

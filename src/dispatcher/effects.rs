@@ -3,7 +3,7 @@
 use super::worker::Worker;
 use crate::actor::cell::{ActorCell, Body, Limits, Running, life, quietly};
 use crate::actor::{ActorRef, Address, Behavior, Exit};
-use crate::ask;
+use crate::ask::{self, Asks};
 use crate::dead_letter::{Cause, DeadLetter};
 use crate::envelope::{Kind, Parcel, push, push_uncounted};
 use crate::plan::Steps;
@@ -15,6 +15,14 @@ use crate::{AskError, SpawnError};
 use std::any::TypeId;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// An entry of a worker's wheel.
+#[derive(Debug)]
+pub(crate) struct WheelEntry {
+    /// Whose wheel holds it.
+    pub(crate) worker: u32,
+    pub(crate) key: WheelKey,
+}
 
 impl Worker {
     /// The batch's time.
@@ -33,35 +41,31 @@ impl Worker {
         };
         let now_ns = self.now_ns();
         let deadline_ns = now_ns.saturating_add(timeout_ns);
-        let asks = &run.extension().asks;
-        asks.borrow_mut().insert(number, now_ns, deadline_ns, step);
+        let mut asks = run.extension().asks.borrow_mut();
+        asks.insert(number, now_ns, deadline_ns, step);
         self.asks.add(&self.shared.asks, 1);
-        if asks
-            .borrow()
-            .armed_ns
-            .is_none_or(|armed_ns| armed_ns > deadline_ns)
-        {
-            self.arm_asks_at(run, deadline_ns);
+        // A compute step has no deadline: `u64::MAX` is later than any.
+        if deadline_ns < asks.armed_ns {
+            self.arm_asks_at(run, &mut asks, deadline_ns);
         }
     }
 
     /// Arms the one wheel entry for the open asks that are left.
     pub(crate) fn arm_asks(&self, run: &Running<'_>) {
-        let asks = &run.extension().asks;
-        asks.borrow_mut().tidy();
-        let next_ns = asks.borrow().next_deadline_ns();
-        asks.borrow_mut().armed_ns = None;
-        if let Some(next_ns) = next_ns {
-            self.arm_asks_at(run, next_ns);
+        let mut asks = run.extension().asks.borrow_mut();
+        asks.tidy();
+        asks.armed_ns = u64::MAX;
+        match asks.next_deadline_ns() {
+            Some(next_ns) if next_ns < u64::MAX => self.arm_asks_at(run, &mut asks, next_ns),
+            _ => self.take_off(asks.entry.take()),
         }
     }
 
-    fn arm_asks_at(&self, run: &Running<'_>, deadline_ns: u64) {
-        if deadline_ns == u64::MAX {
-            return; // never: a compute step
-        }
-        run.extension().asks.borrow_mut().armed_ns = Some(deadline_ns);
-        self.arm_wheel(deadline_ns, Due::Asks(run.address(self)));
+    #[cold]
+    fn arm_asks_at(&self, run: &Running<'_>, asks: &mut Asks, deadline_ns: u64) {
+        asks.armed_ns = deadline_ns;
+        let entry = self.arm_wheel(deadline_ns, Due::Asks(run.address(self)));
+        self.take_off(asks.entry.replace(entry));
     }
 
     /// Sends what takes no place; what finds nobody is dropped.
@@ -143,44 +147,39 @@ impl Worker {
 
     // Timers.
 
-    fn arm_wheel(&self, deadline_ns: u64, due: Due) -> WheelKey {
+    #[inline]
+    fn arm_wheel(&self, deadline_ns: u64, due: Due) -> WheelEntry {
         let tick = Resolution::MILLISECOND.deadline(deadline_ns, std::time::Duration::ZERO);
-        let mut wheel = self.wheel.borrow_mut();
-        let key = wheel.insert(tick, due);
-        self.note_next_timer(&wheel);
-        key
+        let key = self.wheel.borrow_mut().insert(tick, due);
+        self.look_by(Resolution::MILLISECOND.start_ns(tick));
+        let worker = self.id;
+        WheelEntry { worker, key }
     }
 
     /// Arms a timer or an interval of the running actor.
     pub(crate) fn arm(&self, run: &Running<'_>, step: Parcel) {
         let [key, delay_ns] = step.note();
         let deadline_ns = self.now_ns().saturating_add(delay_ns);
-        let address = run.address(self);
+        let address = self.me();
         let timers = &run.extension().timers;
-        let seq = timers.borrow_mut().next_seq();
-        let armed = if step.kind() == Kind::Timer {
-            step.set_cell(address.cell);
-            step.set_generation(address.generation.get());
-            step.set_note([key, seq]);
-            Armed {
-                seq,
-                worker: self.id,
-                wheel_key: self.arm_wheel(deadline_ns, Due::Message(step)),
-                repeat: None,
-            }
-        } else {
-            Armed {
-                seq,
-                worker: self.id,
-                wheel_key: self.arm_wheel(deadline_ns, Due::Tick(address, Tick { key, seq })),
-                repeat: Some((step, deadline_ns)),
-            }
-        };
-        let replaced = timers.borrow_mut().insert(key, armed);
+        // Off the wheel first, so that the new timer takes the entry of the one it replaces.
+        let replaced = timers.borrow_mut().remove(key);
         match replaced {
             Some(replaced) => self.disarm(replaced),
             None => self.timers.add(&self.shared.timers, 1),
         }
+        let mut timers = timers.borrow_mut();
+        let seq = timers.next_seq();
+        let (entry, repeat) = if step.kind() == Kind::Timer {
+            step.set_cell(address.cell);
+            step.set_generation(address.generation.get());
+            step.set_note([key, seq]);
+            (self.arm_wheel(deadline_ns, Due::Message(step)), None)
+        } else {
+            let tick = Due::Tick(address, Tick { key, seq });
+            (self.arm_wheel(deadline_ns, tick), Some((step, deadline_ns)))
+        };
+        timers.insert(key, Armed { seq, entry, repeat });
     }
 
     /// Cancels a timer of the running actor.
@@ -196,14 +195,19 @@ impl Worker {
     }
 
     /// Why the limits of the system do not allow a plan, if they don't.
-    #[cold]
+    #[inline]
     pub(crate) fn beyond_limits(&self, steps: &Steps) -> Option<Cause> {
-        let count = |is: fn(Kind) -> bool| steps.list.iter().filter(|step| is(step.kind())).count();
-        let asks = count(|kind| kind == Kind::Continue);
+        let (mut asks, mut timers) = (0, 0);
+        for step in steps.list.iter() {
+            match step.kind() {
+                Kind::Continue => asks += 1,
+                Kind::Timer | Kind::Interval => timers += 1,
+                _ => {}
+            }
+        }
         if asks > 0 && !self.asks.has(&self.shared.asks, asks) {
             return Some(Cause::TooManyAsks);
         }
-        let timers = count(|kind| matches!(kind, Kind::Timer | Kind::Interval));
         if timers > 0 && !self.timers.has(&self.shared.timers, timers) {
             return Some(Cause::TooManyTimers);
         }
@@ -215,15 +219,28 @@ impl Worker {
         self.asks.add(&self.shared.asks, -(count as i64));
     }
 
-    /// Takes a timer off its wheel, at once or, if another worker's, with its next turn.
     fn disarm(&self, armed: Armed) {
-        if armed.worker == self.id {
-            let due = self.wheel.borrow_mut().cancel(armed.wheel_key);
-            quietly(|| drop(due));
-        } else {
-            self.shared.order_cancel(armed.worker, armed.wheel_key);
+        self.take_off(Some(armed.entry));
+        if armed.repeat.is_some() {
+            quietly(|| drop(armed.repeat));
         }
-        quietly(|| drop(armed.repeat));
+    }
+
+    /// Takes an entry off its wheel, at once or, if another worker's, with its next turn. Nothing
+    /// if it has fired.
+    #[inline]
+    fn take_off(&self, entry: Option<WheelEntry>) {
+        let Some(WheelEntry { worker, key }) = entry else {
+            return;
+        };
+        if worker == self.id {
+            let due = self.wheel.borrow_mut().cancel(key);
+            if let Some(Due::Message(message)) = due {
+                quietly(|| drop(message));
+            }
+        } else {
+            self.shared.order_cancel(worker, key);
+        }
     }
 
     /// Does what other threads left for this worker.
@@ -234,11 +251,12 @@ impl Worker {
         }
     }
 
-    /// Cancels all timers of an actor that ends.
+    /// Cancels all timers of an actor that ends, its asks' too.
     pub(crate) fn forget_timers(&self, run: &Running<'_>) {
         let Some(extension) = run.existing() else {
             return;
         };
+        self.take_off(extension.asks.borrow_mut().entry.take());
         let mut timers = extension.timers.borrow_mut();
         if timers.len() > 0 {
             self.timers.add(&self.shared.timers, -(timers.len() as i64));
@@ -274,21 +292,25 @@ impl Worker {
         self.send_uncounted(parcel);
     }
 
-    /// The message of a timer, unless it was cancelled or replaced meanwhile.
-    pub(crate) fn timer_message<B: Behavior>(
+    /// Whether a timer that fired was neither cancelled nor replaced meanwhile; it is off now.
+    pub(crate) fn take_timer(&self, run: &Running<'_>, parcel: &Parcel) -> bool {
+        let [key, seq] = parcel.note();
+        let timers = run.existing().map(|extension| &extension.timers);
+        let taken = timers.and_then(|timers| timers.borrow_mut().take(key, seq));
+        if taken.is_some() {
+            self.timers.add(&self.shared.timers, -1);
+        }
+        taken.is_some()
+    }
+
+    /// The message of an interval, unless it was cancelled or replaced meanwhile.
+    pub(crate) fn interval_message<B: Behavior>(
         &self,
         run: &Running<'_>,
         parcel: Parcel,
     ) -> Option<B::Message> {
-        let timers = &run.existing()?.timers;
-        if parcel.kind() == Kind::Timer {
-            let [key, seq] = parcel.note();
-            timers.borrow_mut().take(key, seq)?;
-            self.timers.add(&self.shared.timers, -1);
-            return parcel.try_open::<B::Message>().ok();
-        }
         let tick = parcel.try_open::<Tick>().ok()?;
-        let mut timers = timers.borrow_mut();
+        let mut timers = run.existing()?.timers.borrow_mut();
         let armed = timers.get_mut(tick.key, tick.seq)?;
         let (repeat, due_ns) = armed.repeat.as_mut()?;
         let repeat = repeat.peek::<Repeat<B::Message>>()?;
@@ -302,8 +324,7 @@ impl Worker {
                 due_ns.saturating_add((behind + 1).saturating_mul(repeat.period_ns))
             }
         };
-        armed.worker = self.id;
-        armed.wheel_key = self.arm_wheel(*due_ns, Due::Tick(run.address(self), tick));
+        armed.entry = self.arm_wheel(*due_ns, Due::Tick(self.me(), tick));
         Some(message)
     }
 
@@ -343,13 +364,17 @@ impl Worker {
         }
         if let Some(seq) = deadline {
             let deadline_ns = self.now_ns().saturating_add(self.shared.commit_deadline_ns);
-            self.arm_wheel(deadline_ns, Due::Commit(me, seq));
+            let entry = self.arm_wheel(deadline_ns, Due::Commit(me, seq));
+            self.take_off(run.extension().waits_until.replace(Some(entry)));
         }
         true
     }
 
     /// The running actor's commit waits no more; whether it `took` the places it waited for.
     pub(crate) fn stop_waiting(&self, run: &Running<'_>, took: bool) {
+        if let Some(extension) = run.existing() {
+            self.take_off(extension.waits_until.take());
+        }
         if !self.shared.anybody_waits() {
             return;
         }

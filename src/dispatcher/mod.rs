@@ -1,7 +1,7 @@
 //! The dispatcher: workers, the cores that they run on, and the queue from outside.
 
 pub(crate) mod batch_clock;
-mod effects;
+pub(crate) mod effects;
 pub(crate) mod pinning;
 pub(crate) mod stats;
 pub(crate) mod watchdog;

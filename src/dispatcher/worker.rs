@@ -91,6 +91,8 @@ pub(crate) struct Worker {
     ready: Deque<Runnable>,
     fresh: Deque<Runnable>,
     pub(crate) wheel: RefCell<Wheel<Due>>,
+    /// Room for what fires at once.
+    due: Cell<Vec<Due>>,
     pub(crate) numbers: RefCell<Vec<u32>>,
     pub(crate) clock: BatchClock,
     pub(crate) stats: Arc<WorkerStats>,
@@ -143,6 +145,7 @@ impl Worker {
             ready: queues.0,
             fresh: queues.1,
             wheel: RefCell::new(Wheel::new(Resolution::MILLISECOND.tick(now_ns))),
+            due: Cell::default(),
             numbers: RefCell::default(),
             clock: BatchClock::new(clock),
             stats: dispatcher.stats[index].clone(),
@@ -332,7 +335,7 @@ impl Worker {
 
     pub(crate) fn fire_timers(&self, now_ns: u64) {
         let tick = Resolution::MILLISECOND.tick(now_ns);
-        let mut due = Vec::new();
+        let mut due = self.due.take();
         let more = {
             let mut wheel = self.wheel.borrow_mut();
             let advance = wheel.advance(tick, TIMER_BUDGET, &mut |_, timer| due.push(timer));
@@ -340,15 +343,24 @@ impl Worker {
             advance == Advance::More
         };
         self.stats.timers.add(due.len() as u64);
-        for timer in due {
+        for timer in due.drain(..) {
             self.fire(timer);
         }
+        self.due.set(due);
         if more {
             self.next_timer_ns.set(now_ns);
         }
     }
 
-    pub(crate) fn note_next_timer(&self, wheel: &Wheel<Due>) {
+    /// The loop looks at the timers when it is `at_ns`, or before.
+    #[inline(always)]
+    pub(crate) fn look_by(&self, at_ns: u64) {
+        if at_ns < self.next_timer_ns.get() {
+            self.next_timer_ns.set(at_ns);
+        }
+    }
+
+    fn note_next_timer(&self, wheel: &Wheel<Due>) {
         let next = wheel
             .next_tick()
             .map_or(u64::MAX, |tick| Resolution::MILLISECOND.start_ns(tick));

@@ -8,7 +8,8 @@
 //!            all back, wait)                     them where the plan has them
 //! ```
 //!
-//! A turn that only tells one actor admits and publishes in one exchange. While a batch streams to
+//! A turn that only tells or asks one actor admits and publishes in one exchange, whatever timers
+//! it arms and cancels. While a batch streams to
 //! one target, places are leased several at a time and the chain is published at the batch's end,
 //! or as soon as turns get slow: less than one atomic operation a message.
 //!
@@ -22,7 +23,7 @@ use crate::actor::cell::{ActorCell, Body, Lent, Running};
 use crate::actor::{Behavior, Machine, subscription};
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::Worker;
-use crate::envelope::{Kind, Parcel, push};
+use crate::envelope::{Kind, List, Parcel, push};
 use crate::sync::inbox::{CAPACITY_MAX, OVERDRAFT_MAX, Push, Wake};
 use crate::system::policy;
 use crate::{SpawnError, ask};
@@ -83,14 +84,80 @@ pub(crate) fn commit<B: Behavior>(
     {
         return commit_one_send(run, body, worker, plan, bound);
     }
-    if flags == flag::REPLY && plan.event.is_none() {
-        worker.flush();
-        while let Some(step) = plan.steps.list.pop_front() {
-            ask::deliver(step, Kind::Answer);
-        }
-        return Committed::Done;
+    if flags & !(flag::SEND | flag::OWN | flag::LIMITED | flag::REPLY) == 0
+        && flags & (flag::SEND | flag::REPLY) != flag::SEND | flag::REPLY
+        && plan.steps.sends <= 1
+        && (plan.steps.system == 0 || plan.steps.system == worker.system())
+        && !worker.is_short_of_memory()
+    {
+        return commit_own(run, body, worker, plan, bound);
     }
     commit_all(run, body, worker, plan, bound)
+}
+
+/// At most one message, or replies, and steps that change only the actor's own asks and timers.
+///
+/// Those steps cannot fail and nobody else sees them, so the message goes first: until it is in
+/// its mailbox nothing has happened, and then all the rest does.
+#[inline(never)]
+fn commit_own<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    plan: &mut Plan<B>,
+    bound: Bound,
+) -> Committed {
+    let flags = plan.steps.flags;
+    if flags & flag::LIMITED != 0
+        && bound != Bound::Last
+        && let Some(cause) = worker.beyond_limits(&plan.steps)
+    {
+        return worker.failed(cause);
+    }
+    if flags & flag::SEND != 0 {
+        bring_send_first(&mut plan.steps);
+        let sent = commit_one_send(run, body, worker, plan, bound);
+        if sent != Committed::Done {
+            return sent;
+        }
+    } else if let Some(event) = plan.event.take()
+        && let Err(cause) = evolve_one(run, body, worker, event)
+    {
+        return worker.failed(cause);
+    }
+    while let Some(step) = plan.steps.list.pop_front() {
+        match step.kind() {
+            Kind::Continue => worker.open_ask(run, step),
+            Kind::Timer | Kind::Interval => worker.arm(run, step),
+            Kind::Cancel => worker.cancel(run, step.note()[0]),
+            Kind::Reply => {
+                worker.flush();
+                ask::deliver(worker, step);
+            }
+            kind => debug_assert!(false, "{kind:?} is none of the actor's own steps"),
+        }
+    }
+    Committed::Done
+}
+
+/// Puts the one message of a plan before its other steps.
+fn bring_send_first(steps: &mut Steps) {
+    let mut before = List::new();
+    while let Some(step) = steps.list.pop_front() {
+        if matches!(step.kind(), Kind::Tell | Kind::Ask) {
+            steps.list.push_front(step);
+            break;
+        }
+        before.push_back(step);
+    }
+    if !before.is_empty() {
+        let message = steps.list.pop_front();
+        before.append(std::mem::take(&mut steps.list));
+        steps.list = before;
+        if let Some(message) = message {
+            steps.list.push_front(message);
+        }
+    }
 }
 
 #[inline(always)]
@@ -525,7 +592,7 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps) {
             Kind::Continue => worker.open_ask(run, step),
             Kind::Reply => {
                 worker.flush();
-                ask::deliver(step, Kind::Answer);
+                ask::deliver(worker, step);
             }
             Kind::Timer | Kind::Interval => worker.arm(run, step),
             Kind::Cancel => worker.cancel(run, step.note()[0]),

@@ -8,7 +8,7 @@ use crate::actor::cell::Lent;
 use crate::actor::{ActorRef, Address, Behavior, Machine};
 use crate::ask::{self, AskError, Deferred, Reply};
 use crate::dispatcher::worker;
-use crate::envelope::{Kind, List, Parcel};
+use crate::envelope::{Inside, Kind, List, Parcel};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,8 @@ pub(crate) mod flag {
     pub(crate) const UNHANDLED: u16 = 32;
     /// It names actors of two systems.
     pub(crate) const FOREIGN: u16 = 64;
+    /// What changes only the actor's own asks and timers.
+    pub(crate) const OWN: u16 = 1024;
     /// Asks or timers, of which there is a limit.
     pub(crate) const LIMITED: u16 = 512;
     /// A reply is made of the evolved machine.
@@ -297,7 +299,7 @@ impl<B: Behavior> Plan<B> {
     /// An ask that `step` sends on its way when the plan commits.
     #[cfg(feature = "compute")]
     pub(crate) fn awaiting(continuation: Parcel, step: Parcel) -> Self {
-        let mut plan = Self::step(continuation, flag::OTHER | flag::LIMITED, 0);
+        let mut plan = Self::step(continuation, flag::OTHER | flag::OWN | flag::LIMITED, 0);
         plan.steps.list.push_back(step);
         plan
     }
@@ -362,8 +364,8 @@ pub struct AskPlan<B, T, F> {
     on_ok: F,
 }
 
-/// What an actor's slot came back with.
-pub(crate) type Outcome = Result<Parcel, AskError>;
+/// What an ask of an actor ended with: what is inside the answer's envelope, or why there is none.
+pub(crate) type Outcome = Result<Inside, AskError>;
 
 impl<B: Behavior, T: Send + 'static, F: FnOnce(T) -> B::Message + Send + 'static> AskPlan<B, T, F> {
     /// A failure becomes the message that `on_error` makes of it.
@@ -384,16 +386,16 @@ impl<B: Behavior, T: Send + 'static, F: FnOnce(T) -> B::Message + Send + 'static
         });
         let continuation = Parcel::closure::<Outcome, Result<B::Message, AskError>, _>(
             Kind::Continue,
-            move |outcome: Outcome| match outcome.map(Parcel::try_open::<T>) {
-                Ok(Ok(answer)) => Ok(on_ok(answer)),
-                Ok(Err(_)) => unreachable!("an ask's slot holds the answer's type"),
+            move |outcome: Outcome| match outcome.map(Inside::try_take::<T>) {
+                Ok(Some(answer)) => Ok(on_ok(answer)),
+                Ok(None) => unreachable!("an ask's answer is of the type that was asked for"),
                 Err(error) => on_error(error),
             },
             [self.step.number, timeout],
         );
         let mut steps = Steps::one(
             self.step.request,
-            flag::SEND | flag::OTHER | flag::LIMITED,
+            flag::SEND | flag::OWN | flag::LIMITED,
             self.step.system,
         );
         steps.list.push_back(continuation);

@@ -2,8 +2,8 @@
 
 use super::{Plan, Steps, flag};
 use crate::actor::Behavior;
+use crate::dispatcher::effects::WheelEntry;
 use crate::envelope::{Kind, Parcel};
-use crate::timer::TimerKey as WheelKey;
 use hashbrown::HashMap;
 use std::time::Duration;
 
@@ -69,19 +69,22 @@ pub(crate) struct Tick {
     pub(crate) seq: u64,
 }
 
-/// An actor's armed timers.
+/// An actor's armed timers by key: in a list while they are few, hashed once they were more.
 #[derive(Default)]
 pub(crate) struct Timers {
-    armed: HashMap<u64, Armed>,
+    /// Empty while `many` is not.
+    few: Vec<(u64, Armed)>,
+    many: HashMap<u64, Armed>,
     next_seq: u64,
 }
+
+/// So many timers are looked through one by one.
+const FEW: usize = 12;
 
 /// One armed timer.
 pub(crate) struct Armed {
     pub(crate) seq: u64,
-    /// Whose wheel holds it.
-    pub(crate) worker: u32,
-    pub(crate) wheel_key: WheelKey,
+    pub(crate) entry: WheelEntry,
     /// An interval's message, and when it is due, in nanoseconds.
     pub(crate) repeat: Option<(Parcel, u64)>,
 }
@@ -93,31 +96,59 @@ impl Timers {
         self.next_seq
     }
 
-    /// Notes a timer; returns the one that it replaces.
-    pub(crate) fn insert(&mut self, key: u64, armed: Armed) -> Option<Armed> {
-        self.armed.insert(key, armed)
+    /// Notes a timer whose key is not in use.
+    #[inline]
+    pub(crate) fn insert(&mut self, key: u64, armed: Armed) {
+        if self.few.len() < FEW && self.many.is_empty() {
+            self.few.push((key, armed));
+        } else {
+            self.many.extend(self.few.drain(..));
+            self.many.insert(key, armed);
+        }
+    }
+
+    #[inline]
+    fn place(&self, key: u64) -> Option<usize> {
+        self.few.iter().position(|timer| timer.0 == key)
     }
 
     pub(crate) fn get_mut(&mut self, key: u64, seq: u64) -> Option<&mut Armed> {
-        self.armed.get_mut(&key).filter(|armed| armed.seq == seq)
+        let armed = match self.place(key) {
+            Some(place) => &mut self.few[place].1,
+            None => self.many.get_mut(&key)?,
+        };
+        (armed.seq == seq).then_some(armed)
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, key: u64) -> Option<Armed> {
-        self.armed.remove(&key)
+        match self.place(key) {
+            Some(place) => Some(self.few.swap_remove(place).1),
+            None if self.many.is_empty() => None,
+            None => self.many.remove(&key),
+        }
     }
 
     /// Takes the timer off if it is this very one, so not cancelled nor replaced.
+    #[inline]
     pub(crate) fn take(&mut self, key: u64, seq: u64) -> Option<Armed> {
-        self.get_mut(key, seq)?;
-        self.armed.remove(&key)
+        match self.place(key) {
+            Some(place) if self.few[place].1.seq == seq => Some(self.few.swap_remove(place).1),
+            Some(_) => None,
+            None => {
+                self.get_mut(key, seq)?;
+                self.many.remove(&key)
+            }
+        }
     }
 
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Armed> {
-        self.armed.drain().map(|(_, armed)| armed)
+        let many = self.many.drain().map(|(_, armed)| armed);
+        self.few.drain(..).map(|(_, armed)| armed).chain(many)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.armed.len()
+        self.few.len() + self.many.len()
     }
 }
 
@@ -133,7 +164,7 @@ impl<B: Behavior> Plan<B> {
         let step = Parcel::with_note(Kind::Timer, message, note);
         Self {
             event: None,
-            steps: Steps::one(step, flag::OTHER | flag::LIMITED, 0),
+            steps: Steps::one(step, flag::OWN | flag::LIMITED, 0),
         }
     }
 
@@ -167,7 +198,7 @@ impl<B: Behavior> Plan<B> {
         let step = Parcel::with_note(Kind::Interval, repeat, [key.into().0, period_ns]);
         Self {
             event: None,
-            steps: Steps::one(step, flag::OTHER | flag::LIMITED, 0),
+            steps: Steps::one(step, flag::OWN | flag::LIMITED, 0),
         }
     }
 
@@ -177,7 +208,52 @@ impl<B: Behavior> Plan<B> {
         let step = Parcel::with_note(Kind::Cancel, (), [key.into().0, 0]);
         Self {
             event: None,
-            steps: Steps::one(step, flag::OTHER, 0),
+            steps: Steps::one(step, flag::OWN, 0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timer::Wheel;
+
+    #[test]
+    fn timers_are_found_by_key_and_number_whether_few_or_many() {
+        let mut wheel = Wheel::new(0);
+        let mut timers = Timers::default();
+        let mut arm = |timers: &mut Timers, key| {
+            let seq = timers.next_seq();
+            let entry = WheelEntry {
+                worker: 0,
+                key: wheel.insert(1, ()),
+            };
+            let repeat = None;
+            timers.insert(key, Armed { seq, entry, repeat });
+            seq
+        };
+        for count in [1, 3, FEW as u64, FEW as u64 + 1, 40] {
+            let seqs: Vec<_> = (0..count).map(|key| arm(&mut timers, key)).collect();
+            assert_eq!(timers.len() as u64, count);
+            for key in (0..count).rev() {
+                let seq = seqs[key as usize];
+                assert!(timers.get_mut(key, seq + 1).is_none());
+                assert!(timers.take(key, seq + 1).is_none());
+                assert_eq!(timers.get_mut(key, seq).map(|armed| armed.seq), Some(seq));
+                let gone = match key % 2 {
+                    0 => timers.take(key, seq),
+                    _ => timers.remove(key),
+                };
+                assert_eq!(gone.map(|armed| armed.seq), Some(seq));
+                assert!(timers.remove(key).is_none());
+                assert!(timers.take(key, seq).is_none());
+            }
+            assert_eq!(timers.len(), 0);
+        }
+        for key in 0..40 {
+            arm(&mut timers, key);
+        }
+        assert_eq!(timers.drain().count(), 40);
+        assert_eq!(timers.len(), 0);
     }
 }

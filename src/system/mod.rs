@@ -104,8 +104,14 @@ fn find(tag: u32) -> Option<Arc<Shared>> {
 pub(crate) fn send_uncounted(tag: u32, parcel: Parcel) {
     worker::with(|worker| match worker {
         Some(worker) if worker.system() == tag => worker.send_uncounted(parcel),
-        _ => match find(tag) {
-            Some(shared) => shared.send_uncounted(parcel),
+        worker => match find(tag) {
+            Some(shared) => {
+                if worker.is_none() {
+                    // Made outside of pools, but it will stay in one.
+                    shared.depot.adopt(parcel.bytes());
+                }
+                shared.send_uncounted(parcel);
+            }
             None => quietly(|| drop(parcel)),
         },
     });
