@@ -3,8 +3,9 @@
 mod common;
 use common::*;
 use mainspring::prelude::*;
-use mainspring::{Address, Down};
+use mainspring::{Address, Cause, Down};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 type Exits = Arc<Mutex<Vec<Exit>>>;
 
@@ -50,6 +51,63 @@ fn a_child_starts_before_what_its_parent_tells_it() {
     .unwrap();
     system.run_until_idle();
     assert_eq!(log.said(), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_start_that_fails_ends_the_actor_before_any_message() {
+    let (system, clock) = stepped_with(Config::builder().mailbox_capacity(2));
+    let full = system.prepare(Script, Tape::default()).hold().unwrap();
+    full.tell(Msg::Say(0)).unwrap();
+    let full = full.actor();
+    let two_more = move || (1..3).map(move |n| Plan::tell(full, Msg::Say(n)));
+    let starts: [(Act, fn(&Cause) -> bool); 2] = [
+        (
+            Box::new(|_| say(0).and(Plan::emit(Event::Refuse))),
+            |cause| matches!(cause, Cause::Refused(_)),
+        ),
+        (
+            Box::new(move |_| two_more().fold(say(0), Plan::and)),
+            |cause| *cause == Cause::NoRoom,
+        ),
+    ];
+    for (start, is_cause) in starts {
+        let (log, exits, state) = (Log::new(), Exits::default(), Alive::new());
+        let watcher = spawn(&system, &Log::new());
+        let tape = Tape::new(&log)
+            .start(start)
+            .stop(|_, _| say(9))
+            .keep(state.one());
+        let one = system.prepare(Script, tape).hold().unwrap();
+        watch(&watcher, one.actor(), &exits);
+        system.run_until_idle();
+        let before = system.dead_letter_count();
+        let one = one.start();
+        one.tell(Msg::Say(1)).unwrap();
+        let asked = one.ask(Msg::Ping);
+        system.run_until_idle();
+        clock.advance(Duration::from_secs(3_600));
+        system.run_until_idle();
+
+        assert_eq!(
+            (log.said(), state.count(), one.is_alive()),
+            (vec![], 0, false)
+        );
+        let exits = exits.lock().unwrap();
+        let [Exit::NotStarted(cause)] = &exits[..] else {
+            panic!("{exits:?}");
+        };
+        assert!(is_cause(cause), "{cause}");
+        assert_eq!(asked.wait(), Err(AskError::Stopped));
+        // The start itself, and the two messages.
+        assert_eq!(system.dead_letter_count() - before, 3);
+        let letters = system.dead_letters();
+        let causes: Vec<_> = letters[letters.len() - 3..]
+            .iter()
+            .map(|l| &l.cause)
+            .collect();
+        assert_eq!(causes, [cause, &Cause::Stopped, &Cause::Stopped]);
+    }
+    assert_eq!(system.counts(full).unwrap().queued, 1, "no place was kept");
 }
 
 #[test]

@@ -99,12 +99,14 @@ pub trait Behavior: Copy + Send + Sync + 'static {
     fn on_message(&self, message: Self::Message, machine: Snapshot<'_, Self>) -> Plan<Self>;
 
     /// Decides what happens first, before any message.
+    ///
+    /// If its plan fails the actor ends as [`Exit::NotStarted`], without a message handled.
     fn on_start(&self, machine: Snapshot<'_, Self>) -> Plan<Self> {
         let _ = machine;
         Plan::none()
     }
 
-    /// Decides what happens last; not called after a panic or a kill. A child of this plan lives
+    /// Decides what happens last; not called after a panic, a kill or a start that failed. A child of this plan lives
     /// on; a question of it is asked, but the answer is nobody's.
     fn on_stop(&self, exit: &Exit, machine: Snapshot<'_, Self>) -> Plan<Self> {
         let _ = (exit, machine);

@@ -771,11 +771,13 @@ fn unusual<B: Behavior>(
         }
         Committed::Failed => {
             let cause = worker.take_failure();
-            if let Some(kind) = kind {
-                run.failed.set(run.failed.get() + 1);
-                run.finished(kind);
-            }
-            worker.dead_letter(run.address(worker), name, cause);
+            worker.dead_letter(run.address(worker), name, cause.clone());
+            let Some(kind) = kind else {
+                // No message comes before a start that succeeded.
+                return Some(End::Dies(Exit::NotStarted(cause)));
+            };
+            run.failed.set(run.failed.get() + 1);
+            run.finished(kind);
             worker.nothing_in_hand();
             None
         }
@@ -994,7 +996,10 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     let address = run.address(worker);
     worker.nothing_in_hand();
     let _ = cell.inbox.close();
-    let graceful = !matches!(exit, Exit::Panicked(_) | Exit::Killed | Exit::Linked(_));
+    let graceful = !matches!(
+        exit,
+        Exit::Panicked(_) | Exit::Killed | Exit::Linked(_) | Exit::NotStarted(_)
+    );
     if graceful && cell.vtable.get().started {
         quietly(|| {
             // SAFETY: C1, C2.

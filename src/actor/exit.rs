@@ -1,6 +1,7 @@
 //! How an actor ended, and what its watchers are told.
 
 use super::Address;
+use crate::dead_letter::Cause;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub enum Exit {
     Shutdown,
     /// A handler, hook or transition panicked; the text is the panic's.
     Panicked(Arc<str>),
+    /// The plan of its start hook failed, so it handled no message; the cause says why.
+    NotStarted(Cause),
     /// An actor linked to it ended abnormally.
     Linked(Address),
     /// There was no such actor when it was watched.
@@ -45,6 +48,7 @@ impl fmt::Display for Exit {
             Self::Killed => f.write_str("killed"),
             Self::Shutdown => f.write_str("system shut down"),
             Self::Panicked(text) => write!(f, "panicked: {text}"),
+            Self::NotStarted(cause) => write!(f, "not started: {cause}"),
             Self::Linked(address) => write!(f, "linked actor {address} ended"),
             Self::Gone => f.write_str("no such actor"),
         }
