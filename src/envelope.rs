@@ -359,6 +359,11 @@ impl Parcel {
         (self.header().contents.get().type_id)() == TypeId::of::<T>()
     }
 
+    /// Whether the payload is a closure from `A` to `R`.
+    pub(crate) fn calls<A: 'static, R: 'static>(&self) -> bool {
+        (self.header().contents.get().signature)() == TypeId::of::<fn(A) -> R>()
+    }
+
     /// Moves the payload out and frees the envelope.
     ///
     /// # Safety

@@ -364,6 +364,8 @@ mod envelope;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
+mod hosted;
+#[cfg(not(loom))]
 mod metrics;
 #[cfg(not(loom))]
 mod plan;
@@ -385,8 +387,10 @@ mod front {
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
+    pub use crate::hosted::{ChartMachine, Child, HostedChart, StartFailed};
     pub use crate::metrics::{MemoryMetrics, Metrics, TypeMetrics, WorkerMetrics};
     pub use crate::plan::children::SpawnStep;
+    pub use crate::plan::output::Output;
     pub use crate::plan::timers::{Key, Missed};
     pub use crate::plan::{AskPlan, AskStep, Plan};
     pub use crate::sync::clock::{Clock, ManualClock};

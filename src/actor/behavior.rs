@@ -1,7 +1,7 @@
 //! What a user writes: a behavior that decides and a machine that evolves.
 
 use super::{Exit, Snapshot};
-use crate::Plan;
+use crate::{Output, Plan};
 
 /// All of an actor's state. Only events change it.
 ///
@@ -50,8 +50,60 @@ pub trait Machine: Send + Sized + 'static {
     /// Called before the first event of a turn: a machine that may refuse notes where it is.
     fn begin(&mut self) {}
 
-    /// Called after a refusal: goes back to where the last [`Machine::begin`] was.
+    /// Called after a refusal: goes back to where the last [`Machine::begin`] was. Called after
+    /// [`Machine::output`] too, when what that asked for can't be had.
     fn roll_back(&mut self) {}
+
+    /// Called once after the events of a turn, and once before the actor's first turn: what the
+    /// machine itself sends, arms or spawns. It joins the turn's commit, before the plan's steps.
+    ///
+    /// # Examples
+    ///
+    /// A lamp that puts itself out:
+    ///
+    /// ```
+    /// use mainspring::prelude::*;
+    /// use mainspring::{Clock, Events, Output};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Clone, Default)]
+    /// struct Lamp { on: bool }
+    ///
+    /// enum Switched { On, Off }
+    ///
+    /// impl Machine for Lamp {
+    ///     type Event = Switched;
+    ///     fn apply(&mut self, event: Switched) {
+    ///         self.on = matches!(event, Switched::On);
+    ///     }
+    ///     fn output(&mut self, output: &mut Output<Self>) {
+    ///         match self.on {
+    ///             true => output.after("off", Duration::from_secs(60), Switched::Off),
+    ///             false => output.cancel("off"),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> mainspring::Result {
+    /// let (clock, hand) = Clock::manual();
+    /// let system = System::stepped(Config::default(), clock)?;
+    /// let lamp = system.spawn(Events::new(), Lamp::default())?;
+    /// let is_on = || {
+    ///     system.run_until_idle();
+    ///     let asked = lamp.snapshot();
+    ///     system.run_until_idle();
+    ///     asked.wait().map(|lamp| lamp.on)
+    /// };
+    /// lamp.tell(Switched::On)?;
+    /// assert!(is_on()?);
+    /// hand.advance(Duration::from_secs(61));
+    /// system.run_until_idle();
+    /// assert!(!is_on()?);
+    /// # Ok(()) }
+    /// ```
+    fn output(&mut self, output: &mut Output<Self>) {
+        let _ = output;
+    }
 }
 
 /// Why a machine refused an event.

@@ -15,21 +15,23 @@
 //! - C3: after `finish` said idle, or `retire` gave the cell up, the runner touches it no more.
 //! - C4: a message is counted once: handled, failed or dead-lettered.
 
-use super::Behavior;
 use super::exit::Exit;
 use super::extension::{Call, Extension};
 use super::reference::Address;
 use super::snapshot::Snapshot;
+use super::{Behavior, Machine};
 use crate::Plan;
 use crate::ask::{self, AskError};
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel};
 use crate::plan::Outcome;
-use crate::plan::commit::{Bound, Committed, commit};
+use crate::plan::commit::{Bound, Committed, commit, first_words};
+use crate::plan::output::Evolve;
 use crate::sync::inbox::{Backlog, Inbox, Link, OVERDRAFT_MAX};
 use crate::sync::slots::Life;
 use crate::system::policy;
+use crate::system::watch::Heard;
 use std::any::TypeId;
 use std::cell::Cell;
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
@@ -676,6 +678,14 @@ fn shutdown_or(run: &Running<'_>, exit: Exit) -> Exit {
 #[cold]
 fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> Option<End> {
     run.cell.vtable.set(VtableOf::<B>::STARTED);
+    if let Err(cause) = first_words::<B>(run, body, worker) {
+        worker.dead_letter(
+            run.address(worker),
+            std::any::type_name::<B::Message>(),
+            cause.clone(),
+        );
+        return Some(End::Dies(Exit::NotStarted(cause)));
+    }
     let turn = worker.turn(false);
     let plan = body.behavior.on_start(Snapshot::new(&body.machine, &turn));
     settle::<B>(run, body, worker, plan, None)
@@ -888,9 +898,13 @@ fn special<B: Behavior>(
             if !worker.take_timer(run, &spent.1) {
                 return None;
             }
-            let message = spent.1.try_take::<B::Message>()?;
+            if let Some(message) = spent.1.try_take::<B::Message>() {
+                drop(spent);
+                return handle::<B>(run, body, worker, Kind::Timer, message);
+            }
+            let evolve = spent.1.try_take::<Evolve<<B::Machine as Machine>::Event>>();
             drop(spent);
-            return handle::<B>(run, body, worker, Kind::Timer, message);
+            return self::evolve::<B>(run, body, worker, Kind::Timer, evolve?.0);
         }
         _ => parcel,
     };
@@ -901,13 +915,17 @@ fn special<B: Behavior>(
             expire_asks::<B>(run, body, worker)
         }
         Kind::Interval => {
+            let parcel = match parcel.try_open::<Evolve<<B::Machine as Machine>::Event>>() {
+                Ok(Evolve(event)) => return evolve::<B>(run, body, worker, Kind::Timer, event),
+                Err(parcel) => parcel,
+            };
             let message = worker.interval_message::<B>(run, parcel)?;
             handle::<B>(run, body, worker, Kind::Timer, message)
         }
-        Kind::Down => {
-            let message = worker.down_message::<B>(run, parcel)?;
-            handle::<B>(run, body, worker, Kind::Down, message)
-        }
+        Kind::Down => match worker.down_message::<B>(run, parcel)? {
+            Heard::Message(message) => handle::<B>(run, body, worker, Kind::Down, message),
+            Heard::Event(event) => evolve::<B>(run, body, worker, Kind::Down, event),
+        },
         Kind::Call => {
             let call = parcel.try_open::<Call>().ok()?;
             (call.0)(run, worker, std::ptr::from_mut(body).cast::<()>());
@@ -918,6 +936,19 @@ fn special<B: Behavior>(
             None
         }
     }
+}
+
+/// A turn in which the machine alone takes part: one of its timers is due, or another machine or
+/// an actor's end concerns it.
+fn evolve<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    kind: Kind,
+    event: <B::Machine as Machine>::Event,
+) -> Option<End> {
+    worker.take_in_hand(kind);
+    settle::<B>(run, body, worker, Plan::emit(event), Some(kind))
 }
 
 /// A popped envelope that ends here. When it is dropped, what is left inside is too; the envelope

@@ -211,6 +211,18 @@ impl<C> Instance<C> {
         &self.leaves
     }
 
+    /// Becomes a copy of `other`, in the memory it has.
+    pub(crate) fn copy_from(&mut self, other: &Self)
+    where
+        C: Clone,
+    {
+        self.context.clone_from(&other.context);
+        self.leaves.clone_from(&other.leaves);
+        self.recent.clone_from(&other.recent);
+        self.memory.clone_from(&other.memory);
+        self.status = other.status;
+    }
+
     /// How its life stands.
     pub fn status(&self) -> Status {
         self.status
@@ -424,6 +436,26 @@ impl<L: Logic> Chart<L> {
         self.careful_step(instance, class, event, buffers)
     }
 
+    /// As [`step`](Self::step), for a caller who keeps a copy: a step that fails leaves the
+    /// instance torn.
+    #[cfg(not(loom))]
+    pub(crate) fn step_in_turn(
+        &self,
+        instance: &mut Instance<L::Context>,
+        class: Class,
+        event: &L::Event,
+        buffers: &mut Buffers<L>,
+    ) -> Result<bool, StepError<L::Fault>> {
+        if instance.status != Status::Active {
+            return Ok(false);
+        }
+        let result = self.macrostep(instance, class, event, buffers);
+        if result.is_err() {
+            buffers.out.queue.clear();
+        }
+        result
+    }
+
     fn careful_step(
         &self,
         instance: &mut Instance<L::Context>,
@@ -433,10 +465,7 @@ impl<L: Logic> Chart<L> {
     ) -> Result<bool, StepError<L::Fault>> {
         let mut backup = match buffers.backup.take() {
             Some(mut old) => {
-                old.context.clone_from(&instance.context);
-                old.leaves.clone_from(&instance.leaves);
-                old.recent.clone_from(&instance.recent);
-                old.memory.clone_from(&instance.memory);
+                old.copy_from(instance);
                 old
             }
             None => instance.clone(),

@@ -292,6 +292,13 @@ impl Worker {
         self.send_uncounted(parcel);
     }
 
+    /// Ends an actor of this system after its turn in hand.
+    pub(crate) fn stop_now(&self, target: Address) {
+        if target.system == self.system() {
+            self.raise(target, life::STOP_NOW);
+        }
+    }
+
     /// Whether a timer that fired was neither cancelled nor replaced meanwhile; it is off now.
     pub(crate) fn take_timer(&self, run: &Running<'_>, parcel: &Parcel) -> bool {
         let [key, seq] = parcel.note();

@@ -55,7 +55,7 @@ impl Drop for Prepared {
 }
 
 /// A step that the worker takes at commit, for the actor that is being run now.
-fn step(flags: u16, act: impl FnOnce(&worker::Worker) + Send + 'static) -> Steps {
+pub(super) fn step(flags: u16, act: impl FnOnce(&worker::Worker) + Send + 'static) -> Steps {
     let act = move |()| {
         worker::with(|worker| {
             if let Some(worker) = worker {
@@ -70,7 +70,7 @@ fn step(flags: u16, act: impl FnOnce(&worker::Worker) + Send + 'static) -> Steps
     )
 }
 
-fn me() -> Address {
+pub(crate) fn me() -> Address {
     worker::with(|worker| worker.map_or(Address::NOBODY, |worker| worker.me()))
 }
 

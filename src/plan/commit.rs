@@ -8,6 +8,8 @@
 //!            all back, wait)                     them where the plan has them
 //! ```
 //!
+//! What the evolved machine itself asks for ([`Machine::output`]) is published first; see `say`.
+//!
 //! A turn that only tells or asks one actor admits and publishes in one exchange, whatever timers
 //! it arms and cancels. While a batch streams to
 //! one target, places are leased several at a time and the chain is published at the batch's end,
@@ -18,6 +20,7 @@
 //!   that goes elsewhere publishes the pending chain first.
 //! - P3: nobody waits while holding a place.
 
+use super::output::Output;
 use super::{Plan, Steps, flag};
 use crate::actor::cell::{ActorCell, Body, Lent, Running};
 use crate::actor::{Behavior, Machine, subscription};
@@ -72,7 +75,10 @@ pub(crate) fn commit<B: Behavior>(
         return match plan.event.take() {
             None => Committed::Done,
             Some(event) => match evolve_one(run, body, worker, event) {
-                Ok(()) => Committed::Done,
+                Ok(said) => {
+                    say(run, worker, said);
+                    Committed::Done
+                }
                 Err(cause) => worker.failed(cause),
             },
         };
@@ -120,10 +126,11 @@ fn commit_own<B: Behavior>(
         if sent != Committed::Done {
             return sent;
         }
-    } else if let Some(event) = plan.event.take()
-        && let Err(cause) = evolve_one(run, body, worker, event)
-    {
-        return worker.failed(cause);
+    } else if let Some(event) = plan.event.take() {
+        match evolve_one(run, body, worker, event) {
+            Ok(said) => say(run, worker, said),
+            Err(cause) => return worker.failed(cause),
+        }
     }
     while let Some(step) = plan.steps.list.pop_front() {
         match step.kind() {
@@ -166,7 +173,7 @@ fn evolve_one<B: Behavior>(
     body: &mut Body<B>,
     worker: &Worker,
     event: <B::Machine as Machine>::Event,
-) -> Result<(), Cause> {
+) -> Result<Steps, Cause> {
     body.machine.begin();
     if let Some(extension) = run.existing() {
         subscription::collect::<B>(extension, worker, &event);
@@ -176,9 +183,108 @@ fn evolve_one<B: Behavior>(
         worker.drop_collected();
         return Err(Cause::from(refusal));
     }
+    let said = listen(run, body, worker)?;
     if run.existing().is_some() {
         worker.send_collected(run.number());
     }
+    Ok(said)
+}
+
+/// What the evolved machine itself asks for; an error rolled it back.
+#[inline(always)]
+fn listen<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+) -> Result<Steps, Cause> {
+    let mut output = Output::new();
+    body.machine.output(&mut output);
+    if !output.steps.list.is_empty() {
+        check_said(run, body, worker, &output.steps)?;
+    }
+    Ok(output.steps)
+}
+
+#[cold]
+#[inline(never)]
+fn check_said<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    said: &Steps,
+) -> Result<(), Cause> {
+    if let Some(cause) = why_not(worker, said) {
+        body.machine.roll_back();
+        worker.drop_collected();
+        return Err(cause);
+    }
+    if let Some(extension) = run.existing() {
+        let emitted = said.list.iter().filter(|step| step.kind() == Kind::Event);
+        for event in emitted.filter_map(Parcel::peek) {
+            subscription::collect::<B>(extension, worker, event);
+        }
+    }
+    Ok(())
+}
+
+/// Why steps can't be committed, whatever room there is.
+fn why_not(worker: &Worker, steps: &Steps) -> Option<Cause> {
+    let flags = steps.flags;
+    if flags & flag::FOREIGN != 0 || (steps.system != 0 && steps.system != worker.system()) {
+        return Some(Cause::Foreign);
+    }
+    if flags & flag::SEND != 0 && worker.is_short_of_memory() && worker.shared.is_over_ceiling() {
+        return Some(Cause::NoMemory);
+    }
+    if flags & flag::NO_CHILD != 0 {
+        let mut errors = steps.list.iter().filter_map(Parcel::peek::<SpawnError>);
+        return errors.next().map(|error| Cause::NotSpawned(error.clone()));
+    }
+    if flags & flag::LIMITED != 0 {
+        return worker.beyond_limits(steps);
+    }
+    None
+}
+
+/// Publishes what a machine asked for: above the bounds of mailboxes, up to the count's own limit.
+#[inline(always)]
+fn say(run: &Running<'_>, worker: &Worker, said: Steps) {
+    if !said.list.is_empty() {
+        say_all(run, worker, said);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn say_all(run: &Running<'_>, worker: &Worker, mut said: Steps) {
+    worker.flush();
+    let mut reserved = Reserved::new();
+    if said.flags & flag::SEND != 0 {
+        let admitted = admit(run, worker, &said, Bound::Last, &mut reserved);
+        debug_assert!(admitted.is_ok(), "a last plan waits for nobody");
+        for &(target, places) in &reserved {
+            if let Some(cell) = worker.cell(target) {
+                let above = cell.inbox.places_taken().saturating_sub(cell.bound());
+                worker.count_overdraft(above.min(places));
+            }
+        }
+    }
+    publish(run, worker, &mut said);
+}
+
+/// Publishes what a machine asks for before its actor's first turn.
+///
+/// # Errors
+///
+/// Why that can't be had.
+#[inline(always)]
+pub(crate) fn first_words<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+) -> Result<(), Cause> {
+    let said = listen(run, body, worker)?;
+    say(run, worker, said);
     Ok(())
 }
 
@@ -245,9 +351,20 @@ fn commit_one_send<B: Behavior>(
     }
     if let Some(event) = plan.event.take() {
         // A panic in here leaves the lease to the flush that follows it.
-        if let Err(cause) = evolve_one(run, body, worker, event) {
-            plan.steps.list.push_front(parcel);
-            return worker.failed(cause);
+        match evolve_one(run, body, worker, event) {
+            Err(cause) => {
+                plan.steps.list.push_front(parcel);
+                return worker.failed(cause);
+            }
+            Ok(said) if !said.list.is_empty() => {
+                say_all(run, worker, said); // gives the lease back
+                if !cell.inbox.has_room(cell.bound()) {
+                    worker.count_overdraft(1);
+                }
+                push_above(run, worker, cell, parcel);
+                return Committed::Done;
+            }
+            Ok(_) => {}
         }
     }
     parcel.set_cell(run.number());
@@ -274,12 +391,27 @@ fn evolve_and_send<B: Behavior>(
     parcel: Parcel,
     cell: &ActorCell,
 ) -> Committed {
-    if let Some(event) = plan.event.take()
-        && let Err(cause) = evolve_one(run, body, worker, event)
-    {
-        plan.steps.list.push_front(parcel);
-        return worker.failed(cause);
+    if let Some(event) = plan.event.take() {
+        match evolve_one(run, body, worker, event) {
+            Ok(said) if !said.list.is_empty() => {
+                say_all(run, worker, said);
+                if !cell.inbox.has_room(cell.bound()) {
+                    worker.count_overdraft(1); // the machine's own took the place
+                }
+            }
+            Ok(_) => {}
+            Err(cause) => {
+                plan.steps.list.push_front(parcel);
+                return worker.failed(cause);
+            }
+        }
     }
+    push_above(run, worker, cell, parcel);
+    Committed::Done
+}
+
+#[inline(always)]
+fn push_above(run: &Running<'_>, worker: &Worker, cell: &ActorCell, parcel: Parcel) {
     let target = parcel.cell();
     parcel.set_cell(run.number());
     match push(&cell.inbox, parcel, OVERDRAFT_MAX) {
@@ -287,7 +419,6 @@ fn evolve_and_send<B: Behavior>(
         Ok(Wake::Nothing) => {}
         Err((_, parcel)) => worker.refuse(target, parcel),
     }
-    Committed::Done
 }
 
 /// What becomes of a plan whose one message `target` did not take.
@@ -378,9 +509,12 @@ fn commit_all<B: Behavior>(
     };
     let evolved = evolve_all(run, body, worker, plan);
     std::mem::forget(guard);
-    if let Err(cause) = evolved {
-        release(worker, &reserved);
-        return worker.failed(cause);
+    match evolved {
+        Ok(said) => say(run, worker, said),
+        Err(cause) => {
+            release(worker, &reserved);
+            return worker.failed(cause);
+        }
     }
     publish(run, worker, &mut plan.steps);
     if flags & flag::STOP != 0 {
@@ -519,12 +653,12 @@ fn evolve_all<B: Behavior>(
     body: &mut Body<B>,
     worker: &Worker,
     plan: &mut Plan<B>,
-) -> Result<(), Cause> {
+) -> Result<Steps, Cause> {
     let first = plan.event.take();
     if plan.steps.flags & (flag::EVENT | flag::LATER) == 0 {
         return match first {
             Some(event) => evolve_one(run, body, worker, event),
-            None => Ok(()),
+            None => Ok(Steps::none()),
         };
     }
     body.machine.begin();
@@ -544,13 +678,14 @@ fn evolve_all<B: Behavior>(
             return Err(Cause::from(refusal));
         }
     }
+    let said = listen(run, body, worker)?;
     if plan.steps.flags & flag::LATER != 0 {
         answer_later(&body.machine, &mut plan.steps);
     }
     if run.existing().is_some() {
         worker.send_collected(run.number());
     }
-    Ok(())
+    Ok(said)
 }
 
 /// Makes the replies of a plan that are made of the evolved machine.

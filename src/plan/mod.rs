@@ -2,6 +2,7 @@
 
 pub(crate) mod children;
 pub(crate) mod commit;
+pub(crate) mod output;
 pub(crate) mod timers;
 
 use crate::actor::cell::Lent;
@@ -12,6 +13,7 @@ use crate::envelope::{Inside, Kind, List, Parcel};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use timers::Key;
 
 /// What a turn does: events that evolve the machine, and steps that act on others.
 ///

@@ -9,9 +9,10 @@
 
 use super::Shared;
 use crate::actor::cell::{Running, life};
-use crate::actor::{Address, Behavior, Down, Exit};
+use crate::actor::{Address, Behavior, Down, Exit, Machine};
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel};
+use crate::plan::output::Evolve;
 use crate::sync::lock;
 use crate::sync::oneshot::Answerer;
 use hashbrown::HashMap;
@@ -318,7 +319,7 @@ impl Worker {
         &self,
         run: &Running<'_>,
         parcel: Parcel,
-    ) -> Option<B::Message> {
+    ) -> Option<Heard<B>> {
         let letter = parcel.try_open::<Letter>().ok()?;
         if !letter.wanted.load(Relaxed) {
             return None;
@@ -328,8 +329,22 @@ impl Worker {
             let ours = |(_, wanted): &(_, Arc<AtomicBool>)| !Arc::ptr_eq(wanted, &letter.wanted);
             watched.watching.retain(ours);
         }
-        Some(letter.on_down.call::<Down, B::Message>(letter.down))
+        if letter.on_down.calls::<Down, B::Message>() {
+            let message = letter.on_down.call::<Down, B::Message>(letter.down);
+            return Some(Heard::Message(message));
+        }
+        type Event<B> = <<B as Behavior>::Machine as Machine>::Event;
+        let evolve = letter.on_down.call::<Down, Evolve<Event<B>>>(letter.down);
+        Some(Heard::Event(evolve.0))
     }
+}
+
+/// What an actor hears of another's end: it depends on who monitors.
+pub(crate) enum Heard<B: Behavior> {
+    /// The behavior does.
+    Message(B::Message),
+    /// The machine does.
+    Event(<B::Machine as Machine>::Event),
 }
 
 impl Watches {

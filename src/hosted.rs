@@ -1,0 +1,742 @@
+//! A loaded chart as an actor's machine: what it asks of the world becomes the turn's own steps.
+//!
+//! ```text
+//!   event ─▶ begin (copy) ─▶ step ─▶ effects ──────────▶ output ─▶ the turn's commit
+//!                              │      raised ones are     sends, timers, children,
+//!                              │      inside of the step  emitted events
+//!                              └─ fault: roll_back, and the turn fails
+//! ```
+//!
+//! - H1: a turn that fails leaves configuration, context, timers and children as they were.
+//! - H2: effects are published in the order in which the actions asked for them, before the steps
+//!   of the plan that brought the event.
+//! - H3: the actor's end ends its timers, and its children as far as a worker runs it.
+
+use crate::actor::{ActorRef, Address, Down, Machine, Refusal};
+use crate::chart::model::{Model, StateId};
+use crate::chart::value::{Effect, Name, Start, Target};
+use crate::chart::{Buffers, Event, Instance, Loaded, LoadedChart, Status, StepError, Value};
+use crate::plan::output::{Output, stop_now};
+use crate::plan::timers::Key;
+use hashbrown::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many delayed events of reused ids a chart can still cancel; the oldest are forgotten.
+const ARMED_MAX: usize = 1024;
+/// The name of the event by which a machine hears that its child has ended in order.
+const ENDED: &str = "mainspring.child.ended";
+
+type Outputs<C> = Output<ChartMachine<C>>;
+type Starter<C> = Arc<dyn Fn(&Start, &mut Outputs<C>) -> Child<C> + Send + Sync>;
+type Sender<C> = Arc<dyn Fn(Event, &mut Outputs<C>) + Send + Sync>;
+type Logger = Arc<dyn Fn(&str, Option<&Value>) + Send + Sync>;
+
+/// A loaded chart and what its names mean in an actor system: makes [`ChartMachine`]s.
+///
+/// A clone shares everything.
+///
+/// # Examples
+///
+/// A light that goes out after a minute. Its messages are its events:
+///
+/// ```
+/// # #[cfg(feature = "xstate")]
+/// # fn main() -> mainspring::Result {
+/// use mainspring::chart::xstate::{self, Bindings};
+/// use mainspring::prelude::*;
+/// use mainspring::{Clock, HostedChart, chart::Event};
+/// use std::time::Duration;
+///
+/// let light = xstate::Machine::parse(r#"{
+///     "id": "light", "initial": "off",
+///     "states": {
+///         "off": { "on": { "SWITCH": { "target": "on", "actions": "count" } } },
+///         "on": { "after": { "60000": "off" }, "on": { "SWITCH": "off" } }
+///     }
+/// }"#).map_err(|problem| problem.to_string())?;
+/// let light = Bindings::<u32>::new().action("count", |times, _, _| *times += 1).compile(&light)?;
+/// let light = HostedChart::from(light);
+///
+/// let (clock, hand) = Clock::manual();
+/// let system = System::stepped(Config::default(), clock)?;
+/// let hall = system.spawn_machine(light.machine(0)?)?;
+/// let is_on = || {
+///     system.run_until_idle();
+///     let asked = hall.snapshot();
+///     system.run_until_idle();
+///     asked.wait().map(|hall| hall.is("on"))
+/// };
+/// hall.tell(Event::new("SWITCH"))?;
+/// assert!(is_on()?);
+/// hand.advance(Duration::from_secs(61));
+/// system.run_until_idle();
+/// assert!(!is_on()?);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "xstate"))]
+/// # fn main() {}
+/// ```
+pub struct HostedChart<C: Clone + Send + 'static> {
+    chart: Arc<Named<C>>,
+    host: Arc<Host<C>>,
+}
+
+struct Named<C: Clone + Send + 'static> {
+    chart: LoadedChart<C>,
+    model: Model,
+    /// States by id and by path below the root.
+    states: HashMap<Box<str>, StateId>,
+    is_xstate: bool,
+}
+
+struct Host<C: Clone + Send + 'static> {
+    actors: HashMap<Name, Starter<C>>,
+    addresses: HashMap<Name, Sender<C>>,
+    log: Option<Logger>,
+}
+
+impl<C: Clone + Send + 'static> Clone for HostedChart<C> {
+    fn clone(&self) -> Self {
+        Self {
+            chart: self.chart.clone(),
+            host: self.host.clone(),
+        }
+    }
+}
+
+impl<C: Clone + Send + 'static> Clone for Host<C> {
+    fn clone(&self) -> Self {
+        Self {
+            actors: self.actors.clone(),
+            addresses: self.addresses.clone(),
+            log: self.log.clone(),
+        }
+    }
+}
+
+impl<C: Clone + Send + 'static> fmt::Debug for HostedChart<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HostedChart")
+            .field(&self.chart.model.name)
+            .finish()
+    }
+}
+
+#[cfg(feature = "xstate")]
+impl<C: Clone + Send + 'static> From<crate::chart::xstate::Compiled<C>> for HostedChart<C> {
+    fn from(compiled: crate::chart::xstate::Compiled<C>) -> Self {
+        Self::new(compiled.chart, compiled.model)
+    }
+}
+
+#[cfg(feature = "scxml")]
+impl From<crate::chart::scxml::Document> for HostedChart<crate::chart::slots::Slots> {
+    fn from(document: crate::chart::scxml::Document) -> Self {
+        Self::new(document.chart, document.model)
+    }
+}
+
+impl<C: Clone + Send + 'static> HostedChart<C> {
+    /// A chart and the model that it was lowered from.
+    pub fn new(chart: LoadedChart<C>, model: Model) -> Self {
+        let mut states = HashMap::new();
+        for s in 0..model.states.len() {
+            states
+                .entry(path(&model, s).into_boxed_str())
+                .or_insert(s as StateId);
+        }
+        for (s, state) in model.states.iter().enumerate() {
+            states.insert(state.id.as_str().into(), s as StateId);
+        }
+        let is_xstate = model.rules.root_is_state;
+        Self {
+            chart: Arc::new(Named {
+                chart,
+                model,
+                states,
+                is_xstate,
+            }),
+            host: Arc::new(Host {
+                actors: HashMap::new(),
+                addresses: HashMap::new(),
+                log: None,
+            }),
+        }
+    }
+
+    fn bind(mut self, bind: impl FnOnce(&mut Host<C>)) -> Self {
+        bind(Arc::make_mut(&mut self.host));
+        self
+    }
+
+    /// What invoking or spawning `source` starts.
+    ///
+    /// The child ends when its state is left, and with the chart. Its own end becomes the event
+    /// `xstate.done.actor.ID` or, when it was not a normal one, `xstate.error.actor.ID`; in SCXML
+    /// `done.invoke.ID` and `error.communication`.
+    pub fn actor(
+        self,
+        source: &str,
+        start: impl Fn(&Start, &mut Output<ChartMachine<C>>) -> Child<C> + Send + Sync + 'static,
+    ) -> Self {
+        self.bind(|host| {
+            host.actors.insert(source.into(), Arc::new(start));
+        })
+    }
+
+    /// Invoking or spawning `source` starts `chart` with the context that `context` makes of the
+    /// input. Child and parent may send to each other; the child's output is in the done event.
+    ///
+    /// A child that fails while it starts becomes an error event.
+    pub fn child<D: Clone + Send + 'static>(
+        self,
+        source: &str,
+        chart: HostedChart<D>,
+        context: impl Fn(&Value) -> D + Send + Sync + 'static,
+    ) -> Self {
+        let is_xstate = self.chart.is_xstate;
+        self.actor(source, move |start, output| {
+            let parent = Parent {
+                address: crate::plan::children::me(),
+                id: start.id.clone(),
+                is_xstate,
+            };
+            let context = context(&start.input);
+            match chart.start(context, &start.input, Some(parent)) {
+                Ok(machine) => {
+                    let child = output.spawn(crate::Events::new(), machine).address();
+                    Child {
+                        address: child,
+                        tells_end: true,
+                        send: Some(Arc::new(move |event, output: &mut Outputs<C>| {
+                            output.evolve(child, event);
+                        })),
+                    }
+                }
+                Err(error) => {
+                    output.later(failed(is_xstate, &start.id, error.to_string()));
+                    Child::new(Address::NOBODY)
+                }
+            }
+        })
+    }
+
+    /// What sending to the address `name` does.
+    pub fn address(
+        self,
+        name: &str,
+        send: impl Fn(Event, &mut Output<ChartMachine<C>>) + Send + Sync + 'static,
+    ) -> Self {
+        self.bind(|host| {
+            host.addresses.insert(name.into(), Arc::new(send));
+        })
+    }
+
+    /// Where lines of the chart's log go; nowhere without it. It is called when the turn commits,
+    /// and must not block.
+    pub fn log(self, log: impl Fn(&str, Option<&Value>) + Send + Sync + 'static) -> Self {
+        self.bind(|host| host.log = Some(Arc::new(log)))
+    }
+
+    /// A machine in its initial states. What its first actions ask for happens in its actor's
+    /// first turn.
+    ///
+    /// # Errors
+    ///
+    /// The fault of the first macrostep, or that it never came to rest.
+    pub fn machine(&self, context: C) -> Result<ChartMachine<C>, StartFailed> {
+        self.start(context, &Value::Undefined, None)
+    }
+
+    /// As [`HostedChart::machine`], with an input that the first actions see.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn machine_with(&self, context: C, input: &Value) -> Result<ChartMachine<C>, StartFailed> {
+        self.start(context, input, None)
+    }
+
+    fn start(
+        &self,
+        context: C,
+        input: &Value,
+        parent: Option<Parent>,
+    ) -> Result<ChartMachine<C>, StartFailed> {
+        let mut event = Event::default();
+        if self.chart.is_xstate {
+            event.name = "xstate.init".into();
+            if !input.is_undefined() {
+                event.data.set_field("input", input.clone());
+            }
+        }
+        let mut buffers = Buffers::default();
+        let (instance, result) = self.chart.chart.start(context, &event, &mut buffers);
+        result.map_err(StartFailed::of)?;
+        let mut machine = ChartMachine {
+            hosted: self.clone(),
+            instance,
+            buffers,
+            undo: None,
+            armed: Vec::new(),
+            next_key: 0,
+            children: Children(Vec::new()),
+            parent,
+        };
+        machine
+            .check(0)
+            .map_err(|refusal| StartFailed(refusal.to_string()))?;
+        let fault = machine
+            .buffers
+            .effects()
+            .iter()
+            .find_map(|effect| match effect {
+                Effect::Fail(fault) => Some(fault.to_string()),
+                _ => None,
+            });
+        match fault {
+            Some(fault) => Err(StartFailed(fault)),
+            None => Ok(machine),
+        }
+    }
+
+    /// The number of the state with that id, or at that path below the root.
+    pub fn state(&self, name: &str) -> Option<StateId> {
+        self.chart.states.get(name).copied()
+    }
+}
+
+fn path(model: &Model, state: usize) -> String {
+    let mut keys = Vec::new();
+    let mut at = state;
+    while let Some(parent) = model.states[at].parent {
+        keys.push(model.states[at].key.as_str());
+        at = parent as usize;
+    }
+    keys.reverse();
+    keys.join(".")
+}
+
+/// Why a chart could not take its initial states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartFailed(String);
+
+impl StartFailed {
+    fn of<F: fmt::Display>(error: StepError<F>) -> Self {
+        match error {
+            StepError::Fault(fault) => Self(fault.to_string()),
+            limit => Self(limit.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for StartFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the chart did not start: {}", self.0)
+    }
+}
+
+impl std::error::Error for StartFailed {}
+
+/// A child of a chart.
+pub struct Child<C: Clone + Send + 'static> {
+    address: Address,
+    /// Whether it tells its parent itself when it is done.
+    tells_end: bool,
+    send: Option<Sender<C>>,
+}
+
+impl<C: Clone + Send + 'static> Clone for Child<C> {
+    fn clone(&self) -> Self {
+        Self {
+            address: self.address,
+            tells_end: self.tells_end,
+            send: self.send.clone(),
+        }
+    }
+}
+
+impl<C: Clone + Send + 'static> Child<C> {
+    /// A child that takes no events from the chart.
+    pub fn new(child: impl Into<Address>) -> Self {
+        Self {
+            address: child.into(),
+            tells_end: false,
+            send: None,
+        }
+    }
+
+    /// A child that gets what `message` makes of the events that the chart sends it.
+    pub fn taking<M: Send + 'static>(
+        child: ActorRef<M>,
+        message: impl Fn(Event) -> M + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            address: child.address(),
+            tells_end: false,
+            send: Some(Arc::new(move |event, output: &mut Outputs<C>| {
+                output.tell(child, message(event));
+            })),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Parent {
+    address: Address,
+    id: Name,
+    is_xstate: bool,
+}
+
+fn done(is_xstate: bool, id: &str, output: Value) -> Event {
+    if is_xstate {
+        Event::new(format!("xstate.done.actor.{id}")).field("output", output)
+    } else {
+        Event::new(format!("done.invoke.{id}")).with(output)
+    }
+}
+
+fn failed(is_xstate: bool, id: &str, why: String) -> Event {
+    if is_xstate {
+        Event::new(format!("xstate.error.actor.{id}")).field("error", Value::str(why))
+    } else {
+        Event::new("error.communication").with(Value::str(why))
+    }
+}
+
+/// A running chart: an actor's [`Machine`], or anybody's.
+///
+/// Its events are [`chart::Event`](crate::chart::Event)s. An event that no state takes changes
+/// nothing. A clone, as in a snapshot, has the same states and context; children and timers are
+/// the original's alone.
+///
+/// A turn costs one copy of the context into the machine's own buffers, so that it can fail.
+pub struct ChartMachine<C: Clone + Send + 'static> {
+    hosted: HostedChart<C>,
+    instance: Instance<C>,
+    buffers: Buffers<Loaded<C>>,
+    undo: Option<Undo<C>>,
+    /// The keys of delayed events that can be cancelled, by the chart's ids.
+    armed: Vec<(Name, u64)>,
+    next_key: u64,
+    children: Children<C>,
+    parent: Option<Parent>,
+}
+
+/// What a turn that fails goes back to.
+struct Undo<C: Clone + Send + 'static> {
+    instance: Instance<C>,
+    armed: Vec<(Name, u64)>,
+    children: Vec<(Name, Child<C>)>,
+}
+
+struct Children<C: Clone + Send + 'static>(Vec<(Name, Child<C>)>);
+
+impl<C: Clone + Send + 'static> Drop for Children<C> {
+    fn drop(&mut self) {
+        for (_, child) in &self.0 {
+            stop_now(child.address);
+        }
+    }
+}
+
+impl<C: Clone + Send + 'static> Clone for ChartMachine<C> {
+    fn clone(&self) -> Self {
+        Self {
+            hosted: self.hosted.clone(),
+            instance: self.instance.clone(),
+            buffers: Buffers::default(),
+            undo: None,
+            armed: Vec::new(),
+            next_key: self.next_key,
+            children: Children(Vec::new()),
+            parent: self.parent.clone(),
+        }
+    }
+}
+
+impl<C: Clone + Send + fmt::Debug + 'static> fmt::Debug for ChartMachine<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChartMachine")
+            .field("states", &self.leaves().collect::<Vec<_>>())
+            .field("context", self.context())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Clone + Send + 'static> ChartMachine<C> {
+    /// Whether the state with that id, or at that path below the root, is active. One hash lookup;
+    /// nothing is copied. No state of that name is never active.
+    pub fn is(&self, state: &str) -> bool {
+        self.hosted
+            .state(state)
+            .is_some_and(|state| self.is_in(state))
+    }
+
+    /// Whether a state is active, by the number that [`HostedChart::state`] gives. O(leaves).
+    pub fn is_in(&self, state: StateId) -> bool {
+        self.hosted.chart.chart.is_in(&self.instance, state)
+    }
+
+    /// Whether an active state has that tag. O(states on the way from the leaves to the root).
+    pub fn has_tag(&self, tag: &str) -> bool {
+        let states = &self.hosted.chart.model.states;
+        self.instance.leaves().iter().any(|&leaf| {
+            let mut at = Some(leaf);
+            while let Some(state) = at.and_then(|s| states.get(s as usize)) {
+                if state.tags.iter().any(|own| own == tag) {
+                    return true;
+                }
+                at = state.parent;
+            }
+            false
+        })
+    }
+
+    /// The ids of the active leaves, in document order.
+    pub fn leaves(&self) -> impl Iterator<Item = &str> {
+        let states = &self.hosted.chart.model.states;
+        let leaves = self.instance.leaves().iter();
+        leaves.filter_map(|&leaf| states.get(leaf as usize).map(|state| state.id.as_str()))
+    }
+
+    /// The chart's data.
+    pub fn context(&self) -> &C {
+        &self.instance.context
+    }
+
+    /// How its life stands.
+    pub fn status(&self) -> Status {
+        self.instance.status()
+    }
+
+    /// Looks whether the effects from a place on can be had.
+    fn check(&mut self, from: usize) -> Result<(), Refusal> {
+        let host = &self.hosted.host;
+        for effect in &self.buffers.effects()[from..] {
+            let problem = match effect {
+                Effect::Start(start) if start.embedded.is_some() => {
+                    format!(
+                        "{:?} is an embedded chart, which no actor can be yet",
+                        start.id
+                    )
+                }
+                Effect::Start(start) if start.autoforward || start.finalize.is_some() => {
+                    format!(
+                        "{:?} forwards or finalizes, which no actor can yet",
+                        start.id
+                    )
+                }
+                Effect::Start(start) if !host.actors.contains_key(&start.source) => {
+                    format!("no actor is bound to {:?}", start.source)
+                }
+                Effect::Send {
+                    target: Target::Address(to),
+                    ..
+                } if !host.addresses.contains_key(to) => {
+                    format!("nobody is bound to the address {to:?}")
+                }
+                Effect::Send {
+                    target: Target::Parent | Target::Child(_) | Target::Address(_),
+                    delay_ms: Some(_),
+                    event,
+                    ..
+                } => format!(
+                    "{:?} is delayed for another actor, which is not there yet",
+                    event.name
+                ),
+                _ => continue,
+            };
+            return Err(Refusal::new(problem));
+        }
+        Ok(())
+    }
+
+    fn arm(&mut self, id: Option<Name>, ms: u64, event: Event, output: &mut Outputs<C>) {
+        self.next_key += 1;
+        let key = self.next_key;
+        if let Some(id) = id {
+            if self.hosted.chart.is_xstate {
+                // The older timer goes on, out of reach.
+                self.armed.retain(|(armed, _)| *armed != id);
+            }
+            if self.armed.len() == ARMED_MAX {
+                self.armed.remove(0);
+            }
+            self.armed.push((id, key));
+        }
+        output.after(Key::new(key), Duration::from_millis(ms), event);
+    }
+
+    fn send(&mut self, event: Event, target: &Target, output: &mut Outputs<C>) {
+        match target {
+            Target::Myself | Target::Internal => output.later(event),
+            Target::Parent => {
+                if let Some(parent) = &self.parent {
+                    output.evolve(parent.address, event);
+                }
+            }
+            Target::Child(id) => {
+                let child = self.children.0.iter().find(|(child, _)| child == id);
+                if let Some(send) = child.and_then(|(_, child)| child.send.clone()) {
+                    send(event, output);
+                }
+            }
+            Target::Address(name) => {
+                if let Some(send) = self.hosted.host.addresses.get(name) {
+                    send(event, output);
+                }
+            }
+        }
+    }
+
+    fn start_child(&mut self, start: &Start, output: &mut Outputs<C>) {
+        let Some(starter) = self.hosted.host.actors.get(&start.source) else {
+            return;
+        };
+        let child = starter(start, output);
+        self.end_child(&start.id, output);
+        if child.address == Address::NOBODY {
+            return;
+        }
+        let (id, is_xstate) = (start.id.clone(), self.hosted.chart.is_xstate);
+        let tells_end = child.tells_end;
+        output.monitor(child.address, move |down: Down| {
+            if !down.exit.is_normal() {
+                failed(is_xstate, &id, down.exit.to_string())
+            } else if tells_end {
+                Event::new(ENDED).with(Value::Str(id))
+            } else {
+                done(is_xstate, &id, Value::Undefined)
+            }
+        });
+        self.children.0.push((start.id.clone(), child));
+    }
+
+    fn end_child(&mut self, id: &Name, output: &mut Outputs<C>) {
+        let place = self.children.0.iter().position(|(child, _)| child == id);
+        if let Some(place) = place {
+            let (_, child) = self.children.0.remove(place);
+            output.unmonitor(child.address);
+            output.stop_actor_now(child.address);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, output: &mut Outputs<C>) {
+        match effect {
+            Effect::Log { label, value } => {
+                if let Some(log) = self.hosted.host.log.clone() {
+                    output.at_commit(move || log(&label, value.as_ref()));
+                }
+            }
+            Effect::Send {
+                event,
+                target,
+                delay_ms,
+                id,
+            } => match delay_ms {
+                Some(ms) => self.arm(id, ms, event, output),
+                None => self.send(event, &target, output),
+            },
+            Effect::Cancel(id) => self.armed.retain(|(armed, key)| {
+                let keeps = *armed != id;
+                if !keeps {
+                    output.cancel(Key::new(*key));
+                }
+                keeps
+            }),
+            Effect::Start(start) => self.start_child(&start, output),
+            Effect::Stop(id) => self.end_child(&id, output),
+            Effect::Emit(event) => output.emit(event),
+            Effect::Done(value) => {
+                for (id, _) in self.children.0.clone() {
+                    self.end_child(&id, output);
+                }
+                if let Some(parent) = &self.parent {
+                    output.evolve(parent.address, done(parent.is_xstate, &parent.id, value));
+                }
+                output.stop();
+            }
+            Effect::Fail(_) => {}
+        }
+    }
+}
+
+impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
+    type Event = Event;
+
+    /// As [`Machine::try_apply`]; an event that fails changes nothing.
+    fn apply(&mut self, event: Event) {
+        self.begin();
+        if self.try_apply(event).is_err() {
+            self.roll_back();
+        }
+    }
+
+    fn try_apply(&mut self, event: Event) -> Result<(), Refusal> {
+        if &*event.name == ENDED {
+            self.children
+                .0
+                .retain(|(child, _)| event.data.text() != Some(&**child));
+            return Ok(());
+        }
+        let from = self.buffers.effects().len();
+        let chart = &self.hosted.chart.chart;
+        let class = chart.table().class(&event.name);
+        let step = chart.step_in_turn(&mut self.instance, class, &event, &mut self.buffers);
+        if let Err(error) = step {
+            return Err(Refusal::new(error.to_string()));
+        }
+        self.check(from)
+    }
+
+    fn begin(&mut self) {
+        match &mut self.undo {
+            Some(undo) => {
+                undo.instance.copy_from(&self.instance);
+                undo.armed.clone_from(&self.armed);
+                undo.children.clone_from(&self.children.0);
+            }
+            None => {
+                self.undo = Some(Undo {
+                    instance: self.instance.clone(),
+                    armed: self.armed.clone(),
+                    children: self.children.0.clone(),
+                });
+            }
+        }
+    }
+
+    fn roll_back(&mut self) {
+        if let Some(undo) = &mut self.undo {
+            std::mem::swap(&mut undo.instance, &mut self.instance);
+            std::mem::swap(&mut undo.armed, &mut self.armed);
+            std::mem::swap(&mut undo.children, &mut self.children.0);
+        }
+        self.buffers.effects().clear();
+    }
+
+    fn output(&mut self, output: &mut Output<Self>) {
+        if self.buffers.effects().is_empty() {
+            return;
+        }
+        let mut effects = std::mem::take(self.buffers.effects());
+        // A child that the same turn stops again never starts.
+        let stopped: Vec<bool> = (0..effects.len())
+            .map(|nth| match &effects[nth] {
+                Effect::Start(start) => effects[nth + 1..]
+                    .iter()
+                    .take_while(|e| !matches!(e, Effect::Start(s) if s.id == start.id))
+                    .any(|e| matches!(e, Effect::Stop(id) if *id == start.id)),
+                _ => false,
+            })
+            .collect();
+        for (effect, stopped) in effects.drain(..).zip(stopped) {
+            if !stopped {
+                self.perform(effect, output);
+            }
+        }
+        *self.buffers.effects() = effects;
+    }
+}

@@ -1,0 +1,452 @@
+//! A loaded chart as an actor's machine: its turn, its timers, its children, its failures.
+#![cfg(feature = "xstate")]
+
+use mainspring::chart::value::Fault;
+use mainspring::chart::xstate::{self, Bindings};
+use mainspring::chart::{Event, Value};
+use mainspring::prelude::*;
+use mainspring::{Cause, ChartMachine, Child, Clock, Events, HostedChart, ManualClock, Refusal};
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn stepped() -> (System, ManualClock) {
+    let (clock, hand) = Clock::manual();
+    let config = Config::builder().build().unwrap();
+    (System::stepped(config, clock).unwrap(), hand)
+}
+
+fn parse(text: &str) -> xstate::Machine {
+    xstate::Machine::parse(text).unwrap()
+}
+
+/// What a test's charts count.
+type Count = u64;
+type Actor = mainspring::Actor<Events<ChartMachine<Count>>>;
+
+fn counting(text: &str) -> HostedChart<Count> {
+    let bindings = Bindings::<Count>::new().action("count", |count, _, _| *count += 1);
+    HostedChart::from(bindings.compile(&parse(text)).unwrap())
+}
+
+fn look(system: &System, actor: &Actor) -> ChartMachine<Count> {
+    system.run_until_idle(); // what is due first, so that the snapshot shows it
+    let asked = actor.snapshot();
+    system.run_until_idle();
+    asked.wait().unwrap()
+}
+
+/// Keeps the names of the events that it is told.
+#[derive(Clone, Default)]
+struct Names(Vec<String>);
+impl Machine for Names {
+    type Event = String;
+    fn apply(&mut self, name: String) {
+        self.0.push(name);
+    }
+}
+
+const DOOR: &str = r#"{
+    "id": "door", "initial": "shut",
+    "states": {
+        "shut": { "tags": ["dark"], "on": { "OPEN": { "target": "open", "actions": "count" } } },
+        "open": {
+            "after": { "100": { "target": "shut", "actions": "count" } },
+            "on": { "SHUT": "shut", "PUSH": { "target": "open", "reenter": true } }
+        }
+    }
+}"#;
+
+#[test]
+fn events_evolve_it_and_its_delays_are_timers_of_the_actor() {
+    let (system, hand) = stepped();
+    let door = system
+        .spawn_machine(counting(DOOR).machine(0).unwrap())
+        .unwrap();
+    let shut = look(&system, &door);
+    assert!(shut.is("shut") && shut.is("door.shut") && shut.has_tag("dark"));
+    door.tell(Event::new("OPEN")).unwrap();
+    let open = look(&system, &door);
+    assert!(open.is("open") && !open.is("shut") && !open.has_tag("dark"));
+    hand.advance(99 * MS);
+    assert!(look(&system, &door).is("open"), "never early");
+    hand.advance(3 * MS);
+    let shut = look(&system, &door);
+    assert!(shut.is("shut"));
+    assert_eq!(*shut.context(), 2);
+}
+
+#[test]
+fn leaving_a_state_cancels_its_delay_and_entering_again_starts_it_anew() {
+    let (clock, hand) = Clock::manual();
+    // A timer left behind would not leave room for those below: one, and one to replace it.
+    let config = Config::builder().max_timers(2).build().unwrap();
+    let system = System::stepped(config, clock).unwrap();
+    let door = system
+        .spawn_machine(counting(DOOR).machine(0).unwrap())
+        .unwrap();
+    door.tell(Event::new("OPEN")).unwrap();
+    door.tell(Event::new("SHUT")).unwrap();
+    assert!(look(&system, &door).is("shut"));
+
+    door.tell(Event::new("OPEN")).unwrap();
+    system.run_until_idle();
+    hand.advance(60 * MS);
+    door.tell(Event::new("PUSH")).unwrap();
+    system.run_until_idle();
+    hand.advance(60 * MS);
+    assert!(look(&system, &door).is("open"));
+    hand.advance(60 * MS);
+    assert!(look(&system, &door).is("shut"));
+    assert_eq!(system.dead_letter_count(), 0);
+}
+
+#[test]
+fn a_timer_beyond_the_limit_fails_the_turn_and_keeps_the_old_state() {
+    let (clock, _hand) = Clock::manual();
+    let config = Config::builder().max_timers(1).build().unwrap();
+    let system = System::stepped(config, clock).unwrap();
+    let chart = counting(DOOR);
+    let [first, second] =
+        [0, 0].map(|count| system.spawn_machine(chart.machine(count).unwrap()).unwrap());
+    first.tell(Event::new("OPEN")).unwrap();
+    assert!(look(&system, &first).is("open"));
+    second.tell(Event::new("OPEN")).unwrap();
+    let after = look(&system, &second);
+    assert!(after.is("shut"));
+    assert_eq!(*after.context(), 0);
+    assert_eq!(system.dead_letters()[0].cause, Cause::TooManyTimers);
+    // The room that comes back is the second's.
+    first.tell(Event::new("SHUT")).unwrap();
+    second.tell(Event::new("OPEN")).unwrap();
+    assert!(look(&system, &second).is("open"));
+}
+
+/// A chart that is told by messages of another type, and whose plans tell somebody too.
+#[derive(Clone, Copy)]
+struct Keeping {
+    seen: ActorRef<String>,
+}
+enum Ask {
+    Open,
+    IsOpen(Reply<bool>),
+}
+impl Behavior for Keeping {
+    type Machine = ChartMachine<Count>;
+    type Message = Ask;
+    fn on_message(&self, message: Ask, door: Snapshot<'_, Self>) -> Plan<Self> {
+        match message {
+            Ask::Open => {
+                Plan::emit(Event::new("OPEN")).and(Plan::tell(self.seen, "plan".to_owned()))
+            }
+            Ask::IsOpen(reply) => Plan::reply(reply, door.is("open")),
+        }
+    }
+}
+
+fn telling(to: ActorRef<String>) -> HostedChart<Count> {
+    let chart = parse(
+        r#"{ "id": "m", "initial": "shut", "states": {
+            "shut": { "on": { "OPEN": { "target": "open", "actions": "tell" } } },
+            "open": { "entry": "raise", "on": { "INSIDE": "inner" } },
+            "inner": { "after": { "10": "late" }, "on": { "OPEN": { "actions": "fail" } } },
+            "late": {}
+        } }"#,
+    );
+    let send = |name: &str| mainspring::chart::Effect::Send {
+        event: Event::new(name),
+        target: mainspring::chart::value::Target::Address("log".into()),
+        delay_ms: None,
+        id: None,
+    };
+    let compiled = Bindings::<Count>::new()
+        .scoped("tell", move |scope, _| {
+            scope.effect(send("chart"));
+            Ok(())
+        })
+        .scoped("raise", |scope, _| {
+            *scope.context += 1;
+            scope.raise(Event::new("INSIDE"));
+            Ok(())
+        })
+        .scoped("fail", move |scope, _| {
+            *scope.context += 100;
+            scope.effect(send("never"));
+            Err(Fault::execution("no more"))
+        })
+        .compile(&chart)
+        .unwrap();
+    HostedChart::from(compiled).address("log", move |event, output| {
+        output.tell(to, event.name.to_string());
+    })
+}
+
+#[test]
+fn what_the_chart_sends_joins_the_commit_before_the_plans_own_steps() {
+    let (system, hand) = stepped();
+    let seen = system.spawn_machine(Names::default()).unwrap();
+    let chart = telling(seen.actor());
+    let behavior = Keeping { seen: seen.actor() };
+    let door = system.spawn(behavior, chart.machine(0).unwrap()).unwrap();
+    door.tell(Ask::Open).unwrap();
+    let asked = door.ask(Ask::IsOpen);
+    system.run_until_idle();
+    assert!(!asked.wait().unwrap(), "what it raised was taken at once");
+    let names = seen.snapshot();
+    system.run_until_idle();
+    assert_eq!(names.wait().unwrap().0, ["chart", "plan"]);
+
+    // Its timer is an event of the machine, not a message of the behavior.
+    let look = || {
+        system.run_until_idle();
+        let asked = door.snapshot();
+        system.run_until_idle();
+        asked.wait().unwrap()
+    };
+    assert!(look().is("inner"));
+    hand.advance(12 * MS);
+    assert!(look().is("late"));
+}
+
+#[derive(Clone, Copy)]
+struct Answering;
+impl Behavior for Answering {
+    type Machine = ChartMachine<Count>;
+    type Message = Reply<u64>;
+    fn on_message(&self, reply: Reply<u64>, _: Snapshot<'_, Self>) -> Plan<Self> {
+        let opened = Plan::emit(Event::new("OPEN"));
+        opened.and(Plan::reply_after(reply, |door: &ChartMachine<Count>| {
+            *door.context()
+        }))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Arming;
+impl Behavior for Arming {
+    type Machine = ChartMachine<Count>;
+    type Message = ();
+    fn on_message(&self, (): (), _: Snapshot<'_, Self>) -> Plan<Self> {
+        Plan::emit(Event::new("OPEN")).and(Plan::after("mine", 500 * MS, ()))
+    }
+}
+
+#[test]
+fn every_kind_of_plan_carries_what_the_chart_asks_for() {
+    let (system, hand) = stepped();
+    let answering = system
+        .spawn(Answering, counting(DOOR).machine(0).unwrap())
+        .unwrap();
+    let arming = system
+        .spawn(Arming, counting(DOOR).machine(0).unwrap())
+        .unwrap();
+    let asked = answering.ask(|reply| reply);
+    arming.tell(()).unwrap();
+    system.run_until_idle();
+    assert_eq!(asked.wait().unwrap(), 1);
+    hand.advance(102 * MS);
+    system.run_until_idle();
+    let (first, second) = (answering.snapshot(), arming.snapshot());
+    system.run_until_idle();
+    assert!(first.wait().unwrap().is("shut"), "its timer was armed");
+    assert!(second.wait().unwrap().is("shut"), "its timer was armed");
+}
+
+#[test]
+fn a_failing_macrostep_keeps_the_old_state_and_fails_the_turn() {
+    let (system, hand) = stepped();
+    let seen = system.spawn_machine(Names::default()).unwrap();
+    let chart = telling(seen.actor());
+    let behavior = Keeping { seen: seen.actor() };
+    let door = system.spawn(behavior, chart.machine(0).unwrap()).unwrap();
+    door.tell(Ask::Open).unwrap();
+    door.tell(Ask::Open).unwrap();
+    let asked = door.snapshot();
+    system.run_until_idle();
+    let after = asked.wait().unwrap();
+    assert!(after.is("inner"));
+    assert_eq!(*after.context(), 1);
+    let letters = system.dead_letters();
+    assert_eq!(letters.len(), 1);
+    let refusal = Refusal::new("no more; the old state was kept");
+    assert_eq!(letters[0].cause, Cause::Refused(refusal));
+    let names = seen.snapshot();
+    system.run_until_idle();
+    assert_eq!(
+        names.wait().unwrap().0,
+        ["chart", "plan"],
+        "neither the plan nor the chart of the failed turn was heard"
+    );
+    hand.advance(12 * MS);
+    system.run_until_idle();
+    let asked = door.snapshot();
+    system.run_until_idle();
+    assert!(asked.wait().unwrap().is("late"));
+}
+
+#[test]
+fn what_a_chart_sends_goes_above_the_bound_and_is_counted() {
+    let (system, _hand) = stepped();
+    let seen = system
+        .prepare(Events::new(), Names::default())
+        .capacity(1)
+        .start()
+        .unwrap();
+    let chart = telling(seen.actor());
+    let behavior = Keeping { seen: seen.actor() };
+    let door = system.spawn(behavior, chart.machine(0).unwrap()).unwrap();
+    door.tell(Ask::Open).unwrap(); // its plan takes the one place
+    system.run_until_idle();
+    let names = seen.snapshot();
+    system.run_until_idle();
+    assert_eq!(names.wait().unwrap().0, ["chart", "plan"]);
+    let metrics = system.metrics();
+    assert_eq!(metrics.workers.iter().map(|w| w.overdraft).sum::<u64>(), 1);
+}
+
+const PARENT: &str = r#"{
+    "id": "parent", "initial": "idle",
+    "states": {
+        "idle": { "on": { "GO": "busy" } },
+        "busy": {
+            "invoke": { "id": "work", "src": "worker",
+                        "onDone": { "target": "done", "actions": "keep" },
+                        "onError": "failed" },
+            "on": { "LEAVE": "idle" }
+        },
+        "done": {}, "failed": {}
+    }
+}"#;
+
+const WORKER: &str = r#"{
+    "id": "worker", "initial": "waiting",
+    "states": {
+        "waiting": { "after": { "50": "finished" } },
+        "finished": { "type": "final" }
+    },
+    "output": 7
+}"#;
+
+fn parent(child: impl FnOnce(HostedChart<Count>) -> HostedChart<Count>) -> HostedChart<Count> {
+    let bindings = Bindings::<Count>::new()
+        .actor("worker")
+        .action("keep", |count, event, _| {
+            *count = event
+                .data
+                .field("output")
+                .and_then(Value::num)
+                .unwrap_or(1.0) as u64;
+        });
+    child(HostedChart::from(bindings.compile(&parse(PARENT)).unwrap()))
+}
+
+#[test]
+fn an_invoked_chart_is_a_child_that_ends_with_its_state() {
+    let (system, hand) = stepped();
+    let worker = counting_worker();
+    let chart = parent(|parent| parent.child("worker", worker, |_| 0));
+    let actor = system.spawn_machine(chart.machine(0).unwrap()).unwrap();
+    actor.tell(Event::new("GO")).unwrap();
+    system.run_until_idle();
+    assert_eq!(system.actors(), 2);
+    actor.tell(Event::new("LEAVE")).unwrap();
+    assert!(look(&system, &actor).is("idle"));
+    assert_eq!(system.actors(), 1, "the child ended with its state");
+
+    actor.tell(Event::new("GO")).unwrap();
+    system.run_until_idle();
+    hand.advance(52 * MS);
+    let done = look(&system, &actor);
+    assert!(done.is("done"));
+    assert_eq!(*done.context(), 7, "the child's output");
+    assert_eq!(system.actors(), 1);
+
+    actor.tell(Event::new("GO")).unwrap();
+    system.run_until_idle();
+    assert!(actor.stop());
+    system.run_until_idle();
+    assert_eq!(system.actors(), 0);
+}
+
+fn counting_worker() -> HostedChart<Count> {
+    HostedChart::from(Bindings::<Count>::new().compile(&parse(WORKER)).unwrap())
+}
+
+#[test]
+fn a_child_ends_with_the_actor_whose_chart_started_it() {
+    let (system, _hand) = stepped();
+    let worker = counting_worker();
+    let chart = parent(|parent| parent.child("worker", worker, |_| 0));
+    let actor = system.spawn_machine(chart.machine(0).unwrap()).unwrap();
+    actor.tell(Event::new("GO")).unwrap();
+    system.run_until_idle();
+    assert_eq!(system.actors(), 2);
+    assert!(actor.kill());
+    system.run_until_idle();
+    assert_eq!(system.actors(), 0);
+}
+
+/// Panics at its first message.
+#[derive(Clone, Copy)]
+struct Failing;
+impl Behavior for Failing {
+    type Machine = Names;
+    type Message = ();
+    fn on_message(&self, (): (), _: Snapshot<'_, Self>) -> Plan<Self> {
+        panic!("no good")
+    }
+}
+
+#[test]
+fn a_child_that_panics_is_an_error_event() {
+    let (system, _hand) = stepped();
+    let chart = parent(|parent| {
+        parent.actor("worker", |_, output| {
+            let child = output.spawn(Failing, Names::default());
+            output.tell(child, ());
+            Child::new(child)
+        })
+    });
+    let actor = system.spawn_machine(chart.machine(0).unwrap()).unwrap();
+    actor.tell(Event::new("GO")).unwrap();
+    assert!(look(&system, &actor).is("failed"));
+}
+
+#[test]
+fn an_actor_that_nobody_bound_fails_the_turn() {
+    let (system, _hand) = stepped();
+    let chart = parent(|parent| parent);
+    let actor = system.spawn_machine(chart.machine(0).unwrap()).unwrap();
+    actor.tell(Event::new("GO")).unwrap();
+    assert!(look(&system, &actor).is("idle"));
+    let cause = system.dead_letters()[0].cause.to_string();
+    assert!(cause.contains("no actor is bound to \"worker\""), "{cause}");
+}
+
+#[test]
+fn an_initial_state_arms_its_delay_before_the_first_message() {
+    let (system, hand) = stepped();
+    let chart = counting(
+        r#"{ "id": "m", "initial": "a", "states": {
+            "a": { "after": { "5": { "target": "b", "actions": "count" } } }, "b": {} } }"#,
+    );
+    let actor = system.spawn_machine(chart.machine(0).unwrap()).unwrap();
+    system.run_until_idle();
+    hand.advance(7 * MS);
+    let after = look(&system, &actor);
+    assert!(after.is("b"));
+    assert_eq!(*after.context(), 1);
+}
+
+#[test]
+fn a_chart_that_is_done_ends_its_actor() {
+    let (system, hand) = stepped();
+    let actor = system
+        .spawn_machine(counting_worker().machine(0).unwrap())
+        .unwrap();
+    system.run_until_idle();
+    assert!(actor.is_alive());
+    hand.advance(52 * MS);
+    system.run_until_idle();
+    assert!(!actor.is_alive());
+}
