@@ -23,6 +23,10 @@
 //! | set flags   | compare_exchange       | AcqRel  | retire     | flags of another life (G3)     |
 //! | next life   | compare_exchange       | AcqRel  | set flags  | flags of another life (G3)     |
 //!
+//! Chunks are cut from slabs, each as large as all before it together, up to 16 MiB for cells of
+//! 128 bytes: single chunks of 128 KiB take 1.3 times their bytes in mimalloc, and the part of a
+//! slab that is not cut yet takes addresses but no memory.
+//!
 //! Free numbers pass through a lock, in batches of [`BATCH`] from each worker's own list; a
 //! lock-free list popped by compare-exchange would need tags against reuse (PROMISES 30).
 //!
@@ -30,9 +34,14 @@
 
 use super::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use super::{Mutex, lock};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::size_of;
+use std::ptr::NonNull;
 
 /// Cells in one chunk.
 pub const CHUNK: usize = if cfg!(loom) { 2 } else { 1024 };
+/// Chunks in the largest slabs.
+const SLAB_MAX: usize = 128;
 /// How many free numbers change hands at once.
 pub const BATCH: usize = if cfg!(loom) { 1 } else { 64 };
 
@@ -112,14 +121,64 @@ impl Life {
 pub struct Table<C> {
     chunks: Box<[AtomicPtr<C>]>,
     limit: u32,
-    free: Mutex<Free>,
+    free: Mutex<Free<C>>,
     handed_out: AtomicU32,
 }
 
 #[derive(Debug)]
-struct Free {
+struct Free<C> {
     numbers: Vec<u32>,
     next: u32,
+    slabs: Vec<Slab<C>>,
+    /// Chunks of the last slab that are in use.
+    cut: usize,
+}
+
+/// Memory for so many chunks.
+#[derive(Debug)]
+struct Slab<C> {
+    cells: NonNull<C>,
+    chunks: usize,
+}
+
+impl<C> Slab<C> {
+    fn layout(chunks: usize) -> Layout {
+        const { assert!(size_of::<C>() > 0) };
+        Layout::array::<C>(chunks * CHUNK).expect("a slab of chunks is far below isize::MAX")
+    }
+
+    fn new(chunks: usize) -> Self {
+        let layout = Self::layout(chunks);
+        // SAFETY: the layout is not empty.
+        let cells = unsafe { alloc(layout) };
+        match NonNull::new(cells.cast()) {
+            Some(cells) => Self { cells, chunks },
+            None => handle_alloc_error(layout),
+        }
+    }
+}
+
+impl<C> Drop for Slab<C> {
+    fn drop(&mut self) {
+        // SAFETY: `new` got it with this layout; the table drops the cells before.
+        unsafe { dealloc(self.cells.as_ptr().cast(), Self::layout(self.chunks)) };
+    }
+}
+
+impl<C> Free<C> {
+    /// Memory for the next of `chunks` chunks.
+    fn next_chunk(&mut self, chunks: usize) -> NonNull<C> {
+        if self.slabs.last().is_none_or(|slab| slab.chunks == self.cut) {
+            let made: usize = self.slabs.iter().map(|slab| slab.chunks).sum();
+            let size = made.min(SLAB_MAX).min(chunks - made).max(1);
+            self.slabs.push(Slab::new(size));
+            self.cut = 0;
+        }
+        let slab = &self.slabs[self.slabs.len() - 1];
+        self.cut += 1;
+        // SAFETY: the slab has more chunks than were cut.
+        unsafe { slab.cells.add((self.cut - 1) * CHUNK) }
+    }
 }
 
 // SAFETY: the table hands out `&C` to all threads and drops the cells where it is dropped.
@@ -140,6 +199,8 @@ impl<C: Default> Table<C> {
             free: Mutex::new(Free {
                 numbers: Vec::new(),
                 next: 0,
+                slabs: Vec::new(),
+                cut: 0,
             }),
             handed_out: AtomicU32::new(0),
         }
@@ -169,7 +230,7 @@ impl<C: Default> Table<C> {
             let end = (free.next + BATCH as u32).min(self.limit);
             // Newest last, so that numbers are used in order.
             for number in (free.next..end).rev() {
-                self.grow(number);
+                self.grow(&mut free, number);
                 cache.push(number);
             }
             free.next = end;
@@ -188,12 +249,18 @@ impl<C: Default> Table<C> {
         }
     }
 
-    fn grow(&self, number: u32) {
+    fn grow(&self, free: &mut Free<C>, number: u32) {
         let chunk = &self.chunks[number as usize / CHUNK];
         // Under the lock: nobody else grows.
         if chunk.load(Ordering::Relaxed).is_null() {
-            let cells: Box<[C]> = (0..CHUNK).map(|_| C::default()).collect();
-            chunk.store(Box::into_raw(cells).cast(), Ordering::Release);
+            let cells = free.next_chunk(self.chunks.len()).as_ptr();
+            for i in 0..CHUNK {
+                // SAFETY: a chunk has room for CHUNK cells.
+                let cell = unsafe { cells.add(i) };
+                // SAFETY: as above; nobody else has the chunk yet.
+                unsafe { cell.write(C::default()) };
+            }
+            chunk.store(cells, Ordering::Release);
         }
     }
 
@@ -226,8 +293,9 @@ impl<C> Drop for Table<C> {
             let chunk = chunk.load(Ordering::Relaxed);
             if !chunk.is_null() {
                 let cells = std::ptr::slice_from_raw_parts_mut(chunk, CHUNK);
-                // SAFETY: `grow` made the chunk from such a box, and nobody uses the table now.
-                drop(unsafe { Box::from_raw(cells) });
+                // SAFETY: `grow` filled the chunk, and nobody uses the table now. Its slab is
+                // freed with the rest of the table.
+                unsafe { cells.drop_in_place() };
             }
         }
     }
@@ -255,6 +323,46 @@ mod tests {
         assert!(life.may_begin());
         assert!(!life.next());
         assert!(!life.may_begin());
+    }
+
+    #[test]
+    fn chunks_are_cut_from_growing_slabs_up_to_the_limit_and_dropped_once() {
+        use std::sync::atomic::AtomicUsize;
+        static DROPPED: AtomicUsize = AtomicUsize::new(0);
+        #[derive(Debug)]
+        struct Counted(u32);
+        impl Default for Counted {
+            fn default() -> Self {
+                Self(7)
+            }
+        }
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                DROPPED.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        for chunks in [1, 2, 3, 11] {
+            DROPPED.store(0, Ordering::Relaxed);
+            let limit = chunks as u32 * CHUNK as u32;
+            let table = Table::<Counted>::new(limit);
+            let mut cache = Vec::new();
+            while table.refill(&mut cache) {}
+            assert_eq!(cache.len(), limit as usize);
+            let mut places: Vec<_> = (0..limit)
+                .map(|number| table.get(number).unwrap())
+                .inspect(|cell| assert_eq!(cell.0, 7))
+                .map(std::ptr::from_ref)
+                .collect();
+            places.sort();
+            places.dedup();
+            assert_eq!(places.len(), limit as usize);
+            let slabs: Vec<_> = lock(&table.free).slabs.iter().map(|s| s.chunks).collect();
+            assert_eq!(slabs.iter().sum::<usize>(), chunks);
+            assert!(slabs.len() <= 5);
+            table.give_back(&mut cache, 0);
+            drop(table);
+            assert_eq!(DROPPED.load(Ordering::Relaxed), limit as usize);
+        }
     }
 
     #[test]
