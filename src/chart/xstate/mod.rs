@@ -245,6 +245,7 @@ impl Machine {
             model,
             nodes: Vec::new(),
             ids: HashMap::new(),
+            children: HashMap::new(),
             actions: Vec::new(),
             guards: Vec::new(),
             outputs: Vec::new(),
@@ -286,6 +287,8 @@ struct Reader<'a, C: Clone + 'static> {
     model: Model,
     nodes: Vec<&'a Json>,
     ids: HashMap<String, StateId>,
+    /// By parent and key.
+    children: HashMap<(StateId, &'a str), StateId>,
     actions: Vec<ActionFn<C>>,
     guards: Vec<GuardFn<C>>,
     outputs: Vec<(StateId, TemplateFn<C>)>,
@@ -407,6 +410,8 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
         }
         for (key, child) in states {
             if matches!(child.kind, JsonKind::Map(_)) {
+                self.children
+                    .insert((s, key), self.model.states.len() as StateId);
                 self.add_state(child, key.clone(), Some(s));
             } else {
                 let what = format!("the state {key:?} is no JSON object");
@@ -628,11 +633,7 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
     }
 
     fn child(&self, parent: StateId, key: &str) -> Option<StateId> {
-        let states = &self.model.states;
-        (parent as usize + 1..states.len())
-            .take_while(|&s| states[s].parent.is_some_and(|p| p >= parent))
-            .find(|&s| states[s].parent == Some(parent) && states[s].key == key)
-            .map(|s| s as StateId)
+        self.children.get(&(parent, key)).copied()
     }
 
     fn bad_target(&mut self, at: &Json, text: &str, source: StateId) {
