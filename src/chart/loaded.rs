@@ -31,6 +31,8 @@ pub struct Loaded<C: Clone + 'static> {
     pub output: Option<OutputFn<C>>,
     /// Whether an action or guard may fail or raise.
     pub fallible: bool,
+    /// By action number: that this one can do neither, though others may; missing is no.
+    pub calm: Vec<bool>,
     done: Vec<Name>,
     states_are_xstate: bool,
 }
@@ -61,6 +63,7 @@ impl<C: Clone + 'static> Loaded<C> {
             outputs: HashMap::new(),
             output: None,
             fallible: true,
+            calm: Vec::new(),
             done: names.map(Name::from).collect(),
             states_are_xstate: xstate,
         }
@@ -163,6 +166,10 @@ impl<C: Clone + 'static> Logic for Loaded<C> {
 
     fn is_fallible(&self) -> bool {
         self.fallible
+    }
+
+    fn is_calm(&self, id: ActionId) -> bool {
+        !self.fallible || self.calm.get(id as usize).is_some_and(|calm| *calm)
     }
 }
 

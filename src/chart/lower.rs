@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 
 use super::entry::{Entry, States};
 use super::model::{ActionId, Guard, Kind, Model, State, StateId, Trigger};
-use super::table::{Arrow, Candidate, Class, NONE, Names, Plan, Row, Span, Table, Test};
+use super::table::{Arrow, Candidate, Class, HOST, NONE, Names, Row, Span, Table, Test, flag};
 
 /// More cells than this (16 MiB) and a state keeps only its own row; the ancestors' are then found
 /// by walking up.
@@ -21,13 +21,7 @@ pub fn lower(model: &Model) -> Table {
         names: names(model),
         classes: 0,
         cells: Vec::new(),
-        candidates: vec![Candidate {
-            guard: 0,
-            transition: NONE,
-            plan: NONE,
-            last: true,
-        }],
-        plans: Vec::new(),
+        candidates: vec![Candidate::default()], // place 0 is "none"
         arrows: Vec::new(),
         tests: Vec::new(),
         parts: Vec::new(),
@@ -36,6 +30,7 @@ pub fn lower(model: &Model) -> Table {
         memories: 0,
         has_eventless: false,
         has_invokes: false,
+        asks_around: Vec::new(),
         by_activation: false,
         walk: None,
     };
@@ -47,6 +42,7 @@ pub fn lower(model: &Model) -> Table {
         own: &own,
         entries: HashMap::new(),
         exits: HashMap::new(),
+        plans: HashMap::new(),
         scratch: Entry::default(),
     }
     .fill(&mut table);
@@ -170,7 +166,7 @@ fn arrows(model: &Model, table: &mut Table) -> Vec<Vec<u32>> {
     own
 }
 
-/// The number of a guard in the table's list, plus one.
+/// What a candidate says of its guard.
 fn test(guard: &Option<Guard>, table: &mut Table) -> u32 {
     fn add_test(guard: &Guard, table: &mut Table) -> u32 {
         let parts = |list: &[Guard], table: &mut Table| {
@@ -192,6 +188,7 @@ fn test(guard: &Option<Guard>, table: &mut Table) -> u32 {
     }
     match guard {
         None => 0,
+        Some(Guard::Host(id)) => HOST | id,
         Some(guard) => 1 + add_test(guard, table),
     }
 }
@@ -210,6 +207,8 @@ struct Cells<'a> {
     own: &'a [Vec<u32>],
     entries: HashMap<u32, Option<Way>>,
     exits: HashMap<(u32, u32), Option<Span>>,
+    /// The plans of the leaf in hand by transition: many classes share one.
+    plans: HashMap<u32, Candidate>,
     scratch: Entry,
 }
 
@@ -238,10 +237,22 @@ impl Cells<'_> {
             .any(|t| t.trigger == Trigger::Always);
         let parallel = self.model.states.iter().any(|s| s.kind == Kind::Parallel);
         table.by_activation = table.has_eventless && table.rules.eventless_settles && parallel;
-        for at in 0..table.plans.len() {
-            let leaf = table.plans[at].leaf;
-            table.plans[at].eventless = table.cell(leaf, Class::EVENTLESS) != 0;
+        for at in 0..table.candidates.len() {
+            let candidate = table.candidates[at];
+            if candidate.is(flag::PLANNED) {
+                let eventless = table.cell(candidate.leaf, Class::EVENTLESS) != 0;
+                table.candidates[at].set(flag::EVENTLESS, eventless);
+            }
         }
+        let mut regions: Vec<u32> = table.rows.iter().map(|r| r.climb).collect();
+        regions.sort_unstable();
+        regions.dedup();
+        table.asks_around = (0..table.classes)
+            .map(|class| {
+                let asked = |&p: &u32| p != NONE && table.cell(p, Class(class)) != 0;
+                regions.iter().any(asked)
+            })
+            .collect();
     }
 
     fn fill_dense(&mut self, table: &mut Table, guards: &[Vec<u32>]) {
@@ -254,6 +265,7 @@ impl Cells<'_> {
             if !is_asked(&self.model.states[s as usize]) {
                 continue;
             }
+            self.plans.clear();
             for class in 0..classes {
                 let chain = self.chain(s, class, table, &matchers);
                 let at = self.candidates(s, &chain, table, guards);
@@ -280,6 +292,7 @@ impl Cells<'_> {
             if !is_asked(&self.model.states[s as usize]) {
                 continue;
             }
+            self.plans.clear();
             for class in classes {
                 let chain = self.chain(s, class, table, &matchers);
                 let at = self.candidates(s, &chain, table, guards);
@@ -330,59 +343,77 @@ impl Cells<'_> {
         for &(s, nth) in chain {
             let transition = self.own[s as usize][nth as usize];
             let guard = guards[s as usize][nth as usize];
-            let plan = self.plan(leaf, transition, table);
-            table.candidates.push(Candidate {
-                guard,
-                transition,
-                plan,
-                last: false,
-            });
+            let plan = match self.plans.get(&transition) {
+                Some(known) => *known,
+                None => {
+                    let plan = self.plan(leaf, transition, table);
+                    self.plans.insert(transition, plan);
+                    plan
+                }
+            };
+            table.candidates.push(Candidate { guard, ..plan });
             if guard == 0 {
                 break; // what follows is never asked
             }
         }
         let last = table.candidates.len() - 1;
-        table.candidates[last].last = true;
+        table.candidates[last].set(flag::LAST, true);
         start
     }
 
-    fn plan(&mut self, leaf: u32, transition: u32, table: &mut Table) -> u32 {
+    /// The candidate that `transition` is in `leaf`, without its guard.
+    fn plan(&mut self, leaf: u32, transition: u32, table: &mut Table) -> Candidate {
+        let unplanned = Candidate {
+            transition,
+            ..Candidate::default()
+        };
         let kind = self.model.states[leaf as usize].kind;
         if !matches!(kind, Kind::Atomic | Kind::Final) || table.rules.live_configuration {
-            return NONE;
+            return unplanned;
         }
         let arrow = table.arrows[transition as usize].clone();
         if arrow.by_memory {
-            return NONE;
+            return unplanned;
         }
         let Some(way) = self.way(transition, &arrow, table) else {
-            return NONE;
+            return unplanned;
         };
         let exit = if arrow.exit.is_empty() {
             Some(Span::default())
         } else {
             self.chain_exit(leaf, arrow.domain, table)
         };
-        let Some(exit) = exit else { return NONE };
+        let Some(exit) = exit else { return unplanned };
         // A transition that leaves its leaf must enter another, and the other way round.
         let leaves = !arrow.exit.is_empty() && arrow.exit.start <= leaf;
         if leaves != (way.leaf != NONE) {
-            return NONE;
+            return unplanned;
         }
         let entry_at = way.entry_at - way.body.start;
         let mut ops: Vec<ActionId> = table.ops[exit.range()].to_vec();
         let body_at = ops.len() as u32;
         ops.extend_from_slice(&table.ops[way.body.range()]);
         let ops = add(&mut table.ops, &ops);
-        table.plans.push(Plan {
+        let mut plan = Candidate {
             ops,
             body_at: ops.start + body_at,
             entry_at: ops.start + body_at + entry_at,
             leaf: if leaves { way.leaf } else { leaf },
-            eventless: false,
-            moves: leaves,
-        });
-        (table.plans.len() - 1) as u32
+            ..unplanned
+        };
+        let mut up = std::iter::once(leaf).chain(table.parents(leaf));
+        let alone = up
+            .by_ref()
+            .take_while(|&s| table.rows[s as usize].kind != Kind::Parallel)
+            .any(|s| s == arrow.source);
+        plan.set(flag::PLANNED, true);
+        plan.set(flag::MOVES, leaves);
+        plan.set(flag::ALONE, alone);
+        plan.set(
+            flag::AROUND,
+            plan.body_at != ops.start || plan.entry_at != ops.end,
+        );
+        plan
     }
 
     fn way(&mut self, transition: u32, arrow: &Arrow, table: &mut Table) -> Option<Way> {

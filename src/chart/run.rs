@@ -6,7 +6,8 @@
 //!                                   └────────────◀────────────┘ ─▶ invokes ─▶ effects
 //! ```
 //!
-//! - R1: a step that fails leaves the instance as it was before the event.
+//! - R1: a step that fails leaves the instance as it was before the event. The copy that this takes is
+//!   made once a transition has been selected, and only if what follows may fail.
 //! - R2: effects come out in the order in which the actions asked for them.
 //! - R3: in steady state nothing is allocated: every buffer is the caller's and is used again.
 
@@ -17,7 +18,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::entry::{Bits, Entry, States};
 use super::model::{ActionId, GuardId, Kind, StateId};
-use super::table::{Candidate, Class, NONE, Plan, Span, Table, Test};
+use super::table::{Candidate, Class, HOST, NONE, Span, Table, Test, flag};
 
 /// The default of [`Chart::microsteps_max`].
 pub const MICROSTEPS_MAX: u32 = 10_000;
@@ -100,6 +101,12 @@ pub trait Logic: Sized {
     /// Whether a step may fail or raise events, so that the old context must be kept.
     fn is_fallible(&self) -> bool {
         true
+    }
+
+    /// Whether the action can neither fail nor raise, though others may. A planned step of such
+    /// actions keeps no copy of the old state. Asked once, when the chart is made.
+    fn is_calm(&self, _id: ActionId) -> bool {
+        !self.is_fallible()
     }
 }
 
@@ -269,6 +276,9 @@ struct Out<L: Logic> {
 #[derive(Default)]
 struct Work {
     picks: Vec<Pick>,
+    /// The flags that all picks have.
+    common: u32,
+    reaches: Vec<Reach>,
     exits: Vec<StateId>,
     active: Bits,
     entry: Entry,
@@ -280,11 +290,14 @@ struct Work {
 #[derive(Clone, Copy, Debug)]
 struct Pick {
     position: u32,
-    transition: u32,
-    plan: u32,
+    /// Its place among the table's candidates.
+    candidate: u32,
+}
+
+/// What a transition leaves, and the state inside which it happens.
+#[derive(Clone, Copy, Debug)]
+struct Reach {
     exit: Span,
-    /// Found before anything is left: what a history remembers changes then, and a second look
-    /// could find a narrower domain, inside of which the states just left would not come back.
     domain: u32,
 }
 
@@ -320,7 +333,13 @@ pub struct Chart<L> {
 
 impl<L: Logic> Chart<L> {
     /// Joins a table and its logic.
-    pub fn new(table: Table, logic: L) -> Self {
+    pub fn new(mut table: Table, logic: L) -> Self {
+        for at in 0..table.candidates.len() {
+            let candidate = table.candidates[at];
+            let mut ops = table.ops[candidate.ops.range()].iter();
+            let calm = candidate.is(flag::PLANNED) && ops.all(|op| logic.is_calm(*op));
+            table.candidates[at].set(flag::CALM, calm);
+        }
         let careful = table.has_eventless || logic.is_fallible();
         Self {
             table,
@@ -427,13 +446,7 @@ impl<L: Logic> Chart<L> {
         event: &L::Event,
         buffers: &mut Buffers<L>,
     ) -> Result<bool, StepError<L::Fault>> {
-        if instance.status != Status::Active {
-            return Ok(false);
-        }
-        if !self.careful {
-            return self.macrostep(instance, class, event, buffers);
-        }
-        self.careful_step(instance, class, event, buffers)
+        self.step_as::<true>(instance, class, event, buffers)
     }
 
     /// As [`step`](Self::step), for a caller who keeps a copy: a step that fails leaves the
@@ -446,38 +459,140 @@ impl<L: Logic> Chart<L> {
         event: &L::Event,
         buffers: &mut Buffers<L>,
     ) -> Result<bool, StepError<L::Fault>> {
-        if instance.status != Status::Active {
-            return Ok(false);
-        }
-        let result = self.macrostep(instance, class, event, buffers);
-        if result.is_err() {
-            buffers.out.queue.clear();
-        }
-        result
+        self.step_as::<false>(instance, class, event, buffers)
     }
 
-    fn careful_step(
+    #[inline(always)]
+    fn step_as<const KEEP: bool>(
         &self,
-        instance: &mut Instance<L::Context>,
+        m: &mut Instance<L::Context>,
         class: Class,
         event: &L::Event,
         buffers: &mut Buffers<L>,
     ) -> Result<bool, StepError<L::Fault>> {
-        let mut backup = match buffers.backup.take() {
+        if m.status != Status::Active {
+            return Ok(false);
+        }
+        let class = self.known(class);
+        let [leaf] = m.leaves[..] else {
+            return self.step_regions::<KEEP>(m, class, event, buffers);
+        };
+        // The common case: one leaf, a plan made ahead, and rest afterwards.
+        let at = self
+            .first_enabled(leaf, class, &m.context, event, &m.leaves, &mut buffers.out)
+            .map_err(StepError::Fault)?;
+        if at != 0 {
+            let candidate = &self.table.candidates[at];
+            let calm = candidate.flags & (flag::CALM | flag::EVENTLESS) == flag::CALM;
+            if calm && buffers.out.queue.is_empty() {
+                self.ops(candidate.ops, m, event, &mut buffers.out)?;
+                m.leaves[0] = candidate.leaf;
+                if self.table.by_activation {
+                    m.recent.clear();
+                    m.recent.push(candidate.leaf);
+                }
+                return Ok(true);
+            }
+        }
+        buffers.work.picks.clear();
+        if at != 0 {
+            buffers.work.picks.push(Pick {
+                position: 0,
+                candidate: at as u32,
+            });
+        }
+        self.step_carefully::<KEEP>(m, event, buffers)
+    }
+
+    /// A step in several regions.
+    fn step_regions<const KEEP: bool>(
+        &self,
+        m: &mut Instance<L::Context>,
+        class: Class,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<bool, StepError<L::Fault>> {
+        self.select(m, class, event, &mut b.out, &mut b.work)
+            .map_err(StepError::Fault)?;
+        let calm = flag::CALM | flag::ALONE;
+        let rests = |p| !self.candidate(p).is(flag::EVENTLESS);
+        let settled =
+            self.is_settled(m) && (!self.table.has_eventless || b.work.picks.iter().all(rests));
+        if b.work.common & calm == calm && settled && b.out.queue.is_empty() {
+            if b.work.picks.is_empty() {
+                return match self.logic.escalates(event) {
+                    Some(fault) => Err(StepError::Fault(fault)),
+                    None => Ok(false),
+                };
+            }
+            self.planned_step(m, event, b)?;
+            return Ok(true);
+        }
+        self.step_carefully::<KEEP>(m, event, b)
+    }
+
+    /// Whether no active leaf has an eventless candidate.
+    #[inline]
+    fn is_settled(&self, m: &Instance<L::Context>) -> bool {
+        let none = |&leaf: &StateId| self.table.cell(leaf, Class::EVENTLESS) == 0;
+        !self.table.has_eventless || m.leaves.iter().all(none)
+    }
+
+    /// Takes `work.picks` and runs to rest; puts the instance back if that fails and it is to be
+    /// kept.
+    #[inline(never)]
+    fn step_carefully<const KEEP: bool>(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<bool, StepError<L::Fault>> {
+        if b.work.picks.is_empty() {
+            if let Some(fault) = self.logic.escalates(event) {
+                b.out.queue.clear();
+                return Err(StepError::Fault(fault));
+            }
+            if b.out.queue.is_empty() && self.is_settled(m) {
+                return Ok(false);
+            }
+        }
+        if !(KEEP && self.careful) {
+            let result = self.take(m, event, b);
+            if result.is_err() {
+                b.out.queue.clear();
+            }
+            return result;
+        }
+        let mut backup = match b.backup.take() {
             Some(mut old) => {
-                old.copy_from(instance);
+                old.copy_from(m);
                 old
             }
-            None => instance.clone(),
+            None => m.clone(),
         };
-        let result = self.macrostep(instance, class, event, buffers);
+        let result = self.take(m, event, b);
         if result.is_err() {
             backup.status = Status::Active;
-            std::mem::swap(instance, &mut backup);
-            buffers.out.queue.clear();
+            std::mem::swap(m, &mut backup);
+            b.out.queue.clear();
         }
-        buffers.backup = Some(backup);
+        b.backup = Some(backup);
         result
+    }
+
+    fn take(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<bool, StepError<L::Fault>> {
+        b.work.invokes.clear();
+        let taken = !b.work.picks.is_empty();
+        if taken {
+            self.microstep(m, event, b)?;
+        }
+        self.settle(m, event, b)?;
+        Ok(taken)
     }
 
     /// The state after `event`, and what the chart asks for; `snapshot` stays as it is.
@@ -512,7 +627,7 @@ impl<L: Logic> Chart<L> {
         let class = self.logic.class(&self.table, event);
         self.select(instance, class, event, &mut buffers.out, &mut buffers.work)?;
         let found = buffers.work.picks.iter().any(|p| {
-            let arrow = &self.table.arrows[p.transition as usize];
+            let arrow = &self.table.arrows[self.candidate(p).transition as usize];
             !arrow.targets.is_empty() || !arrow.ops.is_empty()
         });
         Ok(instance.status == Status::Active && found)
@@ -528,7 +643,10 @@ impl<L: Logic> Chart<L> {
         let class = self.logic.class(&self.table, event);
         let (out, work) = (&mut buffers.out, &mut buffers.work);
         match self.select(instance, class, event, out, work) {
-            Ok(()) => work.picks.iter().map(|p| p.transition as usize).collect(),
+            Ok(()) => {
+                let transition = |p| self.candidate(p).transition as usize;
+                work.picks.iter().map(transition).collect()
+            }
             Err(_) => Vec::new(),
         }
     }
@@ -579,75 +697,9 @@ impl<L: Logic> Chart<L> {
         Ok(())
     }
 
-    #[inline]
-    fn macrostep(
-        &self,
-        m: &mut Instance<L::Context>,
-        class: Class,
-        event: &L::Event,
-        b: &mut Buffers<L>,
-    ) -> Result<bool, StepError<L::Fault>> {
-        let class = self.known(class);
-        // The common case: one leaf, a plan made ahead, and rest afterwards.
-        if let [leaf] = m.leaves[..] {
-            let found = self
-                .first_enabled(leaf, class, &m.context, event, &m.leaves, &mut b.out)
-                .map_err(StepError::Fault)?;
-            let Some(candidate) = found else {
-                if let Some(fault) = self.logic.escalates(event) {
-                    return Err(StepError::Fault(fault));
-                }
-                if !b.out.queue.is_empty() || self.table.cell(leaf, Class::EVENTLESS) != 0 {
-                    b.work.invokes.clear();
-                    self.settle(m, event, b)?;
-                }
-                return Ok(false);
-            };
-            if candidate.plan != NONE {
-                let plan = &self.table.plans[candidate.plan as usize];
-                let view = View {
-                    table: &self.table,
-                    leaves: &m.leaves,
-                    live: None,
-                };
-                let mut scope = Scope {
-                    context: &mut m.context,
-                    event,
-                    view,
-                    out: &mut b.out,
-                };
-                self.run_ops(plan.ops, &mut scope)?;
-                m.leaves[0] = plan.leaf;
-                if self.table.by_activation {
-                    m.recent.clear();
-                    m.recent.push(plan.leaf);
-                }
-                if b.out.queue.is_empty() && !plan.eventless {
-                    return Ok(true);
-                }
-                b.work.invokes.clear();
-                self.settle(m, event, b)?;
-                return Ok(true);
-            }
-            b.work.picks.clear();
-            let pick = self.pick(candidate, 0, m);
-            b.work.picks.push(pick);
-            b.work.invokes.clear();
-            self.worked_out_step(m, event, b)?;
-            self.settle(m, event, b)?;
-            return Ok(true);
-        }
-        b.work.invokes.clear();
-        self.select(m, class, event, &mut b.out, &mut b.work)
-            .map_err(StepError::Fault)?;
-        let taken = !b.work.picks.is_empty();
-        if taken {
-            self.microstep(m, event, b)?;
-        } else if let Some(fault) = self.logic.escalates(event) {
-            return Err(StepError::Fault(fault));
-        }
-        self.settle(m, event, b)?;
-        Ok(taken)
+    #[inline(always)]
+    fn candidate(&self, pick: &Pick) -> &Candidate {
+        &self.table.candidates[pick.candidate as usize]
     }
 
     /// Eventless transitions and queued events until neither is left.
@@ -743,6 +795,9 @@ impl<L: Logic> Chart<L> {
             event,
             view: self.view(leaves),
         };
+        if guard & HOST != 0 {
+            return self.logic.guard(guard & !HOST, &ask);
+        }
         self.test(guard - 1, &ask)
     }
 
@@ -774,6 +829,7 @@ impl<L: Logic> Chart<L> {
         }
     }
 
+    /// The place of the first candidate whose guard holds; 0 for none.
     #[inline(always)]
     fn first_enabled(
         &self,
@@ -783,15 +839,15 @@ impl<L: Logic> Chart<L> {
         event: &L::Event,
         leaves: &[StateId],
         out: &mut Out<L>,
-    ) -> Result<Option<&Candidate>, L::Fault> {
+    ) -> Result<usize, L::Fault> {
         let mut at = self.table.cell(state, class) as usize;
         if at == 0 {
-            return Ok(None);
+            return Ok(0);
         }
         loop {
             let candidate = &self.table.candidates[at];
             if candidate.guard == 0 {
-                return Ok(Some(candidate));
+                return Ok(at);
             }
             let holds = match self.holds(candidate.guard, context, event, leaves) {
                 Ok(holds) => holds,
@@ -801,10 +857,10 @@ impl<L: Logic> Chart<L> {
                 }
             };
             if holds {
-                return Ok(Some(candidate));
+                return Ok(at);
             }
-            if candidate.last {
-                return Ok(None);
+            if candidate.is(flag::LAST) {
+                return Ok(0);
             }
             at += 1;
         }
@@ -833,6 +889,7 @@ impl<L: Logic> Chart<L> {
         work: &mut Work,
     ) -> Result<(), L::Fault> {
         work.picks.clear();
+        work.common = u32::MAX;
         let class = self.known(class);
         let leaves = &m.leaves[..];
         if class == Class::EVENTLESS && self.table.by_activation {
@@ -840,40 +897,24 @@ impl<L: Logic> Chart<L> {
                 let position = leaves.binary_search(leaf).unwrap_or(0);
                 self.ask(*leaf, position, class, m, event, out, work)?;
             }
-            if work.picks.len() > 1 {
-                self.drop_preempted(leaves, &mut work.picks);
+        } else if class != Class::EVENTLESS && self.table.asks_around[class.0 as usize] {
+            for (position, &leaf) in leaves.iter().enumerate() {
+                self.ask(leaf, position, class, m, event, out, work)?;
+                self.ask_around(position, class, m, event, out, work)?;
             }
-            return Ok(());
-        }
-        for position in 0..leaves.len() {
-            let leaf = leaves[position];
-            self.ask(leaf, position, class, m, event, out, work)?;
-            // After a region's last leaf: the parallel states around, if no region took the event.
-            let mut around = self.table.rows[leaf as usize].climb;
-            while around != NONE && class != Class::EVENTLESS {
-                let row = &self.table.rows[around as usize];
-                let next_is_inside = leaves.get(position + 1).is_some_and(|&l| l < row.end);
-                if next_is_inside {
-                    break;
-                }
-                let taken = work
-                    .picks
-                    .last()
-                    .is_some_and(|p| leaves[p.position as usize] >= around);
-                if !taken {
-                    self.ask(around, position, class, m, event, out, work)?;
-                }
-                around = row.climb;
+        } else {
+            for (position, &leaf) in leaves.iter().enumerate() {
+                self.ask(leaf, position, class, m, event, out, work)?;
             }
         }
-        if work.picks.len() > 1 {
-            self.drop_preempted(leaves, &mut work.picks);
+        if work.picks.len() > 1 && work.common & flag::ALONE == 0 {
+            self.drop_preempted(m, work);
         }
         Ok(())
     }
 
     #[allow(clippy::too_many_arguments)]
-    #[inline]
+    #[inline(always)]
     fn ask(
         &self,
         state: StateId,
@@ -884,24 +925,48 @@ impl<L: Logic> Chart<L> {
         out: &mut Out<L>,
         work: &mut Work,
     ) -> Result<(), L::Fault> {
-        let found = self.first_enabled(state, class, &m.context, event, &m.leaves, out)?;
-        let Some(candidate) = found else {
-            return Ok(());
-        };
-        if work
-            .picks
-            .iter()
-            .any(|p| p.transition == candidate.transition)
-        {
-            return Ok(());
+        let at = self.first_enabled(state, class, &m.context, event, &m.leaves, out)?;
+        if at != 0 {
+            work.common &= self.table.candidates[at].flags;
+            work.picks.push(Pick {
+                position: position as u32,
+                candidate: at as u32,
+            });
         }
-        let pick = self.pick(candidate, position as u32, m);
-        work.picks.push(pick);
         Ok(())
     }
 
-    fn pick(&self, candidate: &Candidate, position: u32, m: &Instance<L::Context>) -> Pick {
-        let arrow = &self.table.arrows[candidate.transition as usize];
+    /// After a region's last leaf: asks the parallel states around, if no region took the event.
+    fn ask_around(
+        &self,
+        position: usize,
+        class: Class,
+        m: &Instance<L::Context>,
+        event: &L::Event,
+        out: &mut Out<L>,
+        work: &mut Work,
+    ) -> Result<(), L::Fault> {
+        let leaves = &m.leaves[..];
+        let mut around = self.table.rows[leaves[position] as usize].climb;
+        while around != NONE {
+            let row = &self.table.rows[around as usize];
+            let next_is_inside = leaves.get(position + 1).is_some_and(|&l| l < row.end);
+            if next_is_inside {
+                break;
+            }
+            let last = work.picks.last();
+            if last.is_none_or(|p| leaves[p.position as usize] < around) {
+                self.ask(around, position, class, m, event, out, work)?;
+            }
+            around = row.climb;
+        }
+        Ok(())
+    }
+
+    /// Found before anything is left: what a history remembers changes then, and a second look
+    /// could find a narrower domain, inside of which the states just left would not come back.
+    fn reach(&self, pick: &Pick, m: &Instance<L::Context>) -> Reach {
+        let arrow = &self.table.arrows[self.candidate(pick).transition as usize];
         let (mut exit, mut domain) = (arrow.exit, arrow.domain);
         if arrow.by_memory {
             let mut effective = States::new();
@@ -911,13 +976,7 @@ impl<L: Logic> Chart<L> {
             domain = self.table.domain(arrow.source, &effective, arrow.internal);
             exit = self.table.exit_range(domain);
         }
-        Pick {
-            position,
-            transition: candidate.transition,
-            plan: candidate.plan,
-            exit,
-            domain,
-        }
+        Reach { exit, domain }
     }
 
     /// A class of another chart that this one does not have is an unknown event.
@@ -930,21 +989,27 @@ impl<L: Logic> Chart<L> {
         }
     }
 
-    /// Of two transitions that leave a common state, the one from the deeper source stays, else the
-    /// earlier.
-    fn drop_preempted(&self, leaves: &[StateId], picks: &mut Vec<Pick>) {
+    /// A transition that several leaves picked stays once. Of two that leave a common state, the one
+    /// from the deeper source stays, else the earlier.
+    fn drop_preempted(&self, m: &Instance<L::Context>, work: &mut Work) {
         let meet = |a: Span, b: Span| {
             let range = a.start.max(b.start)..a.end.min(b.end);
-            leaves.iter().any(|l| range.contains(l))
+            m.leaves.iter().any(|l| range.contains(l))
         };
-        let mut kept: SmallVec<[Pick; 8]> = SmallVec::new();
-        for &pick in picks.iter() {
-            let source = self.table.arrows[pick.transition as usize].source;
+        let mut kept: SmallVec<[(Pick, u32, Span); 8]> = SmallVec::new();
+        let mut seen: SmallVec<[u32; 8]> = SmallVec::new();
+        for &pick in &work.picks {
+            let transition = self.candidate(&pick).transition;
+            if seen.contains(&transition) {
+                continue;
+            }
+            seen.push(transition);
+            let source = self.table.arrows[transition as usize].source;
+            let exit = self.reach(&pick, m).exit;
             let mut beaten: SmallVec<[usize; 4]> = smallvec![];
             let mut preempted = false;
-            for (nth, other) in kept.iter().enumerate() {
-                if meet(pick.exit, other.exit) {
-                    let around = self.table.arrows[other.transition as usize].source;
+            for (nth, &(_, around, other)) in kept.iter().enumerate() {
+                if meet(exit, other) {
                     if self.table.is_below(source, around) {
                         beaten.push(nth);
                     } else {
@@ -957,11 +1022,11 @@ impl<L: Logic> Chart<L> {
                 for nth in beaten.into_iter().rev() {
                     kept.remove(nth);
                 }
-                kept.push(pick);
+                kept.push((pick, source, exit));
             }
         }
-        picks.clear();
-        picks.extend(kept);
+        work.picks.clear();
+        work.picks.extend(kept.into_iter().map(|(pick, ..)| pick));
     }
 
     #[inline]
@@ -1027,42 +1092,58 @@ impl<L: Logic> Chart<L> {
         b: &mut Buffers<L>,
     ) -> Result<(), StepError<L::Fault>> {
         let in_order = !self.table.by_activation || b.work.picks.is_sorted_by_key(|p| p.position);
-        if !in_order || b.work.picks.iter().any(|p| p.plan == NONE) {
-            return self.worked_out_step(m, event, b);
+        let planned = |p| self.candidate(p).is(flag::PLANNED);
+        if in_order && b.work.picks.iter().all(planned) {
+            self.planned_step(m, event, b)
+        } else {
+            self.worked_out_step(m, event, b)
         }
-        let plan = |p: &Pick| -> &Plan { &self.table.plans[p.plan as usize] };
-        let picks = &b.work.picks;
-        for pick in picks.iter().rev() {
-            let p = plan(pick);
-            let exit = Span {
-                start: p.ops.start,
-                end: p.body_at,
-            };
-            self.ops(exit, m, event, &mut b.out)?;
+    }
+
+    /// A microstep of plans: all exits, last leaf first, then all transitions, then all entries.
+    fn planned_step(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        let picks = &b.work.picks[..];
+        if let [pick] = picks {
+            self.ops(self.candidate(pick).ops, m, event, &mut b.out)?;
+        } else {
+            let around = |p: &&Pick| self.candidate(p).is(flag::AROUND);
+            for c in picks.iter().rev().filter(around) {
+                let c = self.candidate(c);
+                let exit = Span {
+                    start: c.ops.start,
+                    end: c.body_at,
+                };
+                self.ops(exit, m, event, &mut b.out)?;
+            }
+            for c in picks {
+                let c = self.candidate(c);
+                let body = Span {
+                    start: c.body_at,
+                    end: c.entry_at,
+                };
+                self.ops(body, m, event, &mut b.out)?;
+            }
+            for c in picks.iter().filter(around) {
+                let c = self.candidate(c);
+                let entry = Span {
+                    start: c.entry_at,
+                    end: c.ops.end,
+                };
+                self.ops(entry, m, event, &mut b.out)?;
+            }
         }
         for pick in picks {
-            let p = plan(pick);
-            let before = Span {
-                start: p.body_at,
-                end: p.entry_at,
-            };
-            self.ops(before, m, event, &mut b.out)?;
-        }
-        for pick in picks {
-            let p = plan(pick);
-            let after = Span {
-                start: p.entry_at,
-                end: p.ops.end,
-            };
-            self.ops(after, m, event, &mut b.out)?;
-        }
-        for pick in picks {
-            let p = plan(pick);
-            if p.moves {
-                let old = std::mem::replace(&mut m.leaves[pick.position as usize], p.leaf);
+            let c = self.candidate(pick);
+            if c.is(flag::MOVES) {
+                let old = std::mem::replace(&mut m.leaves[pick.position as usize], c.leaf);
                 if self.table.by_activation {
                     m.recent.retain(|l| *l != old);
-                    m.recent.push(p.leaf);
+                    m.recent.push(c.leaf);
                 }
             }
         }
@@ -1093,9 +1174,12 @@ impl<L: Logic> Chart<L> {
         let work = &mut b.work;
         self.mark_active(&m.leaves, &mut work.active);
         work.exits.clear();
+        work.reaches.clear();
         for pick in &work.picks {
-            let mut next = work.active.next(pick.exit.start);
-            while let Some(s) = next.filter(|&s| s < pick.exit.end) {
+            let reach = self.reach(pick, m);
+            work.reaches.push(reach);
+            let mut next = work.active.next(reach.exit.start);
+            while let Some(s) = next.filter(|&s| s < reach.exit.end) {
                 work.exits.push(s);
                 next = work.active.next(s + 1);
             }
@@ -1103,37 +1187,25 @@ impl<L: Logic> Chart<L> {
         work.exits.sort_unstable_by(|a, b| b.cmp(a));
         work.exits.dedup();
         self.remember(m, &work.exits, &work.active);
-        for at in 0..b.work.exits.len() {
-            let s = b.work.exits[at];
-            self.live_ops(
-                table.rows[s as usize].exit,
-                m,
-                event,
-                &mut b.out,
-                &b.work.active,
-            )?;
-            b.work.active.clear(s);
-            if table.has_invokes {
-                b.work.invokes.retain(|&i| i != s);
-            }
-        }
+        self.leave(m, event, b)?;
         for at in 0..b.work.picks.len() {
-            let arrow = &table.arrows[b.work.picks[at].transition as usize];
+            let transition = self.candidate(&b.work.picks[at]).transition;
+            let arrow = &table.arrows[transition as usize];
             self.live_ops(arrow.ops, m, event, &mut b.out, &b.work.active)?;
         }
         b.work.entry.reset(table.len());
-        for pick in &b.work.picks {
-            let arrow = &table.arrows[pick.transition as usize];
+        for (pick, reach) in b.work.picks.iter().zip(&b.work.reaches) {
+            let arrow = &table.arrows[self.candidate(pick).transition as usize];
             let targets = table.list(arrow.targets);
             // A history that stands for the very state it is asked from leaves nothing and enters
             // that state again (XState); not if another transition has left it meanwhile, or two
             // children of one state would be active.
-            if arrow.by_memory && pick.exit.is_empty() && !b.work.active.get(arrow.source) {
+            if arrow.by_memory && reach.exit.is_empty() && !b.work.active.get(arrow.source) {
                 continue;
             }
             table.add_entry(
                 (arrow.source, targets, arrow.internal),
-                pick.domain,
+                reach.domain,
                 &m.memory,
                 &mut b.work.entry,
             );
@@ -1338,12 +1410,30 @@ impl<L: Logic> Chart<L> {
         event: &L::Event,
         b: &mut Buffers<L>,
     ) -> Result<(), StepError<L::Fault>> {
+        b.work.exits.clear();
         let mut next = b.work.active.before(self.table.len() as u32);
         while let Some(s) = next {
+            b.work.exits.push(s);
+            next = b.work.active.before(s);
+        }
+        self.leave(m, event, b)
+    }
+
+    /// Runs the exit actions of `work.exits` in order and takes them out of `work.active`.
+    fn leave(
+        &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        for at in 0..b.work.exits.len() {
+            let s = b.work.exits[at];
             let exit = self.table.rows[s as usize].exit;
             self.live_ops(exit, m, event, &mut b.out, &b.work.active)?;
             b.work.active.clear(s);
-            next = b.work.active.before(s);
+            if self.table.has_invokes {
+                b.work.invokes.retain(|&i| i != s);
+            }
         }
         Ok(())
     }

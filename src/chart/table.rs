@@ -74,19 +74,13 @@ pub(crate) struct Row {
     pub(crate) climb: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// T3: a transition to ask for in one leaf, and what to do there if it is taken. Half a cache line.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Candidate {
-    /// 0: no guard; otherwise one more than its place in `guards`.
+    /// 0: no guard; [`HOST`] and a host guard's number; otherwise one more than its place in
+    /// `tests`.
     pub(crate) guard: u32,
     pub(crate) transition: u32,
-    /// A place in `plans`, or [`NONE`].
-    pub(crate) plan: u32,
-    pub(crate) last: bool,
-}
-
-/// T3: what to do for one leaf and one transition.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
     /// Exit ops, transition ops and entry ops in one run, so that a single transition is one loop.
     pub(crate) ops: Span,
     /// Where in `ops` the transition's begin.
@@ -94,9 +88,45 @@ pub(crate) struct Plan {
     /// Where in `ops` the entry ops begin.
     pub(crate) entry_at: u32,
     pub(crate) leaf: u32,
-    /// Whether the new leaf has eventless candidates.
-    pub(crate) eventless: bool,
-    pub(crate) moves: bool,
+    /// Of [`flag`].
+    pub(crate) flags: u32,
+}
+
+/// The bit of [`Candidate::guard`] that says "ask the host": the common guard needs no look at
+/// `tests`.
+pub(crate) const HOST: u32 = 1 << 31;
+
+const _: () = assert!(size_of::<Candidate>() == 32);
+
+/// What is known of a candidate ahead of time.
+pub(crate) mod flag {
+    /// No other candidate behind it.
+    pub(crate) const LAST: u32 = 1;
+    /// `ops` and `leaf` hold; otherwise the transition is worked out when it is taken.
+    pub(crate) const PLANNED: u32 = 2;
+    /// The leaf is left for another.
+    pub(crate) const MOVES: u32 = 4;
+    /// Planned, and no parallel state from the leaf up to the source: no other leaf can pick the
+    /// same transition or one that leaves a common state.
+    pub(crate) const ALONE: u32 = 8;
+    /// The new leaf has eventless candidates.
+    pub(crate) const EVENTLESS: u32 = 16;
+    /// Planned, and no op of it can fail or raise: a step that takes it can always be finished, so
+    /// nothing has to be kept.
+    pub(crate) const CALM: u32 = 32;
+    /// It has exit ops or entry ops, which a step of several transitions takes in turn.
+    pub(crate) const AROUND: u32 = 64;
+}
+
+impl Candidate {
+    #[inline(always)]
+    pub(crate) fn is(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub(crate) fn set(&mut self, flag: u32, on: bool) {
+        self.flags = self.flags & !flag | if on { flag } else { 0 };
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -132,7 +162,6 @@ pub struct Table {
     pub(crate) classes: u32,
     pub(crate) cells: Vec<u32>,
     pub(crate) candidates: Vec<Candidate>,
-    pub(crate) plans: Vec<Plan>,
     pub(crate) arrows: Vec<Arrow>,
     pub(crate) tests: Vec<Test>,
     pub(crate) parts: Vec<u32>,
@@ -142,6 +171,8 @@ pub struct Table {
     pub(crate) memories: u32,
     pub(crate) has_eventless: bool,
     pub(crate) has_invokes: bool,
+    /// By class: whether a parallel state has candidates of its own, asked after its regions.
+    pub(crate) asks_around: Vec<bool>,
     /// Eventless transitions are asked in the order in which the leaves became active (XState, with
     /// parallel states): their actions run in that order.
     pub(crate) by_activation: bool,

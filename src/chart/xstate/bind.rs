@@ -242,4 +242,8 @@ impl<C: Clone + 'static> Library<C> for Bindings<C> {
     fn is_fallible(&self) -> bool {
         self.actions.values().any(|(_, scoped)| *scoped)
     }
+
+    fn is_calm(&self, action: &str) -> bool {
+        self.actions.get(action).is_some_and(|(_, scoped)| !scoped)
+    }
 }

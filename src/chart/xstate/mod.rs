@@ -71,6 +71,11 @@ pub trait Library<C: Clone + 'static> {
     fn is_fallible(&self) -> bool {
         true
     }
+    /// Whether the action can do neither, though others may: a step that runs no other action
+    /// keeps no copy of the old state.
+    fn is_calm(&self, _action: &str) -> bool {
+        !self.is_fallible()
+    }
 }
 
 /// A machine with its names bound.
@@ -188,6 +193,7 @@ impl Machine {
         let Reader {
             model,
             actions,
+            calm,
             guards,
             outputs,
             output,
@@ -210,6 +216,7 @@ impl Machine {
         }
         let mut logic = Loaded::new(&model);
         logic.actions = actions;
+        logic.calm = calm;
         logic.guards = guards;
         logic.begin = begin;
         let completes = model.states.iter().any(|s| s.kind == Kind::Final);
@@ -247,6 +254,7 @@ impl Machine {
             ids: HashMap::new(),
             children: HashMap::new(),
             actions: Vec::new(),
+            calm: Vec::new(),
             guards: Vec::new(),
             outputs: Vec::new(),
             output: None,
@@ -290,6 +298,8 @@ struct Reader<'a, C: Clone + 'static> {
     /// By parent and key.
     children: HashMap<(StateId, &'a str), StateId>,
     actions: Vec<ActionFn<C>>,
+    /// By action: whether it can neither fail nor raise.
+    calm: Vec<bool>,
     guards: Vec<GuardFn<C>>,
     outputs: Vec<(StateId, TemplateFn<C>)>,
     output: Option<TemplateFn<C>>,
@@ -688,15 +698,19 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
                 upcoming,
             };
             match self.library.action(mention) {
-                Some(action) => list.push(self.add_action(name.to_owned(), action)),
+                Some(action) => {
+                    let calm = self.library.is_calm(name);
+                    list.push(self.add_action(name.to_owned(), action, calm));
+                }
                 None => self.missing.add("action", name),
             }
         }
         list
     }
 
-    fn add_action(&mut self, name: String, action: ActionFn<C>) -> u32 {
+    fn add_action(&mut self, name: String, action: ActionFn<C>, calm: bool) -> u32 {
         self.actions.push(action);
+        self.calm.push(calm);
         self.model.actions.push(name);
         (self.actions.len() - 1) as u32
     }
@@ -824,13 +838,13 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
             }
             Ok(())
         });
-        entry.push(self.add_action(format!("after {delay}"), arm));
+        entry.push(self.add_action(format!("after {delay}"), arm, number.is_some()));
         let cancelled = name.clone();
         let cancel: ActionFn<C> = Box::new(move |scope| {
             scope.effect(Effect::Cancel(cancelled.clone()));
             Ok(())
         });
-        exit.push(self.add_action(format!("cancel after {delay}"), cancel));
+        exit.push(self.add_action(format!("cancel after {delay}"), cancel, true));
         name.to_string()
     }
 
@@ -877,6 +891,7 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
                 }));
                 Ok(())
             }),
+            true,
         )
     }
 
@@ -892,6 +907,7 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
                 scope.effect(Effect::Stop(id.clone()));
                 Ok(())
             }),
+            true,
         )
     }
 
