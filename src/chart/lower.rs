@@ -242,6 +242,7 @@ impl Cells<'_> {
             if candidate.is(flag::PLANNED) {
                 let eventless = table.cell(candidate.leaf, Class::EVENTLESS) != 0;
                 table.candidates[at].set(flag::EVENTLESS, eventless);
+                table.candidates[at].set(flag::RECENT, table.by_activation);
             }
         }
         let mut regions: Vec<u32> = table.rows.iter().map(|r| r.climb).collect();

@@ -23,6 +23,9 @@ use super::table::{Candidate, Class, HOST, NONE, Span, Table, Test, flag};
 /// The default of [`Chart::microsteps_max`].
 pub const MICROSTEPS_MAX: u32 = 10_000;
 
+/// With more leaves than this a step takes the general way.
+const REGIONS_MAX: usize = 16;
+
 /// What a chart's numbers mean: its data, guards and actions.
 ///
 /// The kernel calls it and knows nothing else of the chart's context, events and effects.
@@ -474,31 +477,27 @@ impl<L: Logic> Chart<L> {
             return Ok(false);
         }
         let class = self.known(class);
-        let [leaf] = m.leaves[..] else {
+        let leaves = &mut m.leaves[..];
+        let &mut [leaf] = leaves else {
             return self.step_regions::<KEEP>(m, class, event, buffers);
         };
         // The common case: one leaf, a plan made ahead, and rest afterwards.
-        let at = self
-            .first_enabled(leaf, class, &m.context, event, &m.leaves, &mut buffers.out)
+        let out = &mut buffers.out;
+        let found = self
+            .first_enabled(leaf, class, &m.context, event, leaves, out)
             .map_err(StepError::Fault)?;
-        if at != 0 {
-            let candidate = &self.table.candidates[at];
-            let calm = candidate.flags & (flag::CALM | flag::EVENTLESS) == flag::CALM;
-            if calm && buffers.out.queue.is_empty() {
-                self.ops(candidate.ops, m, event, &mut buffers.out)?;
-                m.leaves[0] = candidate.leaf;
-                if self.table.by_activation {
-                    m.recent.clear();
-                    m.recent.push(candidate.leaf);
-                }
+        buffers.work.picks.clear();
+        if let Some((at, candidate)) = found {
+            let ends_here = candidate.flags & (flag::CALM | flag::EVENTLESS | flag::RECENT);
+            if ends_here == flag::CALM && out.queue.is_empty() {
+                let view = self.view(leaves);
+                self.ops_in(candidate.ops, &mut m.context, event, view, out)?;
+                leaves[0] = candidate.leaf;
                 return Ok(true);
             }
-        }
-        buffers.work.picks.clear();
-        if at != 0 {
             buffers.work.picks.push(Pick {
                 position: 0,
-                candidate: at as u32,
+                candidate: at,
             });
         }
         self.step_carefully::<KEEP>(m, event, buffers)
@@ -512,30 +511,63 @@ impl<L: Logic> Chart<L> {
         event: &L::Event,
         b: &mut Buffers<L>,
     ) -> Result<bool, StepError<L::Fault>> {
-        self.select(m, class, event, &mut b.out, &mut b.work)
-            .map_err(StepError::Fault)?;
-        let calm = flag::CALM | flag::ALONE;
-        let rests = |p| !self.candidate(p).is(flag::EVENTLESS);
-        let settled =
-            self.is_settled(m) && (!self.table.has_eventless || b.work.picks.iter().all(rests));
-        if b.work.common & calm == calm && settled && b.out.queue.is_empty() {
-            if b.work.picks.is_empty() {
-                return match self.logic.escalates(event) {
-                    Some(fault) => Err(StepError::Fault(fault)),
-                    None => Ok(false),
-                };
+        let table = &self.table;
+        let leaves = &mut m.leaves[..];
+        if leaves.len() > REGIONS_MAX || table.asks_around[class.0 as usize] {
+            self.select(m, class, event, &mut b.out, &mut b.work)
+                .map_err(StepError::Fault)?;
+            return self.step_carefully::<KEEP>(m, event, b);
+        }
+        // The common case: transitions that cannot meet, without exit and entry actions.
+        let mut found = [0; REGIONS_MAX];
+        let (mut common, mut any) = (u32::MAX, 0);
+        for (slot, &leaf) in found.iter_mut().zip(&*leaves) {
+            let first = self.first_enabled(leaf, class, &m.context, event, leaves, &mut b.out);
+            if let Some((at, candidate)) = first.map_err(StepError::Fault)? {
+                common &= candidate.flags;
+                any |= candidate.flags;
+                *slot = at;
             }
-            self.planned_step(m, event, b)?;
+        }
+        let found = &found[..leaves.len()];
+        let in_one_go = common & (flag::CALM | flag::ALONE) == flag::CALM | flag::ALONE
+            && any & (flag::AROUND | flag::EVENTLESS | flag::RECENT) == 0;
+        if in_one_go && any != 0 && b.out.queue.is_empty() && self.is_settled(leaves) {
+            let view = self.view(leaves);
+            let mut scope = Scope {
+                context: &mut m.context,
+                event,
+                view,
+                out: &mut b.out,
+            };
+            for &at in found {
+                self.run_ops(table.candidates[at as usize].ops, &mut scope)?; // none at place 0
+            }
+            for (leaf, &at) in leaves.iter_mut().zip(found) {
+                if at != 0 {
+                    *leaf = table.candidates[at as usize].leaf;
+                }
+            }
             return Ok(true);
         }
+        let picks = found.iter().enumerate().filter(|(_, at)| **at != 0);
+        b.work.picks.clear();
+        b.work
+            .picks
+            .extend(picks.map(|(position, &candidate)| Pick {
+                position: position as u32,
+                candidate,
+            }));
+        b.work.common = common;
+        self.drop_preempted(m, &mut b.work);
         self.step_carefully::<KEEP>(m, event, b)
     }
 
     /// Whether no active leaf has an eventless candidate.
-    #[inline]
-    fn is_settled(&self, m: &Instance<L::Context>) -> bool {
+    #[inline(always)]
+    fn is_settled(&self, leaves: &[StateId]) -> bool {
         let none = |&leaf: &StateId| self.table.cell(leaf, Class::EVENTLESS) == 0;
-        !self.table.has_eventless || m.leaves.iter().all(none)
+        !self.table.has_eventless || leaves.iter().all(none)
     }
 
     /// Takes `work.picks` and runs to rest; puts the instance back if that fails and it is to be
@@ -552,11 +584,17 @@ impl<L: Logic> Chart<L> {
                 b.out.queue.clear();
                 return Err(StepError::Fault(fault));
             }
-            if b.out.queue.is_empty() && self.is_settled(m) {
+            if b.out.queue.is_empty() && self.is_settled(&m.leaves) {
                 return Ok(false);
             }
         }
-        if !(KEEP && self.careful) {
+        let calm =
+            |p: &Pick| self.candidate(p).flags & (flag::CALM | flag::EVENTLESS) == flag::CALM;
+        let cannot_fail = !self.careful
+            || b.out.queue.is_empty()
+                && b.work.picks.iter().all(calm)
+                && self.is_settled(&m.leaves);
+        if !KEEP || cannot_fail {
             let result = self.take(m, event, b);
             if result.is_err() {
                 b.out.queue.clear();
@@ -829,7 +867,7 @@ impl<L: Logic> Chart<L> {
         }
     }
 
-    /// The place of the first candidate whose guard holds; 0 for none.
+    /// The first candidate whose guard holds, and its place.
     #[inline(always)]
     fn first_enabled(
         &self,
@@ -839,15 +877,15 @@ impl<L: Logic> Chart<L> {
         event: &L::Event,
         leaves: &[StateId],
         out: &mut Out<L>,
-    ) -> Result<usize, L::Fault> {
-        let mut at = self.table.cell(state, class) as usize;
+    ) -> Result<Option<(u32, &Candidate)>, L::Fault> {
+        let mut at = self.table.cell(state, class);
         if at == 0 {
-            return Ok(0);
+            return Ok(None);
         }
         loop {
-            let candidate = &self.table.candidates[at];
+            let candidate = &self.table.candidates[at as usize];
             if candidate.guard == 0 {
-                return Ok(at);
+                return Ok(Some((at, candidate)));
             }
             let holds = match self.holds(candidate.guard, context, event, leaves) {
                 Ok(holds) => holds,
@@ -857,10 +895,10 @@ impl<L: Logic> Chart<L> {
                 }
             };
             if holds {
-                return Ok(at);
+                return Ok(Some((at, candidate)));
             }
             if candidate.is(flag::LAST) {
-                return Ok(0);
+                return Ok(None);
             }
             at += 1;
         }
@@ -907,9 +945,7 @@ impl<L: Logic> Chart<L> {
                 self.ask(leaf, position, class, m, event, out, work)?;
             }
         }
-        if work.picks.len() > 1 && work.common & flag::ALONE == 0 {
-            self.drop_preempted(m, work);
-        }
+        self.drop_preempted(m, work);
         Ok(())
     }
 
@@ -925,12 +961,12 @@ impl<L: Logic> Chart<L> {
         out: &mut Out<L>,
         work: &mut Work,
     ) -> Result<(), L::Fault> {
-        let at = self.first_enabled(state, class, &m.context, event, &m.leaves, out)?;
-        if at != 0 {
-            work.common &= self.table.candidates[at].flags;
+        let found = self.first_enabled(state, class, &m.context, event, &m.leaves, out)?;
+        if let Some((at, candidate)) = found {
+            work.common &= candidate.flags;
             work.picks.push(Pick {
                 position: position as u32,
-                candidate: at as u32,
+                candidate: at,
             });
         }
         Ok(())
@@ -992,6 +1028,9 @@ impl<L: Logic> Chart<L> {
     /// A transition that several leaves picked stays once. Of two that leave a common state, the one
     /// from the deeper source stays, else the earlier.
     fn drop_preempted(&self, m: &Instance<L::Context>, work: &mut Work) {
+        if work.picks.len() < 2 || work.common & flag::ALONE != 0 {
+            return;
+        }
         let meet = |a: Span, b: Span| {
             let range = a.start.max(b.start)..a.end.min(b.end);
             m.leaves.iter().any(|l| range.contains(l))

@@ -116,6 +116,10 @@ pub(crate) mod flag {
     pub(crate) const CALM: u32 = 32;
     /// It has exit ops or entry ops, which a step of several transitions takes in turn.
     pub(crate) const AROUND: u32 = 64;
+    /// The table keeps the order in which leaves became active ([`Table::by_activation`]).
+    ///
+    /// [`Table::by_activation`]: super::Table::by_activation
+    pub(crate) const RECENT: u32 = 128;
 }
 
 impl Candidate {
