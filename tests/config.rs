@@ -94,7 +94,6 @@ fn whole_keys() -> Vec<(&'static str, i128, i128, SetWhole)> {
         "dispatcher.throughput" 1 65_536 throughput;
         "dispatcher.lifo_cap" 0 64 lifo_cap;
         "dispatcher.injector_interval" 1 1_024 injector_interval;
-        "dispatcher.injector_capacity" 1 16_777_216 injector_capacity;
         "dispatcher.stack_bytes" 65_536 1_073_741_824 stack_bytes;
         "mailbox.capacity" 1 32_768 mailbox_capacity;
         "mailbox.capacity_bytes" 64 70_368_744_177_664 mailbox_capacity_bytes;

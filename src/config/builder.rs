@@ -115,7 +115,6 @@ dispatcher_setters! {
     spin(Duration);
     lifo_cap(usize);
     injector_interval(usize);
-    injector_capacity(usize);
     stack_bytes(usize);
 }
 

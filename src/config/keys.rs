@@ -73,7 +73,7 @@ macro_rules! section {
 section! {
     /// Limits and times of a whole system: the section `[system]`.
     SystemConfig, SYSTEM {
-        #[doc = "Name of the system, as logs and addresses show it."]
+        #[doc = "Name of the system, as its metrics show it."]
         name: String = "mainspring".to_owned(), NAME, "";
         #[doc = "Bytes that the runtime may hold for actors and messages; what goes beyond is refused."]
         memory_ceiling_bytes: u64 = 1 << 30, whole(1 << 20, 1 << 46), "bytes";
@@ -115,8 +115,6 @@ section! {
         lifo_cap: usize = 3, whole(0, 64), "turns";
         #[doc = "Turns after which a busy worker looks at the injector."]
         injector_interval: usize = 61, whole(1, 1_024), "turns";
-        #[doc = "Actors that may wait in the injector."]
-        injector_capacity: usize = 65_536, whole(1, 16_777_216), "actors";
         #[doc = "Stack of each worker."]
         stack_bytes: usize = 2 << 20, whole(64 << 10, 1 << 30), "bytes";
         #[doc = "Begins the workers' thread names; `-` and a number follow."]

@@ -10,8 +10,6 @@ pub mod anchor;
 pub mod clock;
 pub mod idle;
 pub mod inbox;
-#[allow(dead_code)] // until the dispatcher takes work from outside
-pub mod injector;
 pub mod oneshot;
 pub mod parker;
 #[cfg(not(loom))]
