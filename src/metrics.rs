@@ -19,6 +19,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Metrics {
+    /// The system's name: `system.name`.
+    pub system: String,
     /// How long the counters have counted: since the system's clock began, or since the earlier
     /// reading of [`Metrics::since`].
     pub span: Duration,
@@ -207,6 +209,7 @@ impl Shared {
     pub(crate) fn metrics(&self) -> Metrics {
         let names = self.type_names();
         let mut metrics = Metrics {
+            system: self.config.system.name.clone(),
             span: Duration::from_nanos(self.clock().now_ns()),
             dead_letters: self.dead_letters.by_cause().collect(),
             memory: self.memory(),

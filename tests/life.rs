@@ -53,6 +53,8 @@ fn a_child_starts_before_what_its_parent_tells_it() {
     assert_eq!(log.said(), [0, 1, 2, 3, 4]);
 }
 
+type IsCause = fn(&Cause) -> bool;
+
 #[test]
 fn a_start_that_fails_ends_the_actor_before_any_message() {
     let (system, clock) = stepped_with(Config::builder().mailbox_capacity(2));
@@ -60,7 +62,7 @@ fn a_start_that_fails_ends_the_actor_before_any_message() {
     full.tell(Msg::Say(0)).unwrap();
     let full = full.actor();
     let two_more = move || (1..3).map(move |n| Plan::tell(full, Msg::Say(n)));
-    let starts: [(Act, fn(&Cause) -> bool); 2] = [
+    let starts: [(Act, IsCause); 2] = [
         (
             Box::new(|_| say(0).and(Plan::emit(Event::Refuse))),
             |cause| matches!(cause, Cause::Refused(_)),

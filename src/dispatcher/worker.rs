@@ -105,6 +105,8 @@ pub(crate) struct Worker {
     in_hand: Cell<Option<Kind>>,
     failure: Cell<Option<Cause>>,
     stop_reason: Cell<Option<Arc<str>>>,
+    /// By worker. Kept from search to search, so that one too short for the check ends it some time.
+    stalled: Box<[Stalled]>,
     pub(crate) asks: Purse,
     pub(crate) timers: Purse,
     throughput: u32,
@@ -158,6 +160,7 @@ impl Worker {
             in_hand: Cell::new(None),
             failure: Cell::new(None),
             stop_reason: Cell::new(None),
+            stalled: vec![Stalled::default(); dispatcher.stealers.len()].into(),
             asks: Purse::default(),
             timers: Purse::default(),
             throughput: u32::try_from(config.throughput).unwrap_or(u32::MAX),
@@ -389,9 +392,8 @@ impl Worker {
             }
             let may_search = rest.start_search();
             let began_ns = self.clock.read();
-            let mut stalled = Stalled::default();
             let found = loop {
-                if let Some(number) = self.find(may_search, &mut stalled) {
+                if let Some(number) = self.find(may_search) {
                     break Some(number);
                 }
                 let now_ns = self.clock.read();
@@ -457,20 +459,20 @@ impl Worker {
         self.lifo.get() != NOBODY || !self.is_empty() || !self.dispatcher.injector.is_empty()
     }
 
-    fn find(&self, may_steal: bool, stalled: &mut Stalled) -> Option<u32> {
+    fn find(&self, may_steal: bool) -> Option<u32> {
         if self.dispatcher.has_orders(self.index) {
             self.follow_orders();
         }
         if let Some(number) = self.next() {
             return Some(number);
         }
-        if may_steal { self.steal(stalled) } else { None }
+        if may_steal { self.steal() } else { None }
     }
 
     /// Takes work from another worker: the oldest newborn, or half of its ready actors. The last
     /// ready actor of a worker only when that worker is stuck in a turn: it would run it itself
     /// sooner than it could be moved.
-    fn steal(&self, stalled: &mut Stalled) -> Option<u32> {
+    fn steal(&self) -> Option<u32> {
         let others = &self.dispatcher.stealers;
         let count = others.len();
         for i in 1..count {
@@ -480,11 +482,8 @@ impl Worker {
             if backlog == 0 {
                 continue;
             }
-            if backlog == 1
-                && !stalled.check(victim, self.dispatcher.stats[victim].turns.get(), || {
-                    self.clock.read()
-                })
-            {
+            let turns = self.dispatcher.stats[victim].turns.get();
+            if backlog == 1 && !self.stalled[victim].check(turns, self.clock.read()) {
                 continue;
             }
             loop {
@@ -800,26 +799,20 @@ impl Drop for Worker {
     }
 }
 
-/// Notes which worker has not begun a turn since the last look.
-#[derive(Default)]
+/// The turn that another worker was in when this one last looked, and since when.
+#[derive(Clone, Default)]
 struct Stalled {
-    victim: usize,
-    turns: u64,
-    since_ns: u64,
+    turns: Cell<u64>,
+    since_ns: Cell<u64>,
 }
 
 impl Stalled {
-    /// Whether `victim` has been in one turn for 5 microseconds.
-    fn check(&mut self, victim: usize, turns: u64, now_ns: impl FnOnce() -> u64) -> bool {
-        let now_ns = now_ns();
-        if self.since_ns == 0 || self.victim != victim || self.turns != turns {
-            *self = Self {
-                victim,
-                turns,
-                since_ns: now_ns,
-            };
+    /// Whether the other has been in one turn for 5 microseconds.
+    fn check(&self, turns: u64, now_ns: u64) -> bool {
+        if self.turns.replace(turns) != turns {
+            self.since_ns.set(now_ns);
             return false;
         }
-        now_ns - self.since_ns >= 5_000
+        now_ns - self.since_ns.get() >= 5_000
     }
 }

@@ -474,6 +474,15 @@ pub struct System {
     stepped: Option<Mutex<Worker>>,
 }
 
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("System")
+            .field("name", &self.name())
+            .field("actors", &self.actors())
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a shutdown left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -604,6 +613,11 @@ impl System {
             .map_err(StartError::Thread)?;
         lock(&self.shared.threads).push(thread);
         Ok(())
+    }
+
+    /// Its name: `system.name`.
+    pub fn name(&self) -> &str {
+        &self.shared.config.system.name
     }
 
     /// Makes an actor and starts it.
