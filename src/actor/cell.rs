@@ -1,8 +1,8 @@
 //! The cell: an actor's place in memory, 128 bytes that never move, and the turn that runs it.
 //!
 //! ```text
-//!   run ──▶ start hook? ──▶ take the inbox ──▶ ┌ message ─▶ decide ─▶ commit ┐ ──▶ finish
-//!    ▲        signals?        (one swap)       └──────── up to a batch ──────┘   idle | again
+//!   run ──▶ start hook? ──▶ look at inbox  ──▶ ┌ message ─▶ decide ─▶ commit ┐ ──▶ finish
+//!    ▲        signals?        (one load)       └──────── up to a batch ──────┘   idle | again
 //!    │                                              │ panic      │ no room
 //!    └── whoever cleared IDLE                       ▼            ▼
 //!                                                  die       wait, holding the plan
@@ -13,7 +13,9 @@
 //! - C2: the state is a `Body<B>` exactly while the cell's vtable is `B`'s, from `prepare` to the
 //!   drop in `die`.
 //! - C3: after `finish` said idle, or `retire` gave the cell up, the runner touches it no more.
-//! - C4: a message is counted once: handled, failed or dead-lettered.
+//! - C4: a message is counted once: handled, failed or dead-lettered. The cell counts what came back
+//!   (each message at its end) and, of these, what failed and what became a dead letter; the rest
+//!   was handled.
 
 use super::exit::Exit;
 use super::extension::{Call, Extension};
@@ -26,7 +28,7 @@ use crate::dead_letter::Cause;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel};
 use crate::plan::Outcome;
-use crate::plan::commit::{Bound, Committed, commit, first_words};
+use crate::plan::commit::{Bound, Committed, Usual, commit, commit_usual, first_words};
 use crate::plan::output::Evolve;
 use crate::sync::inbox::{Backlog, Inbox, Link, OVERDRAFT_MAX};
 use crate::sync::slots::Life;
@@ -77,11 +79,11 @@ pub(crate) struct ActorCell {
     capacity: AtomicU16,
     overflow: AtomicU8,
     pub(crate) when_full: Cell<u8>,
-    finished: Cell<u32>,
+    /// The capacity, or 0 where the overflow policy has a say in each send.
+    plain_capacity: AtomicU32,
     backlog: Backlog,
     extension: Cell<*mut Extension>,
     returned: AtomicU64,
-    handled: AtomicU64,
     failed: AtomicU32,
     dead: AtomicU32,
     state: Cell<[MaybeUninit<u64>; STATE_WORDS]>,
@@ -107,11 +109,10 @@ impl Default for ActorCell {
             capacity: AtomicU16::new(0),
             overflow: AtomicU8::new(0),
             when_full: Cell::new(0),
-            finished: Cell::new(0),
+            plain_capacity: AtomicU32::new(0),
             backlog: Backlog::new(),
             extension: Cell::new(std::ptr::null_mut()),
             returned: AtomicU64::new(0),
-            handled: AtomicU64::new(0),
             failed: AtomicU32::new(0),
             dead: AtomicU32::new(0),
             state: Cell::new([MaybeUninit::uninit(); STATE_WORDS]),
@@ -130,7 +131,7 @@ impl Drop for ActorCell {
 }
 
 struct Vtable {
-    run: fn(&Running<'_>, &Worker) -> After,
+    run: fn(&ActorCell, &Worker) -> After,
     drop_state: unsafe fn(&ActorCell),
     started: bool,
 }
@@ -206,9 +207,7 @@ impl ActorCell {
         self.vtable.set(VtableOf::<B>::NEW);
         self.number.store(number, Relaxed);
         self.set_limits(limits);
-        self.finished.set(0);
         self.returned.store(0, Relaxed);
-        self.handled.store(0, Relaxed);
         self.failed.store(0, Relaxed);
         self.dead.store(0, Relaxed);
         if in_place::<B>() {
@@ -232,6 +231,9 @@ impl ActorCell {
 
     /// Sets the limits of an actor that has not started. The caller made it.
     pub(crate) fn set_limits(&self, limits: Limits) {
+        let is_plain = limits.overflow <= policy::WAIT;
+        let plain_capacity = u32::from(limits.capacity) * u32::from(is_plain);
+        self.plain_capacity.store(plain_capacity, Relaxed);
         self.capacity.store(limits.capacity, Relaxed);
         self.overflow.store(limits.overflow, Relaxed);
         self.when_full.set(limits.when_full);
@@ -253,6 +255,12 @@ impl ActorCell {
         u32::from(self.capacity.load(Relaxed))
     }
 
+    /// The capacity, or 0 where the overflow policy has a say in each send.
+    #[inline(always)]
+    pub(crate) fn plain_capacity(&self) -> u32 {
+        self.plain_capacity.load(Relaxed)
+    }
+
     /// How many messages may be let in: the capacity, unless the oldest makes room.
     #[inline(always)]
     pub(crate) fn bound(&self) -> u32 {
@@ -272,23 +280,16 @@ impl ActorCell {
     /// Runs the actor; C1 is the caller's: it took the number from a run queue.
     #[inline(always)]
     pub(crate) fn run(&self, worker: &Worker) -> After {
-        let vtable = self.vtable.get();
-        let running = Running {
-            cell: self,
-            handled: Cell::new(0),
-            failed: Cell::new(0),
-            dead: Cell::new(0),
-            uncounted: Cell::new(0),
-        };
-        (vtable.run)(&running, worker)
+        (self.vtable.get().run)(self, worker)
     }
 
     /// How its messages fared so far; exact when it does not run.
     pub(crate) fn counts(&self) -> Counts {
-        let handled = self.handled.load(Relaxed);
         let failed = u64::from(self.failed.load(Relaxed));
         let dead_lettered = u64::from(self.dead.load(Relaxed));
         let returned = self.returned.load(Relaxed);
+        // While it runs, the first two may be ahead.
+        let handled = returned.saturating_sub(failed + dead_lettered);
         let queued = u64::from(self.inbox.places_taken());
         Counts {
             accepted: returned + queued,
@@ -348,24 +349,40 @@ fn add(counter: &AtomicU64, count: u64) {
 /// The right to touch what only the runner may touch (C1), and the tally of this run.
 pub(crate) struct Running<'a> {
     cell: &'a ActorCell,
-    handled: Cell<u32>,
+    /// Messages that are done with.
+    finished: Cell<u32>,
+    /// Of these, those that were let in without a place: answers, timers, `Down`s.
+    uncounted: Cell<u32>,
+    /// Whether one of the counts below is not 0.
+    is_odd: Cell<bool>,
     failed: Cell<u32>,
     dead: Cell<u32>,
-    /// Messages that were let in without a place: answers, timers, `Down`s.
-    uncounted: Cell<u32>,
 }
 
 /// How a batch ended, short of a panic.
-enum End {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
     /// Out of messages, or out of budget.
     Batch,
     /// A commit waits for room.
     Waits,
-    /// The actor ends.
-    Dies(Exit),
+    /// The actor ends; the worker has its exit.
+    Dies,
 }
 
 impl<'a> Running<'a> {
+    #[inline(always)]
+    fn new(cell: &'a ActorCell) -> Self {
+        Self {
+            cell,
+            finished: Cell::new(0),
+            is_odd: Cell::new(false),
+            failed: Cell::new(0),
+            dead: Cell::new(0),
+            uncounted: Cell::new(0),
+        }
+    }
+
     /// The cell.
     #[inline(always)]
     pub(crate) fn cell(&self) -> &'a ActorCell {
@@ -420,10 +437,10 @@ impl<'a> Running<'a> {
     ///
     /// The payload is an `M`.
     #[inline(always)]
-    unsafe fn open<M: 'static>(&self, parcel: Parcel) -> M {
+    unsafe fn open<M: 'static>(&self, worker: &Worker, parcel: Parcel) -> M {
         if !self.cell.backlog.is_boundary(parcel.link()) {
             // SAFETY: the caller's promise.
-            return unsafe { parcel.open::<M>() };
+            return unsafe { parcel.open::<M>(worker.pool()) };
         }
         // SAFETY: as above.
         let message = unsafe { parcel.take::<M>() };
@@ -471,7 +488,7 @@ impl<'a> Running<'a> {
         debug_assert!(!self.has_more());
         // SAFETY: C1.
         let look = unsafe { self.cell.inbox.look(&self.cell.backlog) };
-        free_held(look.let_go);
+        free_held(worker, look.let_go);
         if self.cell.overflow() == policy::DROP_OLDEST {
             self.drop_oldest(worker);
         }
@@ -506,40 +523,49 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// The places that come back now; they count as returned from here on.
+    /// Writes the run's tally into the cell and the worker's counters, once a run. Returns the
+    /// places that come back now.
     #[inline(always)]
-    fn give_back(&self) -> u32 {
-        let finished = self.cell.finished.replace(0);
-        let returned = finished + self.uncounted.replace(0);
-        add(&self.cell.returned, u64::from(returned));
-        finished
+    fn tally(&self, worker: &Worker) -> u32 {
+        let finished = self.finished.get();
+        let mut handled = finished;
+        if self.is_odd.get() {
+            handled -= self.odd_tally();
+        }
+        add(&self.cell.returned, u64::from(finished));
+        worker.stats.messages.add(u64::from(handled));
+        finished - self.uncounted.get()
     }
 
-    /// Writes the run's tally into the cell and the worker's counters.
-    #[inline(always)]
-    fn tally(&self, worker: &Worker) {
-        let (handled, failed, dead) = (self.handled.take(), self.failed.take(), self.dead.take());
-        add(&self.cell.handled, u64::from(handled));
-        if failed | dead != 0 {
-            let failed_before = self.cell.failed.load(Relaxed);
-            self.cell.failed.store(failed_before + failed, Relaxed);
-            self.cell.dead.fetch_add(dead, Relaxed);
-        }
-        worker.stats.messages.add(u64::from(handled));
+    /// Tallies what was not handled; returns how many those are.
+    #[cold]
+    fn odd_tally(&self) -> u32 {
+        let (failed, dead) = (self.failed.get(), self.dead.get());
+        let failed_before = self.cell.failed.load(Relaxed);
+        self.cell.failed.store(failed_before + failed, Relaxed);
+        self.cell.dead.fetch_add(dead, Relaxed);
+        failed + dead
     }
 
     /// One message more is done with, one way or the other.
     #[inline(always)]
     fn finished(&self, kind: Kind) {
-        let counter = match kind {
-            Kind::Tell | Kind::Ask => &self.cell.finished,
-            _ => &self.uncounted,
-        };
-        counter.set(counter.get() + 1);
+        self.finished.set(self.finished.get() + 1);
+        if !matches!(kind, Kind::Tell | Kind::Ask) {
+            self.uncounted.set(self.uncounted.get() + 1);
+        }
+    }
+
+    /// The turn of a message of this actor failed.
+    fn fails(&self, kind: Kind) {
+        self.is_odd.set(true);
+        self.failed.set(self.failed.get() + 1);
+        self.finished(kind);
     }
 
     /// A message of this actor becomes a dead letter.
     fn dead_letter(&self, worker: &Worker, kind: Kind, message: &'static str, cause: Cause) {
+        self.is_odd.set(true);
         self.dead.set(self.dead.get() + 1);
         self.finished(kind);
         worker.dead_letter(self.address(worker), message, cause);
@@ -548,9 +574,8 @@ impl<'a> Running<'a> {
     /// Ends the run short of a death.
     #[inline(always)]
     fn finish(&self, worker: &Worker, waits: bool) -> After {
-        self.tally(worker);
         let number = self.number();
-        let finished = self.give_back();
+        let finished = self.tally(worker);
         if !waits && self.has_more() {
             if self.cell.inbox.release(finished).wake_waiters {
                 worker.wake_waiters(number);
@@ -560,7 +585,7 @@ impl<'a> Running<'a> {
         // SAFETY: C1.
         let finish = unsafe { self.cell.inbox.finish(&self.cell.backlog, finished, waits) };
         // C3: from here on only the number.
-        free_held(finish.let_go);
+        free_held(worker, finish.let_go);
         if finish.wake_waiters {
             worker.wake_waiters(number);
         }
@@ -574,81 +599,117 @@ impl<'a> Running<'a> {
 
 /// Frees an emptied envelope that was held until its inbox left it.
 #[inline(always)]
-fn free_held(link: Option<NonNull<Link>>) {
+fn free_held(worker: &Worker, link: Option<NonNull<Link>>) {
     if let Some(link) = link {
         // SAFETY: `Running::open` held a parcel, and the inbox gave it back.
-        unsafe { Parcel::from_link(link) }.free_emptied();
+        unsafe { Parcel::from_link(link) }.free_emptied_to(worker.pool());
     }
 }
 
 /// Runs one batch of an actor.
-fn run<B: Behavior>(run: &Running<'_>, worker: &Worker) -> After {
+fn run<B: Behavior>(cell: &ActorCell, worker: &Worker) -> After {
+    let run = &Running::new(cell);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: C1, C2.
-        let body = unsafe { &mut *run.cell.body::<B>() };
+        let body = unsafe { &mut *cell.body::<B>() };
         batch::<B>(run, body, worker)
     }));
     worker.flush();
     match outcome {
         Ok(End::Batch) => run.finish(worker, false),
-        Ok(End::Waits) => run.finish(worker, true),
-        Ok(End::Dies(exit)) => die::<B>(run, worker, exit),
-        Err(payload) => {
-            let text = panic_text(payload);
-            worker.count_panic();
-            quietly(|| worker.drop_collected());
-            if let Some(kind) = worker.in_hand() {
-                let message = std::any::type_name::<B::Message>();
-                run.failed.set(run.failed.get() + 1);
-                run.finished(kind);
-                worker.dead_letter(run.address(worker), message, Cause::Panicked);
-            }
-            die::<B>(run, worker, Exit::Panicked(text))
-        }
+        Ok(End::Waits) => waits(run, worker),
+        Ok(End::Dies) => die::<B>(run, worker, worker.take_exit()),
+        Err(payload) => panicked::<B>(run, worker, payload),
     }
 }
 
+#[cold]
+#[inline(never)]
+fn waits(run: &Running<'_>, worker: &Worker) -> After {
+    run.finish(worker, true)
+}
+
+#[cold]
+#[inline(never)]
+fn panicked<B: Behavior>(
+    run: &Running<'_>,
+    worker: &Worker,
+    payload: Box<dyn std::any::Any + Send>,
+) -> After {
+    let text = panic_text(payload);
+    worker.count_panic();
+    quietly(|| worker.drop_collected());
+    if let Some(kind) = worker.in_hand() {
+        let message = std::any::type_name::<B::Message>();
+        run.fails(kind);
+        worker.dead_letter(run.address(worker), message, Cause::Panicked);
+    }
+    die::<B>(run, worker, Exit::Panicked(text))
+}
+
+/// Handles messages until there are none, or the budget is spent.
+///
+/// The flags that end an actor are looked at before its start, before each message, and when a look
+/// found no message: its signal may have gone with that look. One that comes later stays in the
+/// inbox's word, which makes another run.
 #[inline(always)]
 fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> End {
-    let vtable = run.cell.vtable.get();
     worker.enter(run);
-    if run.cell.life.flags() & (life::END | life::COMMIT_DUE | life::OVERDRAFT) != 0
-        && let Some(exit) = signals(run, worker)
-    {
-        return End::Dies(exit);
-    }
-    if !vtable.started {
+    if !run.cell.vtable.get().started {
         if let Some(end) = start::<B>(run, body, worker) {
             return end;
         }
     } else if let Some(extension) = run.existing()
-        && let Some(waiting) = extension.take_waiting::<B>()
-        && let Some(end) = resume::<B>(run, body, worker, waiting)
+        && extension.has_waiting()
+        && let Some(end) = resume::<B>(run, body, worker, extension)
     {
         return end;
     }
     if !run.has_more() && run.refill(worker) {
-        return End::Dies(shutdown_or(run, Exit::Normal));
+        return closed(run, worker);
     }
+    let Some(mut parcel) = run.pop() else {
+        return nothing_to_do(run, worker);
+    };
     let mut left = worker.throughput();
-    while let Some(parcel) = run.pop() {
-        if run.cell.life.flags() & life::END != 0 {
+    loop {
+        let (generation, flags) = run.cell.life.relaxed();
+        if flags & life::END != 0 {
             run.put_back(parcel);
-            return End::Dies(signals(run, worker).unwrap_or(Exit::Normal));
+            return ended_by_signal(run, worker);
         }
-        if let Some(end) = message::<B>(run, body, worker, parcel) {
+        if parcel.generation() != generation {
+            stale(run, worker, parcel);
+        } else if let Some(end) = message::<B>(run, body, worker, parcel) {
             return end;
         }
         left -= 1;
-        if left == 0 || (run.has_more() && !worker.may_go_on(left)) {
-            break;
+        if left == 0 || !run.has_more() || !worker.may_go_on(left) {
+            return End::Batch;
         }
+        let Some(next) = run.pop() else {
+            return End::Batch;
+        };
+        parcel = next;
     }
-    if run.cell.life.flags() & life::END != 0 {
-        // Its signal may have gone with the take, and nothing else runs the actor again.
-        return End::Dies(signals(run, worker).unwrap_or(Exit::Normal));
-    }
-    End::Batch
+}
+
+/// The inbox is closed and empty.
+#[cold]
+fn closed(run: &Running<'_>, worker: &Worker) -> End {
+    let exit = signals(run, worker);
+    worker.dies(exit.unwrap_or_else(|| shutdown_or(run, Exit::Normal)))
+}
+
+/// A look found no message.
+#[cold]
+fn nothing_to_do(run: &Running<'_>, worker: &Worker) -> End {
+    signals(run, worker).map_or(End::Batch, |exit| worker.dies(exit))
+}
+
+#[cold]
+fn ended_by_signal(run: &Running<'_>, worker: &Worker) -> End {
+    worker.dies(signals(run, worker).unwrap_or(Exit::Normal))
 }
 
 /// The end that a raised signal asks for.
@@ -677,6 +738,9 @@ fn shutdown_or(run: &Running<'_>, exit: Exit) -> Exit {
 
 #[cold]
 fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> Option<End> {
+    if let Some(exit) = signals(run, worker) {
+        return Some(worker.dies(exit));
+    }
     run.cell.vtable.set(VtableOf::<B>::STARTED);
     if let Err(cause) = first_words::<B>(run, body, worker) {
         worker.dead_letter(
@@ -684,14 +748,14 @@ fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
             std::any::type_name::<B::Message>(),
             cause.clone(),
         );
-        return Some(End::Dies(Exit::NotStarted(cause)));
+        return Some(worker.dies(Exit::NotStarted(cause)));
     }
     let turn = worker.turn(false);
     let plan = body.behavior.on_start(Snapshot::new(&body.machine, &turn));
     settle::<B>(run, body, worker, plan, None)
 }
 
-/// Handles one message; an end only if the batch is over.
+/// Handles one message of this life; an end only if the batch is over.
 #[inline(always)]
 fn message<B: Behavior>(
     run: &Running<'_>,
@@ -699,16 +763,11 @@ fn message<B: Behavior>(
     worker: &Worker,
     parcel: Parcel,
 ) -> Option<End> {
-    let kind = parcel.kind();
-    if parcel.generation() != run.cell.life.generation() {
-        stale(run, worker, parcel);
-        return None;
-    }
-    match kind {
-        Kind::Tell | Kind::Ask => {
+    match parcel.kind() {
+        kind @ (Kind::Tell | Kind::Ask) => {
             // SAFETY: whoever makes an `ActorRef<M>` vouches that the actor of that generation
-            // takes `M`, and the generation was just compared.
-            let message = unsafe { run.open::<B::Message>(parcel) };
+            // takes `M`, and the caller has just compared the generation.
+            let message = unsafe { run.open::<B::Message>(worker, parcel) };
             handle::<B>(run, body, worker, kind, message)
         }
         _ => special::<B>(run, body, worker, parcel),
@@ -740,12 +799,33 @@ fn settle<B: Behavior>(
     mut plan: Plan<B>,
     kind: Option<Kind>,
 ) -> Option<End> {
+    match commit_usual::<B>(run, body, worker, &mut plan) {
+        Usual::Done => {
+            if let Some(kind) = kind {
+                run.finished(kind);
+                worker.nothing_in_hand();
+            }
+            None
+        }
+        Usual::Failed => unusual::<B>(run, worker, plan, Committed::Failed, kind),
+        Usual::NotUsual => settle_any::<B>(run, body, worker, plan, kind),
+    }
+}
+
+/// As [`settle`], for any plan.
+#[inline(never)]
+fn settle_any<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    mut plan: Plan<B>,
+    kind: Option<Kind>,
+) -> Option<End> {
     let committed = commit::<B>(run, body, worker, &mut plan, Bound::Kept);
     if committed != Committed::Done {
         return unusual::<B>(run, worker, plan, committed, kind);
     }
     if let Some(kind) = kind {
-        run.handled.set(run.handled.get() + 1);
         run.finished(kind);
         worker.nothing_in_hand();
     }
@@ -753,6 +833,7 @@ fn settle<B: Behavior>(
 }
 
 #[cold]
+#[inline(never)]
 fn unusual<B: Behavior>(
     run: &Running<'_>,
     worker: &Worker,
@@ -765,12 +846,11 @@ fn unusual<B: Behavior>(
         Committed::Done => unreachable!("handled by the caller"),
         Committed::Stop => {
             if let Some(kind) = kind {
-                run.handled.set(run.handled.get() + 1);
                 run.finished(kind);
                 worker.nothing_in_hand();
             }
             let reason = worker.take_stop_reason();
-            Some(End::Dies(reason.map_or(Exit::Normal, Exit::Stopped)))
+            Some(worker.dies(reason.map_or(Exit::Normal, Exit::Stopped)))
         }
         Committed::Unhandled => {
             if let Some(kind) = kind {
@@ -784,10 +864,9 @@ fn unusual<B: Behavior>(
             worker.dead_letter(run.address(worker), name, cause.clone());
             let Some(kind) = kind else {
                 // No message comes before a start that succeeded.
-                return Some(End::Dies(Exit::NotStarted(cause)));
+                return Some(worker.dies(Exit::NotStarted(cause)));
             };
-            run.failed.set(run.failed.get() + 1);
-            run.finished(kind);
+            run.fails(kind);
             worker.nothing_in_hand();
             None
         }
@@ -819,13 +898,17 @@ impl<B: Behavior> Waiting<B> {
 
 /// Tries to commit a plan that waited.
 #[cold]
+#[inline(never)]
 fn resume<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
     worker: &Worker,
-    waiting: Waiting<B>,
+    extension: &Extension,
 ) -> Option<End> {
-    let Waiting { mut plan, kind } = waiting;
+    if let Some(exit) = signals(run, worker) {
+        return Some(worker.dies(exit));
+    }
+    let Waiting { mut plan, kind } = extension.take_waiting::<B>()?;
     let flags = run.cell.life.flags();
     if flags & life::COMMIT_DUE != 0 {
         run.cell.life.clear(life::COMMIT_DUE | life::OVERDRAFT);
@@ -850,7 +933,6 @@ fn resume<B: Behavior>(
     match committed {
         Committed::Done => {
             if let Some(kind) = kind {
-                run.handled.set(run.handled.get() + 1);
                 run.finished(kind);
             }
             worker.nothing_in_hand();
@@ -862,6 +944,7 @@ fn resume<B: Behavior>(
 
 /// An envelope for one who was in this cell before.
 #[cold]
+#[inline(never)]
 fn stale(run: &Running<'_>, worker: &Worker, parcel: Parcel) {
     run.detach(&parcel);
     let kind = parcel.kind();
@@ -1088,13 +1171,12 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
         // SAFETY: C2; this is the state's end.
         quietly(|| unsafe { (vtable.drop_state)(cell) });
     });
-    run.tally(worker);
-    let finished = run.give_back();
+    let finished = run.tally(worker);
     worker.ended(address, cell, exit);
     let reusable = cell.life.next();
     // SAFETY: C1; the last look found the inbox closed and empty.
     let (free, held) = unsafe { cell.inbox.retire(&cell.backlog, finished) };
-    free_held(held);
+    free_held(worker, held);
     if free && reusable {
         worker.free_number(address.cell);
     }

@@ -29,12 +29,14 @@ pub(crate) struct Call(pub(crate) Box<CallFn>);
 type CallFn = dyn FnOnce(&Running<'_>, &Worker, *mut ()) + Send;
 
 impl Extension {
-    /// The plan that waits for room, if there is one.
+    /// Whether a plan waits for room.
     #[inline(always)]
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.borrow().is_some()
+    }
+
+    /// The plan that waits for room, if there is one.
     pub(crate) fn take_waiting<B: Behavior>(&self) -> Option<Waiting<B>> {
-        if self.waiting.borrow().is_none() {
-            return None;
-        }
         self.waiting_kind.set(None);
         let waiting = self.waiting.borrow_mut().take()?;
         waiting.downcast().ok().map(|waiting| *waiting)

@@ -19,10 +19,11 @@
 use super::batch_clock::BatchClock;
 use super::stats::{TypeStats, WorkerStats};
 use super::{Dispatcher, Runnable};
-use crate::actor::cell::{ActorCell, After, Running};
-use crate::actor::{Address, Counts, Turn};
+use crate::actor::cell::{ActorCell, After, End, Running};
+use crate::actor::{Address, Counts, Exit, Turn};
 use crate::dead_letter::Cause;
 use crate::envelope::{Kind, List, Parcel, Pending, Pool, Published, with_pool};
+use crate::plan::Steps;
 use crate::plan::commit::Committed;
 use crate::sync::idle::{Rest, Slept};
 use crate::sync::inbox::Wake;
@@ -43,8 +44,9 @@ use std::time::{Duration, Instant};
 const NOBODY: u32 = u32::MAX;
 /// How long a stretch of turns between two looks at the clock should be.
 const LOOK_NS: u64 = 20_000;
-/// The most turns between two looks at the clock.
-const LOOK_TURNS: u32 = 16;
+/// The most turns between two looks at the clock: enough for short ones to make a reading cheap, few
+/// enough for the first long ones after them.
+const LOOK_TURNS: u32 = 64;
 /// A backlog worth waking another worker for: twice what a wake costs the waker.
 const SHARE_NS: u64 = 10_000;
 /// A mean turn from which nothing waits behind later turns of a batch.
@@ -71,7 +73,7 @@ pub(crate) fn next_ask() -> (Address, u64) {
         Some(worker) => {
             let number = worker.ask_number.get() + 1;
             worker.ask_number.set(number);
-            (worker.me.get(), number)
+            (worker.me(), number)
         }
     })
 }
@@ -100,7 +102,12 @@ pub(crate) struct Worker {
     type_numbers: RefCell<HashMap<TypeId, u16>>,
     pending: Pending,
     collected: Cell<List>,
-    me: Cell<Address>,
+    me_cell: Cell<u32>,
+    me_generation: Cell<NonZeroU32>,
+    system: u32,
+    one_message: u64,
+    last_target: Cell<u32>,
+    exit: Cell<Option<Exit>>,
     ask_number: Cell<u64>,
     in_hand: Cell<Option<Kind>>,
     failure: Cell<Option<Cause>>,
@@ -117,7 +124,11 @@ pub(crate) struct Worker {
     started_ns: Cell<u64>,
     timed_ns: Cell<u64>,
     timed_at: Cell<u32>,
+    /// Whether turns are long: in this batch once it was timed, else those seen last.
     slow: Cell<bool>,
+    is_timed: Cell<bool>,
+    /// Whether the LIFO slot is used now: not while turns are long, when nothing may wait in it.
+    uses_slot: Cell<bool>,
     // The loop: turns until the next look at the clock, and the mean turn seen last.
     tick: Cell<u32>,
     look_in: Cell<u32>,
@@ -155,7 +166,12 @@ impl Worker {
             type_numbers: RefCell::default(),
             pending: Pending::new(),
             collected: Cell::new(List::new()),
-            me: Cell::new(Address::NOBODY),
+            me_cell: Cell::new(Address::NOBODY.cell),
+            me_generation: Cell::new(Address::NOBODY.generation),
+            system: shared.tag,
+            one_message: Steps::one_message(shared.tag),
+            last_target: Cell::new(NOBODY),
+            exit: Cell::new(None),
             ask_number: Cell::new(u64::from(id) << 48),
             in_hand: Cell::new(None),
             failure: Cell::new(None),
@@ -171,6 +187,8 @@ impl Worker {
             timed_ns: Cell::new(0),
             timed_at: Cell::new(0),
             slow: Cell::new(false),
+            is_timed: Cell::new(false),
+            uses_slot: Cell::new(config.lifo_cap > 0),
             tick: Cell::new(0),
             look_in: Cell::new(1),
             look_every: Cell::new(1),
@@ -256,8 +274,13 @@ impl Worker {
         let lifo = self.lifo.replace(NOBODY);
         if lifo != NOBODY {
             let run = self.lifo_run.get() + 1;
-            if run <= self.lifo_cap || self.is_empty() {
+            if run <= self.lifo_cap {
                 self.lifo_run.set(run);
+                return Some(lifo);
+            }
+            if self.is_empty() {
+                // Nobody waited; who comes now waits for a row at most.
+                self.lifo_run.set(1);
                 return Some(lifo);
             }
             self.ready.push(lifo);
@@ -314,6 +337,7 @@ impl Worker {
         let elapsed_ns = now_ns.saturating_sub(self.looked_ns.replace(now_ns));
         let turn_ns = elapsed_ns / turns;
         self.turn_ns.set(turn_ns);
+        self.set_slow(turn_ns > SLOW_NS);
         self.stats.busy_ns.add(elapsed_ns);
         if elapsed_ns > self.stats.longest_turn_ns.get() && turns == 1 {
             self.stats.longest_turn_ns.set(elapsed_ns);
@@ -517,8 +541,7 @@ impl Worker {
             self.shared.schedule(number, cell);
             return;
         }
-        // In long turns nothing may wait in the slot, where nobody else finds it.
-        if self.lifo_cap == 0 || self.slow.get() {
+        if !self.uses_slot.get() {
             self.ready.push(number);
             return;
         }
@@ -540,7 +563,26 @@ impl Worker {
 
     #[inline(always)]
     pub(crate) fn system(&self) -> u32 {
-        self.shared.tag
+        self.system
+    }
+
+    /// The [`Steps::kind`] of one message to an actor of this system.
+    #[inline(always)]
+    pub(crate) fn one_message(&self) -> u64 {
+        self.one_message
+    }
+
+    /// This worker's own envelopes.
+    #[inline(always)]
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Whether the last turn of a full backlog told `target` something too, so that the next ones
+    /// may as well.
+    #[inline(always)]
+    pub(crate) fn streams_to(&self, target: u32) -> bool {
+        self.last_target.replace(target) == target
     }
 
     #[inline(always)]
@@ -549,8 +591,13 @@ impl Worker {
     }
 
     /// The actor being run.
+    #[inline(always)]
     pub(crate) fn me(&self) -> Address {
-        self.me.get()
+        Address {
+            cell: self.me_cell.get(),
+            generation: self.me_generation.get(),
+            system: self.system,
+        }
     }
 
     // The batch.
@@ -558,16 +605,42 @@ impl Worker {
     /// Begins a batch of the actor.
     #[inline(always)]
     pub(crate) fn enter(&self, run: &Running<'_>) {
-        self.me.set(run.address(self));
+        let me = run.address(self);
+        self.me_cell.set(me.cell);
+        self.me_generation.set(me.generation);
         self.clock.begin();
-        self.started_ns.set(0);
-        self.slow.set(self.turn_ns.get() > SLOW_NS);
+        if self.is_timed.get() {
+            self.forget_times();
+        }
+    }
+
+    #[cold]
+    fn forget_times(&self) {
+        self.is_timed.set(false);
+        self.set_slow(self.turn_ns.get() > SLOW_NS);
+    }
+
+    fn set_slow(&self, slow: bool) {
+        self.slow.set(slow);
+        self.uses_slot.set(!slow && self.lifo_cap > 0);
+    }
+
+    /// Notes how the running actor ends.
+    #[cold]
+    pub(crate) fn dies(&self, exit: Exit) -> End {
+        self.exit.set(Some(exit));
+        End::Dies
+    }
+
+    /// How the running actor ends.
+    pub(crate) fn take_exit(&self) -> Exit {
+        self.exit.take().unwrap_or(Exit::Normal)
     }
 
     #[inline(always)]
     pub(crate) fn turn(&self, is_ask: bool) -> Turn<'_> {
         Turn {
-            me: self.me.get(),
+            me: self.me(),
             clock: &self.clock,
             is_ask,
         }
@@ -625,14 +698,14 @@ impl Worker {
         self.time_batch(done)
     }
 
+    #[inline(never)]
     fn time_batch(&self, done: u32) -> bool {
         let now_ns = self.clock.read();
-        if self.started_ns.get() == 0 {
-            self.started_ns.set(now_ns);
-        } else {
+        if self.is_timed.replace(true) {
             let turns = u64::from((done - self.timed_at.get()).max(1));
-            self.slow
-                .set((now_ns - self.timed_ns.get()) / turns > SLOW_NS);
+            self.set_slow((now_ns - self.timed_ns.get()) / turns > SLOW_NS);
+        } else {
+            self.started_ns.set(now_ns);
         }
         self.timed_ns.set(now_ns);
         self.timed_at.set(done);

@@ -61,8 +61,143 @@ pub(crate) enum Committed {
 /// The most places leased at once for a stream of turns.
 const LEASE: u32 = 32;
 
-/// Commits `plan` for the actor that `run` runs.
+/// What became of a plan that was to be one of the usual ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Usual {
+    /// All of it took effect.
+    Done,
+    /// None of it took effect; the worker has the cause.
+    Failed,
+    /// Nothing was done: it is for [`commit`].
+    NotUsual,
+}
+
+/// Commits a plan that is an event, a message, both, or a reply, if nothing stands in the way.
 #[inline(always)]
+pub(crate) fn commit_usual<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    plan: &mut Plan<B>,
+) -> Usual {
+    if plan.steps.kind() == worker.one_message() && !worker.is_short_of_memory() {
+        return send_one(run, body, worker, plan);
+    }
+    if plan.steps.flags == 0 {
+        return match plan.event.take() {
+            None => Usual::Done,
+            Some(event) => evolve_usual(run, body, worker, event, None),
+        };
+    }
+    if plan.steps.flags == flag::REPLY && plan.event.is_none() {
+        worker.flush();
+        while let Some(step) = plan.steps.list.pop_front() {
+            ask::deliver(worker, step);
+        }
+        return Usual::Done;
+    }
+    Usual::NotUsual
+}
+
+/// A message that its target has room for, with one exchange.
+///
+/// Where the turn evolves too, the place is taken only when the message goes in, which saves an
+/// exchange: two turns on two workers may take the last place at once, and the mailbox then holds
+/// one message more than its capacity for each of them. That counts as overdraft.
+#[inline(always)]
+fn send_one<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    plan: &mut Plan<B>,
+) -> Usual {
+    let Some(parcel) = plan.steps.list.front() else {
+        return Usual::NotUsual;
+    };
+    let (target, generation) = (parcel.cell(), parcel.generation());
+    let Some(cell) = worker.cell(target) else {
+        return Usual::NotUsual;
+    };
+    let capacity = cell.plain_capacity();
+    if cell.life.generation() != generation
+        || !cell.inbox.has_room(capacity)
+        || worker.pending().target().is_some()
+        || (run.has_more() && worker.streams_to(target))
+    {
+        return Usual::NotUsual;
+    }
+    let mut bound = capacity;
+    if let Some(event) = plan.event.take() {
+        if evolve_usual(run, body, worker, event, Some(cell)) != Usual::Done {
+            return Usual::Failed;
+        }
+        bound = OVERDRAFT_MAX;
+    }
+    let Some(parcel) = plan.steps.list.take_only() else {
+        return Usual::Done;
+    };
+    parcel.set_cell(run.number());
+    match push(&cell.inbox, parcel, bound) {
+        Ok(Wake::Enqueue) => worker.schedule(target, cell),
+        Ok(Wake::Nothing) => {}
+        Err((_, parcel)) if bound == OVERDRAFT_MAX => worker.refuse(target, parcel),
+        Err((_, parcel)) => {
+            parcel.set_cell(target);
+            plan.steps.list.push_front(parcel);
+            return Usual::NotUsual;
+        }
+    }
+    Usual::Done
+}
+
+/// Evolves the machine and publishes what it says. `target` gets a message next.
+#[inline(always)]
+fn evolve_usual<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    event: <B::Machine as Machine>::Event,
+    target: Option<&ActorCell>,
+) -> Usual {
+    let said = if run.existing().is_some() {
+        evolve_one(run, body, worker, event)
+    } else {
+        body.machine.begin();
+        match body.machine.try_apply(event) {
+            Ok(()) => listen(run, body, worker),
+            Err(refusal) => {
+                body.machine.roll_back();
+                Err(Cause::from(refusal))
+            }
+        }
+    };
+    match said {
+        Ok(said) => {
+            if !said.list.is_empty() {
+                say_before(run, worker, said, target);
+            }
+            Usual::Done
+        }
+        Err(cause) => {
+            let _ = worker.failed(cause);
+            Usual::Failed
+        }
+    }
+}
+
+/// Publishes what a machine says before its turn's message to `target`, if there is one.
+#[cold]
+#[inline(never)]
+fn say_before(run: &Running<'_>, worker: &Worker, said: Steps, target: Option<&ActorCell>) {
+    say_all(run, worker, said);
+    if let Some(target) = target
+        && !target.inbox.has_room(target.bound())
+    {
+        worker.count_overdraft(1); // the machine's own took the place
+    }
+}
+
+/// Commits `plan` for the actor that `run` runs.
 pub(crate) fn commit<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
@@ -167,7 +302,7 @@ fn bring_send_first(steps: &mut Steps) {
     }
 }
 
-#[inline(always)]
+#[inline(never)]
 fn evolve_one<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
@@ -338,7 +473,7 @@ fn commit_one_send<B: Behavior>(
             };
         }
         worker.flush();
-        if !run.has_more() && cell.inbox.has_room(capacity) {
+        if !run.has_more() && cell.inbox.has_room(capacity.min(CAPACITY_MAX + 1)) {
             return evolve_and_send(run, body, worker, plan, parcel, cell);
         }
         match cell.inbox.reserve(1, LEASE, capacity) {
@@ -377,12 +512,7 @@ fn commit_one_send<B: Behavior>(
     Committed::Done
 }
 
-/// The one message of a turn that evolves too, to a target that has room now.
-///
-/// The place is taken only when the message goes in, which saves an exchange: two turns on two
-/// workers may take the last place at once, and the mailbox then holds one message more than its
-/// capacity for each of them. That counts as overdraft.
-#[inline(always)]
+/// The one message of a turn that evolves too, to a target that has room now: as [`send_one`].
 fn evolve_and_send<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,

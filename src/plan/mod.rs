@@ -27,6 +27,7 @@ pub struct Plan<B: Behavior> {
 }
 
 /// The steps of a plan, in order.
+#[repr(C)] // so that `kind` reads three fields at once
 pub(crate) struct Steps {
     pub(crate) list: List,
     pub(crate) flags: u16,
@@ -81,6 +82,22 @@ impl Steps {
             sends: flags & flag::SEND,
             system,
         }
+    }
+
+    /// What they are, as one number.
+    #[inline(always)]
+    pub(crate) fn kind(&self) -> u64 {
+        Self::kind_of(self.flags, self.sends, self.system)
+    }
+
+    /// The [`Steps::kind`] of one message to an actor of `system`.
+    pub(crate) fn one_message(system: u32) -> u64 {
+        Self::kind_of(flag::SEND, 1, system)
+    }
+
+    #[inline(always)]
+    fn kind_of(flags: u16, sends: u16, system: u32) -> u64 {
+        u64::from(flags) | u64::from(sends) << 16 | u64::from(system) << 32
     }
 
     fn append(&mut self, mut other: Self) {

@@ -508,7 +508,7 @@ impl Inbox {
     #[inline(always)]
     pub fn has_room(&self, capacity: u32) -> bool {
         let word = self.0.load(Ordering::Relaxed);
-        word & CLOSED == 0 && count(word) < u64::from(capacity).min(COUNT_MAX - 1024)
+        word & CLOSED == 0 && count(word) < u64::from(capacity)
     }
 
     /// Gives `places` back.
@@ -597,8 +597,40 @@ impl Inbox {
     /// # Safety
     ///
     /// As for [`Inbox::look`]. After `idle` the caller touches neither inbox nor backlog.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn finish(&self, backlog: &Backlog, finished: u32, waits: bool) -> Finish {
+        let boundary = backlog.boundary();
+        let word = self.0.load(Ordering::Relaxed);
+        // The usual end first: nothing came, no flag is up.
+        if !waits && word & (ONE - 1) == boundary.addr() as u64 {
+            let kept = backlog.boundary.get();
+            // Final before another run may begin (I6); taken back if it does not.
+            backlog.boundary.set(std::ptr::null_mut());
+            let next = (word - boundary.addr() as u64 - u64::from(finished) * ONE) | IDLE;
+            if self
+                .0
+                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
+                // I6: nothing of the cell from here on; the envelope is the caller's alone.
+                let is_held = kept.addr() & HELD != 0;
+                return Finish {
+                    idle: true,
+                    wake_waiters: false,
+                    let_go: NonNull::new(boundary).filter(|_| is_held),
+                };
+            }
+            backlog.boundary.set(kept);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.finish_any(backlog, finished, waits) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Inbox::finish`].
+    #[inline(never)]
+    unsafe fn finish_any(&self, backlog: &Backlog, finished: u32, waits: bool) -> Finish {
         let kept = backlog.boundary.get();
         let boundary = backlog.boundary();
         if !waits {

@@ -68,6 +68,13 @@ impl Life {
         self.0.load(Ordering::Relaxed) as u32
     }
 
+    /// Generation and flags now; the generation may be over by the time the caller looks.
+    #[inline(always)]
+    pub fn relaxed(&self) -> (u32, u32) {
+        let word = self.0.load(Ordering::Relaxed);
+        ((word >> 32) as u32, word as u32)
+    }
+
     /// Generation and flags now, and all that was written before they were set.
     #[inline(always)]
     pub fn load(&self) -> (u32, u32) {
