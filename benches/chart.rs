@@ -1,6 +1,6 @@
-//! What does one event cost a loaded chart, beside a hand-written match?
+//! What does one event cost a chart, of the macro and loaded, beside a hand-written match?
 //!
-//! `cargo bench --bench chart --features xstate`
+//! `cargo bench --bench chart --features xstate,macros`
 
 use std::hint::black_box;
 
@@ -56,6 +56,61 @@ fn class(chart: &Compiled<Count>, name: &str) -> Class {
     chart.chart.table().class(name)
 }
 
+#[derive(Clone, Copy)]
+enum Signal {
+    Go,
+    #[expect(dead_code, reason = "these charts do not take it")]
+    Stay,
+}
+
+mainspring::chart! {
+    chart Flat(count: Count, event: Signal) {
+        initial A;
+        state A { on Signal::Go if *count < u64::MAX => B { *count += 1 } }
+        state B { on Signal::Go => A { *count += 1 } }
+    }
+}
+
+fn up(count: &mut Count) {
+    *count = black_box(*count + 1);
+}
+
+mainspring::chart! {
+    chart Deep(count: Count, event: Signal) {
+        initial A;
+        state A {
+            initial X;
+            exit { up(count) }
+            state X {
+                initial I;
+                exit { up(count) }
+                state I { on Signal::Go => J { up(count); up(count); up(count) } }
+            }
+        }
+        state B {
+            initial Y;
+            entry { up(count) }
+            exit { up(count) }
+            state Y {
+                initial J;
+                entry { up(count) }
+                exit { up(count) }
+                state J { on Signal::Go => I { up(count); up(count); up(count) } }
+            }
+        }
+    }
+}
+
+#[inline(never)]
+fn go_flat(chart: &mut Flat, event: Signal) {
+    let _ = chart.step(event);
+}
+
+#[inline(never)]
+fn go_deep(chart: &mut Deep, event: Signal) {
+    let _ = chart.step(event);
+}
+
 /// The flat chart by hand.
 #[derive(Clone, Copy)]
 struct Hand {
@@ -65,13 +120,13 @@ struct Hand {
 
 impl Hand {
     #[inline(never)]
-    fn go(&mut self, event: u8) {
+    fn go(&mut self, event: Signal) {
         match (self.state, event) {
-            (0, 0) if self.count < u64::MAX => {
+            (0, Signal::Go) if self.count < u64::MAX => {
                 self.count += 1;
                 self.state = 1;
             }
-            (1, 0) => {
+            (1, Signal::Go) => {
                 self.count += 1;
                 self.state = 0;
             }
@@ -80,9 +135,9 @@ impl Hand {
     }
 
     #[inline(never)]
-    fn deep(&mut self, event: u8) {
+    fn deep(&mut self, event: Signal) {
         match (self.state, event) {
-            (0, 0) => {
+            (0, Signal::Go) => {
                 self.count = black_box(self.count + 1);
                 self.count = black_box(self.count + 1);
                 self.count = black_box(self.count + 1);
@@ -90,7 +145,7 @@ impl Hand {
                 self.count = black_box(self.count + 1);
                 self.state = 1;
             }
-            (1, 0) => {
+            (1, Signal::Go) => {
                 self.count = black_box(self.count + 1);
                 self.count = black_box(self.count + 1);
                 self.count = black_box(self.count + 1);
@@ -108,11 +163,19 @@ fn charts(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     group.bench_function("match/flat", |b| {
         let mut hand = Hand { state: 0, count: 0 };
-        b.iter(|| black_box(&mut hand).go(black_box(0)));
+        b.iter(|| black_box(&mut hand).go(black_box(Signal::Go)));
     });
     group.bench_function("match/levels=3/actions=5", |b| {
         let mut hand = Hand { state: 0, count: 0 };
-        b.iter(|| black_box(&mut hand).deep(black_box(0)));
+        b.iter(|| black_box(&mut hand).deep(black_box(Signal::Go)));
+    });
+    group.bench_function("macro/flat", |b| {
+        let mut chart = Flat::new(0).expect("it rests");
+        b.iter(|| go_flat(black_box(&mut chart), black_box(Signal::Go)));
+    });
+    group.bench_function("macro/levels=3/actions=5", |b| {
+        let mut chart = Deep::new(0).expect("it rests");
+        b.iter(|| go_deep(black_box(&mut chart), black_box(Signal::Go)));
     });
     let four = regions();
     for (name, text, event) in [

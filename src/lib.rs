@@ -362,6 +362,9 @@ mod dispatcher;
 #[cfg(not(loom))]
 mod envelope;
 #[cfg(not(loom))]
+#[doc(hidden)] // for the code that the macro makes
+pub mod fused;
+#[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
 mod hosted;
@@ -386,6 +389,7 @@ mod front {
     pub use crate::compute::{CancelToken, ComputeError};
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
+    pub use crate::fused::Effects;
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
     pub use crate::hosted::{ChartMachine, Child, HostedChart, StartFailed};
     pub use crate::metrics::{MemoryMetrics, Metrics, TypeMetrics, WorkerMetrics};
@@ -400,6 +404,112 @@ mod front {
 }
 #[cfg(not(loom))]
 pub use front::*;
+
+/// A statechart in Rust, as a [`Machine`]: an event costs one jump and the match of one state.
+///
+/// States are written in braces, nested as deep as wanted; events are patterns over a plain enum;
+/// guards, actions and delays are Rust code over a plain context. A misspelt state, event or
+/// target does not compile, and the error stands at the word.
+///
+/// ```text
+/// [ATTRIBUTES] [pub] chart NAME(CONTEXT: Type, event: Type [, out: OUT] [, after: VARIANT]) {
+///     initial STATE;              every state with states inside has one
+///     state NAME { .. }           entry { .. }   exit { .. }   tags "a", "b";
+///     final NAME;                 done => TARGET;    on the state around it
+///     history [deep] NAME [=> DEFAULT];
+///     on PATTERN [if GUARD] => [reenter] TARGET [{ ACTION }];
+///     on PATTERN [if GUARD] => { ACTION }          no state is left
+///     on PATTERN;                                  taken, so that no state around sees it
+///     always [if GUARD] => TARGET [{ ACTION }];    as soon as it holds
+///     after DELAY [if GUARD] => TARGET [{ ACTION }];
+/// }
+/// ```
+///
+/// The rules are XState's: candidates go from the innermost state outward, in the order written;
+/// a transition stays inside of its source if it can, unless it says `reenter`; what is left is
+/// left from the inside out, then the action runs, then what is entered is entered from the
+/// outside in; then `always` transitions and raised events are taken, until none is left.
+///
+/// - `CONTEXT` is what guards (by `&`) and bodies (by `&mut`) call the context.
+/// - `OUT` is what bodies call the [`Effects`]: `OUT.raise(event)`, and all of [`Output`], so
+///   `tell`, `spawn`, `after` and so on, which join the turn's commit.
+/// - `VARIANT` is a variant of the event's type that holds a number, as `Event::After`: what the
+///   timers of `after` bring. They are the actor's, and end when their state is left.
+/// - Entry and exit bodies see no event; a `return` has no place in any body.
+///
+/// Made are the type `NAME` with `new`, `is`, `state`, `has_tag`, `context`, `is_done` and `step`,
+/// and the enum `NAMEState` of all states. With `out`, `always`, `done`, `after` or a final state
+/// of the chart itself the context is `Clone`, so that a turn can fail: `out`, `always` and `done`
+/// may take [more than one microstep](chart::run::MICROSTEPS_MAX) and never rest.
+///
+/// Parallel states, and a history asked for from inside of what it remembers, are not in the macro
+/// yet: it says so at the word. Load such a chart, see [`HostedChart`].
+///
+/// # Examples
+///
+/// ```
+/// use mainspring::prelude::*;
+///
+/// pub enum Signal { Open, Shut, Push { force: u32 } }
+///
+/// #[derive(Default)]
+/// pub struct Counts { opened: u32, pushed: u32 }
+///
+/// mainspring::chart! {
+///     /// A door that breaks when it is pushed too hard.
+///     pub chart Door(counts: Counts, event: Signal) {
+///         initial Whole;
+///         state Whole {
+///             initial Closed;
+///             on Signal::Push { force } if force > 100 => Broken;
+///             on Signal::Push { force } => { counts.pushed += force }
+///             state Closed { on Signal::Open => Ajar { counts.opened += 1 } }
+///             state Ajar { on Signal::Shut => Closed; }
+///         }
+///         state Broken { tags "sad"; }
+///     }
+/// }
+///
+/// # fn main() -> mainspring::Result {
+/// let mut door = Door::new(Counts::default())?;
+/// assert!(door.is(DoorState::Whole) && door.is(DoorState::Closed));
+/// assert!(door.step(Signal::Open)?);
+/// assert!(!door.step(Signal::Open)?, "it is open");
+/// door.step(Signal::Push { force: 7 })?;
+/// assert_eq!((door.context().opened, door.context().pushed), (1, 7));
+///
+/// let system = System::new()?;
+/// let hall = system.spawn_machine(door)?; // its messages are its events
+/// hall.tell(Signal::Push { force: 101 })?;
+/// # Ok(()) }
+/// ```
+///
+/// A misspelt target says where and what was meant:
+///
+/// ```compile_fail
+/// enum Signal { Go }
+/// mainspring::chart! {
+///     chart Light(times: u32, event: Signal) {
+///         initial Red;
+///         state Red { on Signal::Go => Gren; } // no state `Gren` in this chart; did you mean `Green`?
+///         state Green {}
+///     }
+/// }
+/// ```
+/// And an event that is none is an error of the compiler's own, at the same place:
+///
+/// ```compile_fail,E0599
+/// enum Signal { Go }
+/// mainspring::chart! {
+///     chart Light(times: u32, event: Signal) {
+///         initial Red;
+///         state Red { on Signal::Og => Green; }
+///         state Green {}
+///     }
+/// }
+/// ```
+#[cfg(all(feature = "macros", not(loom)))]
+pub use mainspring_macros::chart;
 
 /// Any error of this library, or of a program that uses it.
 pub type Error = Box<dyn std::error::Error>;

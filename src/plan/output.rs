@@ -37,6 +37,15 @@ impl<M: Machine> Output<M> {
         }
     }
 
+    /// Moves all of `other` behind what is here.
+    #[inline]
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        if !other.steps.list.is_empty() {
+            self.steps
+                .append(std::mem::replace(&mut other.steps, Steps::none()));
+        }
+    }
+
     fn add(&mut self, plan: impl Into<Plan<Events<M>>>) {
         self.steps.append(plan.into().into_steps());
     }

@@ -1,0 +1,25 @@
+//! The chart macro of mainspring. Use it as `mainspring::chart!`, with the feature `macros`.
+//!
+//! ```text
+//!   tokens ─▶ parse ─▶ analyze ─▶ lower ─▶ emit ─▶ one function a state, one jump an event
+//! ```
+
+mod analyze;
+mod emit;
+mod lower;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use proc_macro::TokenStream;
+
+/// A statechart as a machine; see `mainspring::chart!`.
+#[proc_macro]
+pub fn chart(input: TokenStream) -> TokenStream {
+    let mut chart = syn::parse_macro_input!(input as parse::Chart);
+    let body = std::mem::take(&mut chart.body);
+    match analyze::analyze(&chart.name, body, chart.after.is_some()) {
+        Ok(tree) => emit::emit(&chart, &tree).into(),
+        Err(errors) => errors.into_compile_error().into(),
+    }
+}

@@ -1,0 +1,273 @@
+//! First pass: the text of a chart as a tree, names not yet resolved.
+
+use proc_macro2::Span;
+use syn::parse::{Parse, ParseStream};
+use syn::{Attribute, Block, Expr, Ident, LitStr, Pat, Path, Token, Type, Visibility, braced};
+use syn::{parenthesized, token};
+
+mod word {
+    syn::custom_keyword!(chart);
+    syn::custom_keyword!(event);
+    syn::custom_keyword!(out);
+    syn::custom_keyword!(after);
+    syn::custom_keyword!(initial);
+    syn::custom_keyword!(state);
+    syn::custom_keyword!(parallel);
+    syn::custom_keyword!(history);
+    syn::custom_keyword!(deep);
+    syn::custom_keyword!(entry);
+    syn::custom_keyword!(exit);
+    syn::custom_keyword!(on);
+    syn::custom_keyword!(always);
+    syn::custom_keyword!(done);
+    syn::custom_keyword!(tags);
+    syn::custom_keyword!(reenter);
+}
+
+/// A whole chart.
+pub(crate) struct Chart {
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) visibility: Visibility,
+    pub(crate) name: Ident,
+    /// What bodies call the context, and its type.
+    pub(crate) context: (Ident, Type),
+    pub(crate) event: Type,
+    /// What bodies call what they ask for, if they do.
+    pub(crate) out: Option<Ident>,
+    /// Makes the events of `after`.
+    pub(crate) after: Option<Path>,
+    pub(crate) body: Body,
+}
+
+/// What stands between a state's braces.
+#[derive(Default)]
+pub(crate) struct Body {
+    pub(crate) initial: Option<Ident>,
+    pub(crate) entry: Vec<Block>,
+    pub(crate) exit: Vec<Block>,
+    pub(crate) tags: Vec<LitStr>,
+    pub(crate) transitions: Vec<Transition>,
+    pub(crate) states: Vec<State>,
+}
+
+pub(crate) struct State {
+    pub(crate) name: Ident,
+    pub(crate) kind: Kind,
+    pub(crate) body: Body,
+}
+
+#[derive(PartialEq)]
+pub(crate) enum Kind {
+    State,
+    Final,
+    History { deep: bool, default: Option<Ident> },
+}
+
+pub(crate) enum Trigger {
+    On(Pat),
+    Always,
+    Done,
+    After(Expr),
+}
+
+pub(crate) struct Transition {
+    /// The word it begins with.
+    pub(crate) place: Span,
+    pub(crate) trigger: Trigger,
+    pub(crate) guard: Option<Expr>,
+    pub(crate) reenter: bool,
+    pub(crate) target: Option<Ident>,
+    pub(crate) action: Option<Block>,
+}
+
+impl Parse for Chart {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let attributes = input.call(Attribute::parse_outer)?;
+        let visibility = input.parse()?;
+        input.parse::<word::chart>()?;
+        let name = input.parse()?;
+        let head;
+        parenthesized!(head in input);
+        let context = (head.parse()?, {
+            head.parse::<Token![:]>()?;
+            head.parse()?
+        });
+        head.parse::<Token![,]>()?;
+        head.parse::<word::event>()?;
+        head.parse::<Token![:]>()?;
+        let event = head.parse()?;
+        let (mut out, mut after) = (None, None);
+        while !head.is_empty() {
+            head.parse::<Token![,]>()?;
+            if head.is_empty() {
+                break;
+            }
+            if head.peek(word::after) {
+                head.parse::<word::after>()?;
+                head.parse::<Token![:]>()?;
+                after = Some(head.parse()?);
+            } else if head.peek(word::out) && head.peek2(Token![:]) {
+                head.parse::<word::out>()?;
+                head.parse::<Token![:]>()?;
+                out = Some(head.parse()?);
+            } else {
+                return Err(head.error("expected `out: NAME` or `after: VARIANT`"));
+            }
+        }
+        let inner;
+        braced!(inner in input);
+        Ok(Self {
+            attributes,
+            visibility,
+            name,
+            context,
+            event,
+            out,
+            after,
+            body: inner.parse()?,
+        })
+    }
+}
+
+impl Parse for Body {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let mut body = Self::default();
+        while !input.is_empty() {
+            body.item(input)?;
+        }
+        Ok(body)
+    }
+}
+
+impl Body {
+    fn item(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        let look = input.lookahead1();
+        if look.peek(word::initial) {
+            let place = input.parse::<word::initial>()?.span;
+            if self.initial.replace(input.parse()?).is_some() {
+                return Err(syn::Error::new(place, "a second `initial`"));
+            }
+            input.parse::<Token![;]>()?;
+        } else if look.peek(word::entry) {
+            input.parse::<word::entry>()?;
+            self.entry.push(input.parse()?);
+        } else if look.peek(word::exit) {
+            input.parse::<word::exit>()?;
+            self.exit.push(input.parse()?);
+        } else if look.peek(word::tags) {
+            input.parse::<word::tags>()?;
+            loop {
+                self.tags.push(input.parse()?);
+                if input.parse::<Option<Token![,]>>()?.is_none() {
+                    break;
+                }
+            }
+            input.parse::<Token![;]>()?;
+        } else if look.peek(word::state) || look.peek(Token![final]) {
+            self.states.push(state(input)?);
+        } else if look.peek(word::history) {
+            self.states.push(history(input)?);
+        } else if look.peek(word::parallel) {
+            let place = input.parse::<word::parallel>()?.span;
+            let what = "parallel states are not in the macro yet; write the chart as XState JSON \
+                        or SCXML and load it, see `mainspring::HostedChart`";
+            return Err(syn::Error::new(place, what));
+        } else if look.peek(word::on)
+            || look.peek(word::always)
+            || look.peek(word::done)
+            || look.peek(word::after)
+        {
+            self.transitions.push(input.parse()?);
+        } else {
+            return Err(look.error());
+        }
+        Ok(())
+    }
+}
+
+fn state(input: ParseStream<'_>) -> syn::Result<State> {
+    let kind = if input.parse::<Option<Token![final]>>()?.is_some() {
+        Kind::Final
+    } else {
+        input.parse::<word::state>()?;
+        Kind::State
+    };
+    let name = input.parse()?;
+    let body = if input.parse::<Option<Token![;]>>()?.is_some() {
+        Body::default()
+    } else {
+        let inner;
+        braced!(inner in input);
+        inner.parse()?
+    };
+    Ok(State { name, kind, body })
+}
+
+/// `history Name;`, `history deep Name => Default;`
+fn history(input: ParseStream<'_>) -> syn::Result<State> {
+    input.parse::<word::history>()?;
+    let deep = input.peek(word::deep) && input.peek2(Ident);
+    if deep {
+        input.parse::<word::deep>()?;
+    }
+    let name = input.parse()?;
+    let default = match input.parse::<Option<Token![=>]>>()? {
+        Some(_) => Some(input.parse()?),
+        None => None,
+    };
+    input.parse::<Token![;]>()?;
+    Ok(State {
+        name,
+        kind: Kind::History { deep, default },
+        body: Body::default(),
+    })
+}
+
+impl Parse for Transition {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let place = input.span();
+        let trigger = if input.peek(word::on) {
+            input.parse::<word::on>()?;
+            Trigger::On(Pat::parse_multi_with_leading_vert(input)?)
+        } else if input.peek(word::always) {
+            input.parse::<word::always>()?;
+            Trigger::Always
+        } else if input.peek(word::done) {
+            input.parse::<word::done>()?;
+            Trigger::Done
+        } else {
+            input.parse::<word::after>()?;
+            Trigger::After(input.parse()?)
+        };
+        let guard = match input.parse::<Option<Token![if]>>()? {
+            Some(_) => Some(input.parse()?),
+            None => None,
+        };
+        let mut transition = Self {
+            place,
+            trigger,
+            guard,
+            reenter: false,
+            target: None,
+            action: None,
+        };
+        if input.parse::<Option<Token![;]>>()?.is_some() {
+            return Ok(transition); // taken, and nothing happens
+        }
+        input.parse::<Token![=>]>()?;
+        if input.peek(word::reenter) && input.peek2(Ident) {
+            input.parse::<word::reenter>()?;
+            transition.reenter = true;
+        }
+        if !input.peek(token::Brace) {
+            transition.target = Some(input.parse()?);
+        }
+        if input.peek(token::Brace) {
+            transition.action = Some(input.parse()?);
+            input.parse::<Option<Token![;]>>()?;
+        } else {
+            input.parse::<Token![;]>()?;
+        }
+        Ok(transition)
+    }
+}

@@ -1,0 +1,123 @@
+//! What is wrong with a chart is said at the word that is wrong.
+
+use crate::{analyze, parse};
+
+/// The words that errors stand at, and what they say.
+fn wrong(body: &str) -> Vec<(String, String)> {
+    wrong_in("(times: u32, event: Signal)", body)
+}
+
+fn wrong_in(head: &str, body: &str) -> Vec<(String, String)> {
+    let text = format!("chart Light{head} {{ {body} }}");
+    let result = syn::parse_str::<parse::Chart>(&text).and_then(|mut chart| {
+        let body = std::mem::take(&mut chart.body);
+        analyze::analyze(&chart.name, body, chart.after.is_some())
+    });
+    let errors = match result {
+        Ok(_) => return Vec::new(),
+        Err(errors) => errors,
+    };
+    let said = errors.into_iter().map(|error| {
+        let word = error.span().source_text().unwrap_or_default();
+        (word, error.to_string())
+    });
+    said.collect()
+}
+
+fn one(word: &str, what: &str) -> Vec<(String, String)> {
+    vec![(word.to_owned(), what.to_owned())]
+}
+
+#[test]
+fn a_misspelt_target_is_said_at_the_word_with_what_was_meant() {
+    assert_eq!(
+        wrong("initial Red; state Red { on Signal::Go => Gren; } state Green {}"),
+        one(
+            "Gren",
+            "no state `Gren` in this chart; did you mean `Green`?"
+        )
+    );
+    assert_eq!(
+        wrong("initial Red; state Red { on Signal::Go => Purple; }"),
+        one("Purple", "no state `Purple` in this chart")
+    );
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let said = wrong("initial Rde; state Red { on 1 => Gren; } state Green {} state Red {}");
+    let words: Vec<&str> = said.iter().map(|(word, _)| word.as_str()).collect();
+    assert_eq!(words, ["Red", "Rde", "Gren"]);
+}
+
+#[test]
+fn a_state_with_states_inside_says_where_it_begins() {
+    assert_eq!(
+        wrong("initial A; state A { state B {} }"),
+        one("A", "`A` has states inside, but no `initial STATE;`")
+    );
+    assert_eq!(
+        wrong("initial B; state A { initial B; state B {} }"),
+        one("B", "`B` is not a state directly inside `Light`")
+    );
+    assert_eq!(
+        wrong("initial A; state A { initial A; }"),
+        one("A", "`A` has no states inside to begin with")
+    );
+    assert_eq!(wrong(""), one("Light", "a chart without states"));
+}
+
+#[test]
+fn what_the_macro_cannot_do_yet_is_said_where_it_is_asked_for() {
+    let said = wrong("initial A; parallel A { state B {} }");
+    assert_eq!(said[0].0, "parallel");
+    assert!(said[0].1.contains("HostedChart"), "{said:?}");
+    assert_eq!(
+        wrong("initial A; state A { initial B; history H; state B { on 1 => H; } }"),
+        one(
+            "H",
+            "a history asked for from inside of what it remembers is not in the macro yet"
+        )
+    );
+}
+
+#[test]
+fn transitions_that_cannot_be_are_said() {
+    let loops = "an `always` that leads nowhere would be taken for ever";
+    assert_eq!(
+        wrong("initial A; state A { always => A; }"),
+        one("always", loops)
+    );
+    assert_eq!(
+        wrong("initial A; state A { always => {} }"),
+        one("always", loops)
+    );
+    assert_eq!(
+        wrong("initial A; state A { done => A; }"),
+        one("done", "`A` has no final state inside")
+    );
+    assert_eq!(
+        wrong("initial A; final A { on 1 => A; }"),
+        one("on", "a final state has no transitions")
+    );
+    let said = wrong("initial A; state A { after Duration::MAX => A; }");
+    assert_eq!(said[0].0, "after");
+    assert!(said[0].1.contains("after: Event::Variant"), "{said:?}");
+    let after = "(times: u32, event: Signal, after: Signal::After)";
+    assert_eq!(
+        wrong_in(after, "initial A; state A { after Duration::MAX => A; }"),
+        []
+    );
+}
+
+#[test]
+fn a_word_that_no_state_has_is_said() {
+    let said = wrong("initial A; state A { no 1 => A; }");
+    assert_eq!(said[0].0, "no");
+    assert!(said[0].1.contains("`on`"), "{said:?}");
+    let said = wrong_in(
+        "(times: u32, event: Signal, uot: out)",
+        "initial A; state A {}",
+    );
+    assert_eq!(said[0].0, "uot");
+}

@@ -1,0 +1,114 @@
+//! What the code that [`chart!`](crate::chart!) makes needs beyond the public interface.
+
+use crate::Machine;
+use crate::plan::output::Output;
+use crate::plan::timers::Key;
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+/// What the bodies of a macro's chart may ask for: all that [`Output`] has, and
+/// [`raise`](Effects::raise). Kept until the turn's commit.
+pub struct Effects<M: Machine> {
+    output: Output<M>,
+    queue: VecDeque<Inner<M::Event>>,
+}
+
+/// What waits inside of a chart.
+#[doc(hidden)]
+pub enum Inner<E> {
+    /// A raised event.
+    Event(E),
+    /// The state of that number is complete.
+    Complete(u32),
+}
+
+impl<M: Machine> Default for Effects<M> {
+    fn default() -> Self {
+        Self {
+            output: Output::new(),
+            queue: VecDeque::new(),
+        }
+    }
+}
+
+impl<M: Machine> Clone for Effects<M> {
+    /// Empty: what was asked for is the original's to do.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<M: Machine> fmt::Debug for Effects<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Effects").finish_non_exhaustive()
+    }
+}
+
+impl<M: Machine> Effects<M> {
+    /// Queues `event` inside the chart: it is taken in the same turn, before any other from
+    /// outside, once no `always` transition is left.
+    pub fn raise(&mut self, event: M::Event) {
+        self.queue.push_back(Inner::Event(event));
+    }
+
+    #[doc(hidden)]
+    pub fn complete(&mut self, state: u32) {
+        self.queue.push_back(Inner::Complete(state));
+    }
+
+    #[doc(hidden)]
+    pub fn pop(&mut self) -> Option<Inner<M::Event>> {
+        self.queue.pop_front()
+    }
+
+    #[doc(hidden)]
+    pub fn arm(&mut self, timer: u64, delay: Duration, event: M::Event) {
+        self.output.after(Key::new(timer ^ OWN), delay, event);
+    }
+
+    #[doc(hidden)]
+    pub fn disarm(&mut self, timer: u64) {
+        self.output.cancel(Key::new(timer ^ OWN));
+    }
+
+    /// The chart is done: its actor ends once it has handled what it was sent.
+    #[doc(hidden)]
+    pub fn finish(&mut self) {
+        self.output.stop();
+    }
+
+    #[doc(hidden)]
+    pub fn forget_raised(&mut self) {
+        self.queue.clear();
+    }
+
+    #[doc(hidden)]
+    pub fn forget(&mut self) {
+        self.queue.clear();
+        self.output = Output::new();
+    }
+
+    #[doc(hidden)]
+    #[inline]
+    pub fn give(&mut self, output: &mut Output<M>) {
+        output.append(&mut self.output);
+    }
+}
+
+/// Keeps the keys of `after` apart from those that bodies choose.
+const OWN: u64 = 0xa5f7_0000_0000_0000;
+
+impl<M: Machine> Deref for Effects<M> {
+    type Target = Output<M>;
+    fn deref(&self) -> &Output<M> {
+        &self.output
+    }
+}
+
+impl<M: Machine> DerefMut for Effects<M> {
+    fn deref_mut(&mut self) -> &mut Output<M> {
+        &mut self.output
+    }
+}
