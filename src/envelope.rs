@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A send's step *is* the envelope that the target will read, so committing it is linking it.
-//! Envelopes come in three sizes from a small last-in-first-out cache per worker; whole magazines
-//! pass between workers through the depot, what exceeds it goes back to the allocator.
+//! Envelopes come in three sizes from a small last-in-first-out cache per thread; whole magazines
+//! pass between threads through the depot, what exceeds it goes back to the allocator.
 //!
 //! - E1: a [`Parcel`] owns its envelope; an envelope is in one list, inbox or parcel at a time.
 //! - E2: `contents` describes the payload exactly while there is one.
@@ -21,9 +21,11 @@ use crate::sync::inbox::{Chain, Inbox, Link, Push, Wake};
 use crate::sync::{Mutex, lock};
 use std::alloc::Layout;
 use std::any::TypeId;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
 use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of an envelope before its payload.
@@ -952,13 +954,13 @@ impl Depot {
     }
 }
 
-/// A worker's own cache of envelopes.
+/// A thread's own cache of envelopes.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     /// One for each size; an envelope's tag has room for a fourth.
     shelves: [Shelf; 4],
     short: Cell<bool>,
-    depot: std::sync::Arc<Depot>,
+    depot: Arc<Depot>,
 }
 
 #[derive(Debug, Default)]
@@ -970,7 +972,7 @@ struct Shelf {
 }
 
 impl Pool {
-    pub(crate) fn new(depot: std::sync::Arc<Depot>) -> Self {
+    pub(crate) fn new(depot: Arc<Depot>) -> Self {
         Self {
             shelves: Default::default(),
             short: Cell::new(false),
@@ -1126,6 +1128,63 @@ thread_local! {
     static POOL: Cell<*const Pool> = const { Cell::new(std::ptr::null()) };
 }
 
+thread_local! {
+    /// The cache of a thread that is no worker, for the system that it sent to last.
+    static OUTSIDE: RefCell<Option<Rc<Pool>>> = const { RefCell::new(None) };
+}
+
+/// Uses a cache of this thread's own for all envelopes while `run` runs, unless it uses a worker's.
+///
+/// The cache takes envelopes that the workers have left over, a magazine at a time, so that in
+/// steady state a send from outside allocates nothing.
+#[inline]
+pub(crate) fn with_outside_pool<R>(depot: &Arc<Depot>, run: impl FnOnce() -> R) -> R {
+    if !POOL.get().is_null() {
+        return run();
+    }
+    let pool = OUTSIDE.try_with(|slot| {
+        let mut slot = slot.try_borrow_mut().ok()?;
+        match &*slot {
+            Some(pool) if Arc::ptr_eq(&pool.depot, depot) => Some(pool.clone()),
+            _ => {
+                let pool = Rc::new(Pool::new(depot.clone()));
+                *slot = Some(pool.clone());
+                Some(pool)
+            }
+        }
+    });
+    match pool.ok().flatten() {
+        Some(pool) => with_pool(&pool, run),
+        // The thread is at its end.
+        None => run(),
+    }
+}
+
+/// Whether the cache that this thread uses now counts its envelopes in `depot`.
+#[inline]
+pub(crate) fn is_counted_in(depot: &Depot) -> bool {
+    let pool = POOL.get();
+    // SAFETY: `with_pool` borrows the pool for as long as the pointer is set.
+    !pool.is_null() && std::ptr::eq(&*unsafe { &*pool }.depot, depot)
+}
+
+/// Gives back what this thread, if it is no worker, holds of a system's envelopes.
+pub(crate) fn leave_outside_pool(depot: &Arc<Depot>) {
+    let cache = OUTSIDE.try_with(|slot| {
+        let mut slot = slot.try_borrow_mut().ok()?;
+        slot.take_if(|pool| Arc::ptr_eq(&pool.depot, depot))
+    });
+    drop(cache);
+}
+
+/// The system is gone: gives all of its envelopes back that are here, and those that other threads
+/// hold when they come.
+pub(crate) fn close_depot(depot: &Arc<Depot>) {
+    leave_outside_pool(depot);
+    depot.set_limit(0);
+    depot.trim();
+}
+
 /// Uses `pool` for all envelopes of this thread while `run` runs.
 pub(crate) fn with_pool<R>(pool: &Pool, run: impl FnOnce() -> R) -> R {
     struct Restore(*const Pool);
@@ -1161,7 +1220,6 @@ fn free(envelope: NonNull<Envelope>, class: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn payloads_of_all_sizes_come_out_as_they_went_in() {
@@ -1232,5 +1290,39 @@ mod tests {
         });
         drop(pool);
         assert!(lock(&depot.magazines[0]).len() >= 7);
+    }
+
+    #[test]
+    fn a_thread_outside_takes_envelopes_that_workers_have_left_over() {
+        let depot = Arc::new(Depot::default());
+        let other = Arc::new(Depot::default());
+        let make = |depot: &Arc<Depot>| {
+            with_outside_pool(depot, || {
+                assert!(is_counted_in(depot));
+                Parcel::new(Kind::Tell, 1_u64)
+            })
+        };
+        let worker = Pool::new(depot.clone());
+        let sent: Vec<_> = (0..1_000).map(|_| make(&depot)).collect();
+        assert_eq!(depot.bytes(), 64_000);
+        with_pool(&worker, || {
+            assert!(is_counted_in(&depot) && !is_counted_in(&other));
+            drop(sent);
+        });
+        let again: Vec<_> = (0..700).map(|_| make(&depot)).collect();
+        assert_eq!(depot.bytes(), 64_000, "none came from the allocator");
+        with_pool(&worker, || drop(again));
+        let of_other = make(&other);
+        assert_eq!(other.bytes(), 64);
+        assert!(!is_counted_in(&other), "only while it sends");
+        with_pool(&Pool::new(other.clone()), || drop(of_other));
+        drop(worker);
+        close_depot(&depot);
+        close_depot(&other);
+        assert_eq!((depot.bytes(), other.bytes()), (0, 0));
+        assert_eq!(
+            (Arc::strong_count(&depot), Arc::strong_count(&other)),
+            (1, 1)
+        );
     }
 }

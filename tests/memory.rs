@@ -63,6 +63,7 @@ enum Job {
     Pass(ActorRef<Job>, u64),
     Three(ActorRef<Job>, ActorRef<Job>, u64),
     Ask(ActorRef<AskJob>, u64),
+    Arm(u64),
     Every,
 }
 
@@ -82,6 +83,11 @@ impl Behavior for Work {
             Job::Ask(to, left) => Plan::<Self>::ask(to, AskJob)
                 .on_ok(move |_| Job::Ask(to, left - 1))
                 .into(),
+            Job::Arm(0) => Plan::cancel(1),
+            Job::Arm(left) => Plan::after(1, ms(5), Job::Add(1))
+                .and(Plan::cancel(2))
+                .and(Plan::after(2, ms(1), Job::Add(1)))
+                .and(Plan::tell(me.me(), Job::Arm(left - 1))),
             Job::Every => Plan::every(1, ms(1), Job::Add(1)),
         }
     }
@@ -113,7 +119,8 @@ fn steady_state_allocates_nothing() {
     let (system, hand) = stepped();
     let new = || system.spawn(Work, Sum::default()).unwrap();
     let (a, b, c) = (new(), new(), new());
-    let answer = system.spawn(Answer, Sum::default()).unwrap().actor();
+    let asked = system.spawn(Answer, Sum::default()).unwrap();
+    let answer = asked.actor();
     let (to_a, to_b) = (a.actor(), b.actor());
     let one = |job: Job| {
         a.tell(job).unwrap();
@@ -131,19 +138,26 @@ fn steady_state_allocates_nothing() {
             system.run_until_idle();
         }
     });
-    // What the test itself puts in comes from outside: one envelope each.
-    let from_outside = 1_000;
+    let arm = allocations_of(|| one(Job::Arm(1_000)));
+    let ask_outside = allocations_of(|| {
+        for _ in 0..1_000 {
+            let ask = asked.ask(AskJob);
+            system.run_until_idle();
+            assert!(ask.wait().is_ok());
+        }
+    });
     let _ = to_a;
     // The first message is the test's own; now and then the test's harness takes something.
     assert!(
         tell + three + ask <= 20,
         "{tell}, {three}, {ask} for 12,500 messages"
     );
-    // Envelopes from outside collect in the pool, whose shelves grow.
-    assert!(event <= from_outside + 100, "{event}");
+    assert!(event <= 20, "{event} for 1,000 messages from outside");
+    assert!(every <= 20, "{every} for 1,000 ticks of an interval");
+    assert!(arm <= 20, "{arm} for 1,000 timers armed and replaced");
     assert!(
-        every <= 2_000,
-        "{every}: an interval's tick is one list of due timers, and its tick"
+        ask_outside <= 1_020,
+        "{ask_outside}: an ask from outside is one slot"
     );
 }
 

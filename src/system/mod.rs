@@ -15,7 +15,9 @@ use crate::dead_letter::{Cause, DeadLetter, DeadLetters};
 use crate::dispatcher::watchdog::Watchdog;
 use crate::dispatcher::worker::{self, Worker};
 use crate::dispatcher::{Dispatcher, WorkerParts, pinning};
-use crate::envelope::{Depot, Parcel, push_uncounted};
+use crate::envelope::{
+    Depot, Parcel, close_depot, is_counted_in, leave_outside_pool, push_uncounted,
+};
 use crate::handle::{Actor, Handle};
 use crate::metrics::Metrics;
 use crate::plan::timers::Tick;
@@ -104,10 +106,9 @@ fn find(tag: u32) -> Option<Arc<Shared>> {
 pub(crate) fn send_uncounted(tag: u32, parcel: Parcel) {
     worker::with(|worker| match worker {
         Some(worker) if worker.system() == tag => worker.send_uncounted(parcel),
-        worker => match find(tag) {
+        _ => match find(tag) {
             Some(shared) => {
-                if worker.is_none() {
-                    // Made outside of pools, but it will stay in one.
+                if !is_counted_in(&shared.depot) {
                     shared.depot.adopt(parcel.bytes());
                 }
                 shared.send_uncounted(parcel);
@@ -115,6 +116,12 @@ pub(crate) fn send_uncounted(tag: u32, parcel: Parcel) {
             None => quietly(|| drop(parcel)),
         },
     });
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        close_depot(&self.depot);
+    }
 }
 
 impl Shared {
@@ -796,6 +803,7 @@ impl System {
             }
             step();
         }
+        leave_outside_pool(&self.shared.depot);
         let actors_left = if inside { 0 } else { self.shared.live() };
         for dispatcher in self.shared.dispatchers() {
             dispatcher.stop();
