@@ -101,6 +101,58 @@ fn drop_oldest_keeps_the_newest() {
     conserves(counts);
 }
 
+struct Frames;
+
+impl Machine for Frames {
+    type Event = ();
+    fn apply(&mut self, (): ()) {}
+}
+
+#[derive(Clone, Copy)]
+struct Showing<const FRAME_BYTES: usize>;
+
+impl<const FRAME_BYTES: usize> Behavior for Showing<FRAME_BYTES> {
+    type Machine = Frames;
+    type Message = Vec<u8>;
+    const MESSAGE_HEAP_BYTES: usize = FRAME_BYTES;
+
+    fn on_message(&self, _: Vec<u8>, _: Snapshot<Self>) -> Plan<Self> {
+        Plan::none()
+    }
+}
+
+/// How many frames a mailbox of 1 MiB takes, of an actor made outside and of one made by a plan.
+fn frames_that_fit<const FRAME_BYTES: usize>() -> [usize; 2] {
+    let (system, _) = stepped_with(Config::builder().mailbox_capacity_bytes(1 << 20));
+    let fill = |show: &Handle<Vec<u8>>| (0..).take_while(|_| show.tell(Vec::new()).is_ok()).count();
+    let outside = system.spawn(Showing::<FRAME_BYTES>, Frames).unwrap();
+    let (tell, child) = std::sync::mpsc::channel();
+    let parent = spawn(&system, &Log::new());
+    parent
+        .tell(does(move || {
+            Plan::<Script>::spawn(Showing::<FRAME_BYTES>, Frames).then(|child| {
+                tell.send(child).unwrap();
+                Plan::none()
+            })
+        }))
+        .unwrap();
+    system.run_until_idle();
+    let child = system.handle(child.recv().unwrap()).unwrap();
+    [fill(&outside), fill(&child)]
+}
+
+#[test]
+fn what_messages_hold_on_the_heap_counts_against_the_mailboxs_bytes() {
+    assert_eq!(
+        frames_that_fit::<0>(),
+        [1_024; 2],
+        "as many as it holds anyway"
+    );
+    assert_eq!(frames_that_fit::<100_000>(), [10; 2]);
+    assert_eq!(frames_that_fit::<1_000_000>(), [1; 2]);
+    assert_eq!(frames_that_fit::<{ usize::MAX }>(), [1; 2], "always one");
+}
+
 #[test]
 fn an_ask_that_is_dropped_for_want_of_room_is_refused() {
     let builder = Config::builder()

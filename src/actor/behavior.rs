@@ -145,6 +145,47 @@ pub trait Behavior: Copy + Send + Sync + 'static {
     /// What the actor can be told.
     type Message: Send + 'static;
 
+    /// Bytes that one message holds on the heap, as a rule or at most: the length of a frame, say.
+    ///
+    /// They count beside the message's envelope against `mailbox.capacity_bytes`, so that the
+    /// mailbox holds fewer messages, though always one. 0, when not given, costs nothing, and nor
+    /// does any other number: places are counted, not bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mainspring::prelude::*;
+    /// use mainspring::SendError;
+    ///
+    /// struct Frames(u64);
+    /// impl Machine for Frames {
+    ///     type Event = ();
+    ///     fn apply(&mut self, (): ()) {
+    ///         self.0 += 1;
+    ///     }
+    /// }
+    /// #[derive(Clone, Copy)]
+    /// struct Show;
+    /// impl Behavior for Show {
+    ///     type Machine = Frames;
+    ///     type Message = Vec<u8>;
+    ///     const MESSAGE_HEAP_BYTES: usize = 1 << 19; // 512 KiB
+    ///
+    ///     fn on_message(&self, _frame: Vec<u8>, _: Snapshot<Self>) -> Plan<Self> {
+    ///         Plan::emit(())
+    ///     }
+    /// }
+    /// let config = Config::builder().mailbox_capacity_bytes(2 << 20).build()?;
+    /// let system = System::with_config(config)?;
+    /// let show = system.prepare(Show, Frames(0)).hold()?;
+    /// for _ in 0..3 {
+    ///     show.tell(vec![0; 1 << 19])?; // three of them and their envelopes fit in 2 MiB
+    /// }
+    /// assert!(matches!(show.tell(vec![0; 1 << 19]), Err(SendError::Full(_))));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    const MESSAGE_HEAP_BYTES: usize = 0;
+
     /// Decides what `message` leads to.
     ///
     /// A panic stops the actor and discards its state; nothing of the turn takes effect.

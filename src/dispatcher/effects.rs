@@ -507,8 +507,8 @@ impl Worker {
 
     /// The limits that a child of the running actor gets.
     #[inline(always)]
-    pub(crate) fn default_limits<M>(&self) -> Limits {
-        policy::limits::<M>(&self.shared.config.mailbox)
+    pub(crate) fn default_limits<B: Behavior>(&self) -> Limits {
+        policy::limits::<B>(&self.shared.config.mailbox)
     }
 
     /// Tells those concerned that an actor has ended; its last messages are out.

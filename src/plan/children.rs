@@ -87,7 +87,7 @@ impl<B: Behavior> Plan<B> {
     pub fn spawn<C: Behavior>(behavior: C, machine: C::Machine) -> SpawnStep<B, C> {
         let made = worker::with(|worker| {
             let worker = worker?;
-            let limits = worker.default_limits::<C::Message>();
+            let limits = worker.default_limits::<C>();
             let dispatcher = worker.default_dispatcher();
             Some(worker.prepare(behavior, machine, limits, dispatcher))
         });

@@ -1,5 +1,6 @@
 //! The mailbox policies as the cells keep them: one byte each.
 
+use crate::actor::Behavior;
 use crate::actor::cell::Limits;
 use crate::config::{MailboxConfig, Overflow, WhenFull};
 use crate::envelope::bytes_of;
@@ -12,9 +13,10 @@ pub(crate) const DROP_OLDEST: u8 = 3;
 /// For an actor's own plan.
 pub(crate) const DROP: u8 = 2;
 
-/// The limits of a mailbox for messages of type `M`: as many as its bytes allow, at least one.
-pub(crate) fn limits<M>(config: &MailboxConfig) -> Limits {
-    let by_bytes = config.capacity_bytes / bytes_of::<M>() as u64;
+/// The limits of an actor's mailbox: as many messages as its bytes allow, at least one.
+pub(crate) fn limits<B: Behavior>(config: &MailboxConfig) -> Limits {
+    let bytes_each = bytes_of::<B::Message>().saturating_add(B::MESSAGE_HEAP_BYTES);
+    let by_bytes = config.capacity_bytes / bytes_each as u64;
     Limits {
         capacity: (config.capacity as u64).min(by_bytes).clamp(1, 32_768) as u16,
         overflow: overflow(config.overflow),

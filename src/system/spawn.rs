@@ -196,7 +196,7 @@ impl<'a, B: Behavior> Prepare<'a, B> {
     /// [`SpawnError`]; the machine is dropped.
     pub fn hold(self) -> Result<Prepared<B>, SpawnError> {
         let shared = self.shared;
-        let mut limits = policy::limits::<B::Message>(&self.mailbox);
+        let mut limits = policy::limits::<B>(&self.mailbox);
         if let Some(asked) = self.capacity {
             limits.capacity = capacity(asked)?;
         }
