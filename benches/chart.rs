@@ -1,4 +1,4 @@
-//! What does one event cost a chart, of the macro and loaded, beside a hand-written match?
+//! What does one event cost a chart, of the macro and loaded, beside statig and a hand-written match?
 //!
 //! `cargo bench --bench chart --features xstate,macros`
 
@@ -7,6 +7,9 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mainspring::chart::xstate::{Bindings, Compiled, Machine};
 use mainspring::chart::{Buffers, Class, Event, Instance};
+
+#[path = "peers/statig.rs"]
+mod statig_peer;
 
 const FLAT: &str = r#"{ "id": "m", "initial": "a", "states": {
     "a": { "on": { "GO": { "target": "b", "guard": "open", "actions": "count" } } },
@@ -177,6 +180,14 @@ fn charts(c: &mut Criterion) {
         let mut chart = Deep::new(0).expect("it rests");
         b.iter(|| go_deep(black_box(&mut chart), black_box(Signal::Go)));
     });
+    group.bench_function("statig/flat", |b| {
+        let mut machine = statig_peer::flat();
+        b.iter(|| statig_peer::go_flat(black_box(&mut machine), black_box(0)));
+    });
+    group.bench_function("statig/levels=3/actions=5", |b| {
+        let mut machine = statig_peer::deep();
+        b.iter(|| statig_peer::go_deep(black_box(&mut machine), black_box(0)));
+    });
     let four = regions();
     for (name, text, event) in [
         ("loaded/flat", FLAT, "GO"),
@@ -205,11 +216,27 @@ fn charts(c: &mut Criterion) {
     let order: Vec<usize> = (0..4096u64)
         .map(|n| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52) as usize)
         .collect();
+    group.bench_function("statig/flat", |b| {
+        let mut all: Vec<_> = (0..4096).map(|_| statig_peer::flat()).collect();
+        b.iter(|| {
+            for &at in &order {
+                statig_peer::go_flat(&mut all[at], 0);
+            }
+        });
+    });
+    group.bench_function("statig/levels=3/actions=5", |b| {
+        let mut all: Vec<_> = (0..4096).map(|_| statig_peer::deep()).collect();
+        b.iter(|| {
+            for &at in &order {
+                statig_peer::go_deep(&mut all[at], 0);
+            }
+        });
+    });
     for (name, text, event) in [
-        ("flat", FLAT, "GO"),
-        ("levels=3/actions=5", DEEP, "GO"),
-        ("regions=4/moving=1", four.as_str(), "ONE2"),
-        ("regions=4/moving=4", four.as_str(), "ALL"),
+        ("loaded/flat", FLAT, "GO"),
+        ("loaded/levels=3/actions=5", DEEP, "GO"),
+        ("loaded/regions=4/moving=1", four.as_str(), "ONE2"),
+        ("loaded/regions=4/moving=4", four.as_str(), "ALL"),
     ] {
         let chart = bound(text);
         let class = class(&chart, event);
