@@ -1,6 +1,7 @@
 //! The `mainspring` binary: benches and tools of the actor runtime.
 
 mod bench;
+mod chart;
 mod config;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Bench(Box<bench::BenchArgs>),
+    Chart(chart::ChartArgs),
     Config(config::ConfigArgs),
     /// One round of a case, for `bench`.
     #[command(name = bench::CHILD_COMMAND, hide = true)]
@@ -35,6 +37,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Chart(arguments) => chart::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::BenchRound { order } => bench::run_as_child(&order),
     }

@@ -16,6 +16,7 @@ mod entry;
     allow(dead_code, reason = "SCXML alone reads no JSON, only places")
 )]
 mod json;
+mod layout;
 pub mod loaded;
 pub mod lower;
 pub mod model;
@@ -25,6 +26,7 @@ pub mod run;
 pub mod scxml;
 pub mod slots;
 pub mod snapshot;
+pub mod svg;
 pub mod table;
 pub mod value;
 #[cfg(feature = "xstate")]

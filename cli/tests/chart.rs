@@ -1,0 +1,156 @@
+//! `mainspring chart`, as a person would call it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn chart(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mainspring"))
+        .arg("chart")
+        .args(args)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/charts"))
+        .output()
+        .expect("the binary runs")
+}
+
+/// What a call prints, its exit status checked.
+fn out(args: &[&str], status: i32) -> String {
+    let output = chart(args);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {errors}");
+    let mut text = String::from_utf8(output.stdout).expect("UTF-8");
+    if status == 2 {
+        text.push_str(&errors);
+    }
+    text
+}
+
+#[test]
+fn check_names_file_line_what_is_wrong_and_what_would_be_right() {
+    let text = out(&["check", "wrong.json", "door.json"], 1);
+    for line in [
+        "wrong.json:3:14: error [initial]: the initial state \"begin\" is no child of \"wrong\"; \
+         did you mean \"begins\"?",
+        "wrong.json:5:31: error [target]: no state \"stops\" as seen from \"wrong.begins\"; did you \
+         mean \"stop\"?",
+        "door.json: 4 states, 4 transitions, 4 actions, 1 guards",
+        "2 errors, 0 warnings",
+    ] {
+        assert!(text.contains(line), "{line}\n\n{text}");
+    }
+}
+
+#[test]
+fn check_prints_a_json_object_for_each_problem() {
+    let text = out(&["check", "--json", "wrong.json"], 1);
+    let rows: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0]["kind"], "initial");
+    assert_eq!(rows[1]["line"], 5);
+    assert_eq!(out(&["check", "--json", "lamp.scxml"], 0), "");
+}
+
+#[test]
+fn what_is_no_chart_is_refused_with_the_reason() {
+    for (file, why) in [
+        ("absent.json", "absent.json: No such file"),
+        ("../chart.rs", "neither JSON nor XML"),
+    ] {
+        let text = out(&["check", file], 2);
+        assert!(text.contains(why), "{text}");
+    }
+    let text = out(&["draw", "wrong.json"], 2);
+    assert!(text.contains("no state \"stops\""), "{text}");
+}
+
+#[test]
+fn draw_makes_a_complete_drawing_and_mermaid() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("door.svg");
+    let name = file.to_str().expect("UTF-8");
+    assert_eq!(out(&["draw", "door.json", "-o", name], 0), "");
+    let drawing = std::fs::read_to_string(&file).expect("it was written");
+    for part in [
+        "<svg ",
+        ">shut</text>",
+        ">OPEN</text>",
+        ">[isUnlocked]</text>",
+        "prefers-color-scheme:dark",
+        "</svg>",
+    ] {
+        assert!(drawing.contains(part), "{part}");
+    }
+    let mermaid = out(&["draw", "--mermaid", "lamp.scxml"], 0);
+    assert!(mermaid.starts_with("stateDiagram-v2\n"), "{mermaid}");
+}
+
+#[test]
+fn run_shows_states_context_and_actions_after_each_step() {
+    let steps = "OPEN,+1s,+1s,{\"type\":\"OPEN\",\"by\":\"a,b\"},BREAK";
+    let args = ["run", "door.json", "--guard", "isUnlocked=true", "--events"];
+    let text = out(&[&args[..], &[steps, "--json"]].concat(), 0);
+    let rows: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let states: Vec<&str> = rows
+        .iter()
+        .map(|row| row["configuration"][0].as_str().expect("a state"))
+        .collect();
+    assert_eq!(states, ["shut", "open", "open", "shut", "open", "broken"]);
+    assert_eq!(rows[4]["context"]["opened"], 2);
+    assert_eq!(
+        rows[1]["actions"],
+        serde_json::json!(["inc:opened", "ring"])
+    );
+    assert_eq!(rows[5]["status"], "done");
+    // A guard that nobody gives a meaning does not hold.
+    let text = out(&["run", "door.json", "--events", "OPEN"], 0);
+    assert!(!text.contains("states   open"), "{text}");
+}
+
+#[test]
+fn run_steps_an_scxml_document_on_a_virtual_clock() {
+    let text = out(&["run", "lamp.scxml", "--events", "press,+999ms,+1ms"], 0);
+    let expected = "start\n  states   off\n  context  {\"times\":0}\npress\n  states   on\n  \
+                    context  {\"times\":1}\n  actions  on: 1\n+999ms\n  states   on\n  context  \
+                    {\"times\":1}\n+1ms\n  states   off\n  context  {\"times\":1}\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_malformed_step_says_what_was_expected() {
+    for (steps, why) in [
+        (
+            "+soon",
+            "\"soon\" is no duration; expected one such as 500ms or 2s",
+        ),
+        ("{\"sum\":1}", "no \"type\""),
+    ] {
+        let text = out(&["run", "door.json", "--events", steps], 2);
+        assert!(text.contains(why), "{text}");
+    }
+    let text = out(&["run", "lamp.scxml", "--guard", "a=true"], 2);
+    assert!(text.contains("--guard is for XState machines"), "{text}");
+}
+
+#[test]
+fn paths_reach_every_state_and_transition() {
+    let text = out(&["paths", "door.json"], 0);
+    for line in [
+        "  door.shut                                at the start",
+        "  door.broken                              OPEN? BREAK?",
+        "  door.open SHUT -> door.shut              OPEN? SHUT?",
+    ] {
+        assert!(text.contains(line), "{line}\n\n{text}");
+    }
+}
+
+#[test]
+fn conform_wants_a_corpus() {
+    let text = out(&["conform", "absent"], 2);
+    assert!(text.contains("absent: no such folder"), "{text}");
+    let text = out(&["conform", "."], 2);
+    assert!(text.contains("no cases"), "{text}");
+}

@@ -1,0 +1,725 @@
+//! Drawings of a chart as SVG: boxes in boxes, complete in one file, light and dark.
+//!
+//! ```text
+//!   model ─▶ measure (inside out: a state's size is that of its contents, laid out in layers,
+//!   │                 in which each transition's label is a node like a state)
+//!   └──────▶ place (outside in) ─▶ boxes, then arrows, then labels
+//! ```
+//!
+//! A transition is laid out in the smallest state that holds its source and its targets, between
+//! the children that contain them; its arrow then goes on to the states themselves. One that
+//! changes no state, or comes back to its own, is a line in the state's box.
+
+use std::fmt::Write as _;
+
+use super::draw::guard_text;
+use super::layout::{Layout, layered};
+use super::model::{ActionId, Kind, Model, StateId, Transition, Trigger};
+
+const LINE: f64 = 17.0;
+const PAD: f64 = 12.0;
+const HEADER: f64 = 26.0;
+/// Longer lines are cut; the whole is in the label's tool tip.
+const CHARS_MAX: usize = 38;
+
+/// The chart as an SVG drawing: no scripts, no foreign files, colors for light and dark screens.
+///
+/// O(states × sweeps) but for charts with many transitions across levels. The drawing of a model
+/// with errors shows what could be read.
+pub fn svg(model: &Model) -> String {
+    if model.states.is_empty() {
+        return page(&model.name, (2.0 * PAD, 2.0 * PAD), "");
+    }
+    let mut boxes = measure(model);
+    place(&mut boxes, 0, (PAD, PAD));
+    let mut body = String::new();
+    draw_box(model, &boxes, 0, &mut body);
+    let mut labels = String::new();
+    for state in 0..boxes.len() {
+        draw_arrows(model, &boxes, state, &mut body, &mut labels);
+    }
+    body.push_str(&labels);
+    let (width, height) = boxes[0].size;
+    page(&model.name, (width + 2.0 * PAD, height + 2.0 * PAD), &body)
+}
+
+/// One state's box.
+#[derive(Default)]
+struct Box {
+    children: Vec<StateId>,
+    lines: Vec<Line>,
+    size: (f64, f64),
+    /// The upper left corner, once placed.
+    at: (f64, f64),
+    /// Where the contents begin inside of the box.
+    inset: (f64, f64),
+    nodes: Vec<Node>,
+    arrows: Vec<Arrow>,
+    layout: Option<Layout>,
+}
+
+struct Line {
+    text: String,
+    whole: String,
+}
+
+/// What a box's layout places.
+enum Node {
+    Child(StateId),
+    /// Where the box begins.
+    Initial,
+    /// The box itself, as an end of an arrow inside of it.
+    Itself,
+    Label {
+        lines: Vec<Line>,
+        whole: String,
+    },
+}
+
+/// An edge of a box's layout, and the states at its ends where they are deeper.
+struct Arrow {
+    from: usize,
+    to: usize,
+    source: Option<StateId>,
+    target: Option<StateId>,
+    has_head: bool,
+}
+
+fn measure(model: &Model) -> Vec<Box> {
+    let mut boxes: Vec<Box> = model.states.iter().map(|_| Box::default()).collect();
+    for (s, state) in model.states.iter().enumerate() {
+        if let Some(parent) = state.parent {
+            boxes[parent as usize].children.push(s as StateId);
+        }
+        let mut lines = Vec::new();
+        for (word, actions) in [("entry", &state.entry), ("exit", &state.exit)] {
+            if !actions.is_empty() {
+                lines.push(line(format!("{word} / {}", names(model, actions))));
+            }
+        }
+        for t in &state.transitions {
+            if stays(t, s as StateId) {
+                let text = label(model, t).join(" ");
+                let sign = if t.targets.is_empty() { "" } else { "↻ " };
+                lines.push(line(format!("{sign}{text}")));
+            }
+        }
+        if !state.tags.is_empty() {
+            lines.push(line(format!("tags {}", state.tags.join(", "))));
+        }
+        boxes[s].lines = lines;
+    }
+    for (s, state) in model.states.iter().enumerate() {
+        let source = s as StateId;
+        if state.kind == Kind::Compound || matches!(state.kind, Kind::History { .. }) {
+            let home = match state.kind {
+                Kind::Compound => Some(source),
+                _ => state.parent,
+            };
+            for &target in &state.initial.targets {
+                if let Some(home) = home {
+                    initial(model, &mut boxes, home, source, target);
+                }
+            }
+        }
+        for t in state.transitions.iter().filter(|t| !stays(t, source)) {
+            transition(model, &mut boxes, source, t);
+        }
+    }
+    for s in (0..boxes.len()).rev() {
+        size(model, &mut boxes, s);
+    }
+    boxes
+}
+
+/// Whether a transition is a line in its state's box.
+fn stays(t: &Transition, source: StateId) -> bool {
+    t.targets.iter().all(|&target| target == source)
+}
+
+fn initial(model: &Model, boxes: &mut [Box], home: StateId, source: StateId, target: StateId) {
+    let Some(inside) = child_towards(model, home, target) else {
+        return;
+    };
+    let to = child_node(boxes, home, inside);
+    let from = if source == home {
+        let nodes = &mut boxes[home as usize].nodes;
+        nodes.push(Node::Initial);
+        nodes.len() - 1
+    } else {
+        child_node(boxes, home, source)
+    };
+    boxes[home as usize].arrows.push(Arrow {
+        from,
+        to,
+        source: None,
+        target: Some(target),
+        has_head: true,
+    });
+}
+
+fn transition(model: &Model, boxes: &mut [Box], source: StateId, t: &Transition) {
+    let home = t
+        .targets
+        .iter()
+        .fold(source, |home, &target| meet(model, home, target));
+    let from = end(model, boxes, home, source);
+    let words = label(model, t);
+    let label = if words.is_empty() {
+        None
+    } else {
+        let whole = words.join(" ");
+        let lines = words.into_iter().map(line).collect();
+        let nodes = &mut boxes[home as usize].nodes;
+        nodes.push(Node::Label { lines, whole });
+        Some(nodes.len() - 1)
+    };
+    if let Some(label) = label {
+        boxes[home as usize].arrows.push(Arrow {
+            from,
+            to: label,
+            source: Some(source),
+            target: None,
+            has_head: false,
+        });
+    }
+    for &target in &t.targets {
+        let to = end(model, boxes, home, target);
+        boxes[home as usize].arrows.push(Arrow {
+            from: label.unwrap_or(from),
+            to,
+            source: label.is_none().then_some(source),
+            target: Some(target),
+            has_head: true,
+        });
+    }
+}
+
+/// The node in `home` that stands for a state in it, or for `home` itself.
+fn end(model: &Model, boxes: &mut [Box], home: StateId, state: StateId) -> usize {
+    match child_towards(model, home, state) {
+        Some(child) => child_node(boxes, home, child),
+        None => {
+            let nodes = &mut boxes[home as usize].nodes;
+            nodes.push(Node::Itself);
+            nodes.len() - 1
+        }
+    }
+}
+
+/// The node of a child; children come first, in document order.
+fn child_node(boxes: &mut [Box], home: StateId, child: StateId) -> usize {
+    let home = &mut boxes[home as usize];
+    if home.nodes.is_empty() {
+        home.nodes = home.children.iter().map(|&c| Node::Child(c)).collect();
+    }
+    let is_it = |node: &Node| matches!(node, Node::Child(c) if *c == child);
+    match home.nodes.iter().position(is_it) {
+        Some(at) => at,
+        None => {
+            home.nodes.push(Node::Child(child));
+            home.nodes.len() - 1
+        }
+    }
+}
+
+fn child_towards(model: &Model, home: StateId, mut state: StateId) -> Option<StateId> {
+    loop {
+        let parent = model.states[state as usize].parent?;
+        if parent == home {
+            return Some(state);
+        }
+        state = parent;
+    }
+}
+
+/// The innermost state that is or holds both.
+fn meet(model: &Model, a: StateId, b: StateId) -> StateId {
+    let mut chain = vec![a];
+    while let Some(parent) = model.states[chain[chain.len() - 1] as usize].parent {
+        chain.push(parent);
+    }
+    let mut at = b;
+    while !chain.contains(&at) {
+        match model.states[at as usize].parent {
+            Some(parent) => at = parent,
+            None => return 0,
+        }
+    }
+    at
+}
+
+fn size(model: &Model, boxes: &mut [Box], s: usize) {
+    let children = boxes[s].children.clone();
+    for child in children {
+        child_node(boxes, s as StateId, child);
+    }
+    let state = &model.states[s];
+    let title = title(model, s);
+    let lines = &boxes[s].lines;
+    let widest = lines.iter().map(|l| width(&l.text)).fold(0.0, f64::max);
+    let mut own = (
+        (width(&title) * 1.1).max(widest) + 2.0 * PAD,
+        HEADER + lines.len() as f64 * LINE + if lines.is_empty() { 6.0 } else { PAD },
+    );
+    if matches!(state.kind, Kind::History { .. }) {
+        own = (28.0, 28.0);
+    }
+    if boxes[s].nodes.is_empty() {
+        boxes[s].size = own;
+        return;
+    }
+    let sizes: Vec<(f64, f64)> = boxes[s]
+        .nodes
+        .iter()
+        .map(|node| match node {
+            Node::Child(child) => boxes[*child as usize].size,
+            Node::Initial | Node::Itself => (12.0, 12.0),
+            Node::Label { lines, .. } => {
+                let widest = lines.iter().map(|l| width(&l.text)).fold(0.0, f64::max);
+                (widest + 14.0, lines.len() as f64 * (LINE - 2.0) + 8.0)
+            }
+        })
+        .collect();
+    let is_row = state.kind == Kind::Parallel && boxes[s].arrows.is_empty();
+    let layout = if is_row {
+        row(&sizes)
+    } else {
+        let edges: Vec<_> = boxes[s].arrows.iter().map(|a| (a.from, a.to)).collect();
+        layered(&sizes, &edges)
+    };
+    let (wide, high) = layout.size;
+    let inset_x = PAD + ((own.0 - 2.0 * PAD - wide) / 2.0).max(0.0);
+    boxes[s].inset = (inset_x, own.1 + 4.0);
+    boxes[s].size = ((wide + 2.0 * PAD).max(own.0), own.1 + 4.0 + high + PAD);
+    boxes[s].layout = Some(layout);
+}
+
+/// Regions side by side.
+fn row(sizes: &[(f64, f64)]) -> Layout {
+    let height = sizes.iter().map(|s| s.1).fold(0.0, f64::max);
+    let mut at = Vec::new();
+    let mut x = 0.0;
+    for size in sizes {
+        at.push((x + size.0 / 2.0, size.1 / 2.0));
+        x += size.0 + 2.0 * PAD;
+    }
+    Layout {
+        at,
+        bends: Vec::new(),
+        size: ((x - 2.0 * PAD).max(0.0), height),
+    }
+}
+
+fn place(boxes: &mut [Box], s: usize, at: (f64, f64)) {
+    boxes[s].at = at;
+    let origin = (at.0 + boxes[s].inset.0, at.1 + boxes[s].inset.1);
+    let mut inside = Vec::new();
+    if let Some(layout) = &boxes[s].layout {
+        for (node, middle) in boxes[s].nodes.iter().zip(&layout.at) {
+            if let Node::Child(child) = node {
+                let size = boxes[*child as usize].size;
+                let corner = (
+                    origin.0 + middle.0 - size.0 / 2.0,
+                    origin.1 + middle.1 - size.1 / 2.0,
+                );
+                inside.push((*child as usize, corner));
+            }
+        }
+    }
+    for (child, corner) in inside {
+        place(boxes, child, corner);
+    }
+}
+
+fn draw_box(model: &Model, boxes: &[Box], s: usize, out: &mut String) {
+    let state = &model.states[s];
+    let b = &boxes[s];
+    let ((x, y), (w, h)) = (b.at, b.size);
+    let region = state
+        .parent
+        .is_some_and(|p| model.states[p as usize].kind == Kind::Parallel);
+    let _ = write!(out, "<g><title>{}</title>", escaped(&state.id));
+    if let Kind::History { deep } = state.kind {
+        let text = if deep { "H*" } else { "H" };
+        let (cx, cy) = (x + w / 2.0, y + h / 2.0);
+        let _ = write!(
+            out,
+            "<circle class=\"state\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"13\"/>\
+             <text class=\"name\" x=\"{cx:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text></g>",
+            cy + 4.5
+        );
+        return;
+    }
+    let class = match (state.kind, region) {
+        (Kind::Compound | Kind::Parallel, true) => "box region",
+        (Kind::Compound | Kind::Parallel, false) => "box",
+        _ => "state",
+    };
+    let _ = write!(
+        out,
+        "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"8\"/>"
+    );
+    if state.kind == Kind::Final {
+        let _ = write!(
+            out,
+            "<rect class=\"ring\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"5\"/>",
+            x + 3.5,
+            y + 3.5,
+            w - 7.0,
+            h - 7.0
+        );
+    }
+    let _ = write!(
+        out,
+        "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+        x + PAD,
+        y + 18.0,
+        escaped(&title(model, s))
+    );
+    if !b.lines.is_empty() || !b.children.is_empty() {
+        let _ = write!(
+            out,
+            "<line class=\"rule\" x1=\"{x:.1}\" x2=\"{:.1}\" y1=\"{HEADER_Y:.1}\" y2=\"{HEADER_Y:.1}\"/>",
+            x + w,
+            HEADER_Y = y + HEADER
+        );
+    }
+    for (nth, line) in b.lines.iter().enumerate() {
+        let _ = write!(
+            out,
+            "<text class=\"line\" x=\"{:.1}\" y=\"{:.1}\"><title>{}</title>{}</text>",
+            x + PAD,
+            y + HEADER + 14.0 + nth as f64 * LINE,
+            escaped(&line.whole),
+            escaped(&line.text)
+        );
+    }
+    out.push_str("</g>\n");
+    for &child in &b.children {
+        draw_box(model, boxes, child as usize, out);
+    }
+}
+
+fn draw_arrows(model: &Model, boxes: &[Box], s: usize, out: &mut String, labels: &mut String) {
+    let b = &boxes[s];
+    let Some(layout) = &b.layout else { return };
+    let origin = (b.at.0 + b.inset.0, b.at.1 + b.inset.1);
+    let moved = |p: (f64, f64)| (origin.0 + p.0, origin.1 + p.1);
+    if model.states[s].kind == Kind::Parallel && b.arrows.is_empty() {
+        for pair in b.children.windows(2) {
+            let left = &boxes[pair[0] as usize];
+            let x = left.at.0 + left.size.0 + PAD;
+            let _ = writeln!(
+                out,
+                "<line class=\"separator\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>",
+                b.at.1 + b.inset.1 - 4.0,
+                b.at.1 + b.size.1
+            );
+        }
+    }
+    for (nth, arrow) in b.arrows.iter().enumerate() {
+        let mut points = vec![moved(layout.at[arrow.from])];
+        points.extend(layout.bends[nth].iter().copied().map(moved));
+        points.push(moved(layout.at[arrow.to]));
+        let first = area(boxes, b, layout, arrow.from, arrow.source, origin);
+        let last = area(boxes, b, layout, arrow.to, arrow.target, origin);
+        let count = points.len();
+        let (toward_first, toward_last) = (points[1], points[count - 2]);
+        let toward_last = if count == 2 {
+            middle(first)
+        } else {
+            toward_last
+        };
+        let toward_first = if count == 2 {
+            middle(last)
+        } else {
+            toward_first
+        };
+        points[0] = border(first, toward_first);
+        points[count - 1] = border(last, toward_last);
+        let head = if arrow.has_head {
+            " marker-end=\"url(#head)\""
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            out,
+            "<path class=\"arrow\" d=\"{}\"{head}/>",
+            curve(&points)
+        );
+    }
+    for (node, &at) in b.nodes.iter().zip(&layout.at) {
+        let (x, y) = moved(at);
+        match node {
+            Node::Child(_) => {}
+            Node::Initial => {
+                let _ = writeln!(
+                    labels,
+                    "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>"
+                );
+            }
+            Node::Itself => {
+                let _ = writeln!(
+                    labels,
+                    "<circle class=\"port\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"><title>{} itself</title></circle>",
+                    escaped(&model.states[s].id)
+                );
+            }
+            Node::Label { lines, whole } => {
+                let widest = lines.iter().map(|l| width(&l.text)).fold(0.0, f64::max);
+                let (w, h) = (widest + 14.0, lines.len() as f64 * (LINE - 2.0) + 8.0);
+                let _ = write!(
+                    labels,
+                    "<g><title>{}</title><rect class=\"pill\" x=\"{:.1}\" y=\"{:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"6\"/>",
+                    escaped(whole),
+                    x - w / 2.0,
+                    y - h / 2.0
+                );
+                for (nth, line) in lines.iter().enumerate() {
+                    let class = if nth == 0 { "event" } else { "line" };
+                    let _ = write!(
+                        labels,
+                        "<text class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                        y - h / 2.0 + 15.5 + nth as f64 * (LINE - 2.0),
+                        escaped(&line.text)
+                    );
+                }
+                labels.push_str("</g>\n");
+            }
+        }
+    }
+}
+
+/// Corner and size of an arrow's end.
+fn area(
+    boxes: &[Box],
+    home: &Box,
+    layout: &Layout,
+    node: usize,
+    state: Option<StateId>,
+    origin: (f64, f64),
+) -> ((f64, f64), (f64, f64)) {
+    if let Node::Child(child) = home.nodes[node] {
+        let b = &boxes[state.unwrap_or(child) as usize];
+        return (b.at, b.size);
+    }
+    let size = match &home.nodes[node] {
+        Node::Label { lines, .. } => {
+            let widest = lines.iter().map(|l| width(&l.text)).fold(0.0, f64::max);
+            (widest + 14.0, lines.len() as f64 * (LINE - 2.0) + 8.0)
+        }
+        _ => (10.0, 10.0),
+    };
+    let at = layout.at[node];
+    let corner = (
+        origin.0 + at.0 - size.0 / 2.0,
+        origin.1 + at.1 - size.1 / 2.0,
+    );
+    (corner, size)
+}
+
+fn middle(((x, y), (w, h)): ((f64, f64), (f64, f64))) -> (f64, f64) {
+    (x + w / 2.0, y + h / 2.0)
+}
+
+/// Where the line from a box's middle to `to` leaves the box.
+fn border(area: ((f64, f64), (f64, f64)), to: (f64, f64)) -> (f64, f64) {
+    let (x, y) = middle(area);
+    let (half_w, half_h) = (area.1.0 / 2.0, area.1.1 / 2.0);
+    let (dx, dy) = (to.0 - x, to.1 - y);
+    if dx == 0.0 && dy == 0.0 {
+        return (x, y + half_h);
+    }
+    let scale_x = if dx == 0.0 {
+        f64::INFINITY
+    } else {
+        half_w / dx.abs()
+    };
+    let scale_y = if dy == 0.0 {
+        f64::INFINITY
+    } else {
+        half_h / dy.abs()
+    };
+    let scale = scale_x.min(scale_y).min(1.0);
+    (x + dx * scale, y + dy * scale)
+}
+
+/// A smooth line through the points: straight between the middles, bent at the points.
+fn curve(points: &[(f64, f64)]) -> String {
+    let mut path = format!("M{:.1} {:.1}", points[0].0, points[0].1);
+    for window in points.windows(3) {
+        let ((bx, by), (cx, cy)) = (window[1], window[2]);
+        let last = std::ptr::eq(&window[2], &points[points.len() - 1]);
+        let (ex, ey) = if last {
+            (cx, cy)
+        } else {
+            ((bx + cx) / 2.0, (by + cy) / 2.0)
+        };
+        let _ = write!(path, " Q{bx:.1} {by:.1} {ex:.1} {ey:.1}");
+    }
+    if points.len() == 2 {
+        let _ = write!(path, " L{:.1} {:.1}", points[1].0, points[1].1);
+    }
+    path
+}
+
+fn title(model: &Model, s: usize) -> String {
+    let state = &model.states[s];
+    let names = [&state.key, &state.id, &model.name];
+    let name = names.into_iter().find(|name| !name.is_empty());
+    let name = cut(name.map_or("chart", String::as_str));
+    match state.kind {
+        Kind::Parallel => format!("{name} ∥"),
+        _ => name,
+    }
+}
+
+/// A transition's event, guard and actions, a line each.
+fn label(model: &Model, t: &Transition) -> Vec<String> {
+    let mut words = Vec::new();
+    match &t.trigger {
+        Trigger::Events(list) => words.push(list.join(", ")),
+        Trigger::Always if t.guard.is_none() && t.actions.is_empty() => {}
+        Trigger::Always => words.push("always".to_owned()),
+    }
+    if let Some(guard) = &t.guard {
+        words.push(format!("[{}]", guard_text(model, guard)));
+    }
+    if !t.actions.is_empty() {
+        words.push(format!("/ {}", names(model, &t.actions)));
+    }
+    words
+}
+
+fn names(model: &Model, actions: &[ActionId]) -> String {
+    let names: Vec<&str> = actions
+        .iter()
+        .filter_map(|&a| model.actions.get(a as usize).map(String::as_str))
+        .collect();
+    names.join(", ")
+}
+
+fn line(whole: String) -> Line {
+    Line {
+        text: cut(&whole),
+        whole,
+    }
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() <= CHARS_MAX {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(CHARS_MAX - 1).collect();
+    cut.push('…');
+    cut
+}
+
+/// About how wide a text is at 12 px: the fonts of readers differ, so on the safe side.
+fn width(text: &str) -> f64 {
+    text.chars()
+        .map(|c| match c {
+            'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | '(' | ')' | '['
+            | ']' => 4.2,
+            'f' | 'r' | 't' | ' ' | '/' | '-' => 5.0,
+            'm' | 'w' | 'M' | 'W' | '%' | '@' => 10.8,
+            'A'..='Z' | '_' | '=' | '<' | '>' | '+' | '&' => 8.6,
+            c if (c as u32) < 0x2E80 => 7.1,
+            _ => 12.5,
+        })
+        .sum()
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c if (c as u32) < 0x20 => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn page(name: &str, (width, height): (f64, f64), body: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
+         viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\">\n<title>{}</title>\n\
+         <style>{STYLE}</style>\n\
+         <defs><marker id=\"head\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"8\" \
+         markerHeight=\"8\" orient=\"auto-start-reverse\"><path class=\"head\" \
+         d=\"M0 1 L10 5 L0 9 z\"/></marker></defs>\n\
+         <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n{body}</svg>\n",
+        escaped(name)
+    )
+}
+
+const STYLE: &str = "svg{--paper:#fff;--ink:#1f2733;--soft:#5b6675;--line:#8a94a3;--box:#f5f7fa;\
+--state:#fff;--edge:#c4ccd6;--pill:#eaf1fb;--event:#0b57b8}\
+@media(prefers-color-scheme:dark){svg{--paper:#14181f;--ink:#e7ebf1;--soft:#a5afbd;--line:#7d8797;\
+--box:#1b212a;--state:#232b36;--edge:#3a4453;--pill:#1d2c42;--event:#8fbdf8}}\
+text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:var(--soft)}\
+.name{font-weight:600;font-size:13px;fill:var(--ink)}.event{fill:var(--event);font-weight:500}\
+.paper{fill:var(--paper)}.box{fill:var(--box);stroke:var(--edge)}.region{fill:none;stroke:none}\
+.state,.ring{fill:var(--state);stroke:var(--line)}.ring{fill:none}\
+.rule{stroke:var(--edge)}.separator{stroke:var(--line);stroke-dasharray:5 4}\
+.arrow{fill:none;stroke:var(--line);stroke-width:1.3}.head,.dot{fill:var(--line)}\
+.port{fill:var(--paper);stroke:var(--line)}.pill{fill:var(--pill)}";
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{Initial, Place, Rules, State};
+    use super::*;
+
+    fn two() -> Model {
+        let mut model = Model::new("m & co", Rules::XSTATE);
+        let mut root = State::new("m", None, Kind::Compound);
+        root.initial = Initial {
+            targets: vec![1],
+            actions: Vec::new(),
+        };
+        model.push(root);
+        let mut a = State::new("a<b", Some(0), Kind::Atomic);
+        a.transitions.push(Transition {
+            trigger: Trigger::Events(vec!["GO".to_owned()]),
+            guard: None,
+            targets: vec![2],
+            internal: true,
+            actions: Vec::new(),
+            place: Place::default(),
+        });
+        model.push(a);
+        model.push(State::new("b", Some(0), Kind::Final));
+        model
+    }
+
+    #[test]
+    fn a_drawing_holds_every_state_and_label_once_and_nothing_foreign() {
+        let drawing = svg(&two());
+        for part in [">a&lt;b</text>", ">b</text>", ">GO</text>", "m &amp; co"] {
+            assert_eq!(drawing.matches(part).count(), 1, "{part}");
+        }
+        assert_eq!(drawing.matches("class=\"ring\"").count(), 1);
+        assert_eq!(drawing.matches("class=\"dot\"").count(), 1);
+        assert!(!drawing.contains("href"));
+    }
+
+    #[test]
+    fn children_lie_inside_of_their_parents_and_apart_from_each_other() {
+        let model = two();
+        let mut boxes = measure(&model);
+        place(&mut boxes, 0, (0.0, 0.0));
+        let (root, a, b) = (&boxes[0], &boxes[1], &boxes[2]);
+        for inner in [a, b] {
+            assert!(inner.at.0 >= root.at.0 && inner.at.1 >= root.at.1);
+            assert!(inner.at.0 + inner.size.0 <= root.at.0 + root.size.0);
+            assert!(inner.at.1 + inner.size.1 <= root.at.1 + root.size.1);
+        }
+        assert!(a.at.1 + a.size.1 < b.at.1, "the label is between them");
+    }
+}
