@@ -5,10 +5,11 @@ use crate::actor::cell::{ActorCell, Body, Limits, Running, life, quietly};
 use crate::actor::{ActorRef, Address, Behavior, Exit};
 use crate::ask::{self, Asks};
 use crate::dead_letter::{Cause, DeadLetter};
-use crate::envelope::{Kind, Parcel, push, push_uncounted};
+use crate::envelope::{Kind, Parcel, push};
 use crate::plan::Steps;
 use crate::plan::timers::{Armed, Missed, Repeat, Tick};
 use crate::sync::inbox::Wake;
+use crate::system::spawn::Home;
 use crate::system::{Due, policy};
 use crate::timer::{Resolution, TimerKey as WheelKey};
 use crate::{AskError, SpawnError};
@@ -70,24 +71,8 @@ impl Worker {
 
     /// Sends what takes no place; what finds nobody is dropped.
     pub(crate) fn send_uncounted(&self, parcel: Parcel) {
-        let number = parcel.cell();
-        let generation = parcel.generation();
-        let target = self.cell(number);
-        let target = target.filter(|cell| cell.life.generation() == generation);
-        let refused = match target {
-            None => Some(parcel),
-            Some(cell) => match push_uncounted(&cell.inbox, parcel) {
-                Ok(Wake::Enqueue) => {
-                    self.schedule(number, cell);
-                    None
-                }
-                Ok(Wake::Nothing) => None,
-                Err(parcel) => Some(parcel),
-            },
-        };
-        if let Some(parcel) = refused {
-            ask::losing(AskError::Stopped, || quietly(|| drop(parcel)));
-        }
+        let schedule = |number, cell: &ActorCell| self.schedule(number, cell);
+        self.shared.send_uncounted_by(parcel, schedule);
     }
 
     /// Makes a message that was not admitted a dead letter.
@@ -437,20 +422,18 @@ impl Worker {
         limits: Limits,
         dispatcher: u16,
     ) -> Result<ActorRef<B::Message>, SpawnError> {
-        let made = self
-            .take_number()
-            .and_then(|number| Some((number, self.cell(number)?)));
-        let Some((number, cell)) = made else {
+        let Some(number) = self.take_number() else {
             quietly(|| drop(machine));
             return Err(self.shared.no_cell());
         };
         let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
-        cell.type_number.store(type_number, Relaxed);
-        cell.dispatcher.store(dispatcher, Relaxed);
-        cell.prepare::<B>(number, Body { behavior, machine }, limits);
-        cell.inbox.open_scheduled();
+        let body = Body { behavior, machine };
+        let home = Home {
+            type_number,
+            dispatcher,
+        };
         self.stats.spawned.add(1);
-        Ok(ActorRef::from_address(self.address(number)))
+        Ok(self.shared.settle(number, body, limits, home))
     }
 
     /// Changes the limits of a prepared actor.

@@ -853,15 +853,6 @@ impl Worker {
     pub(crate) fn take_collected(&self) -> List {
         self.collected.take()
     }
-
-    pub(crate) fn address(&self, number: u32) -> Address {
-        let generation = self.cell(number).map_or(0, |cell| cell.life.generation());
-        Address {
-            cell: number,
-            generation: NonZeroU32::new(generation).unwrap_or(NonZeroU32::MAX),
-            system: self.system(),
-        }
-    }
 }
 
 impl Drop for Worker {

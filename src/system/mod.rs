@@ -130,6 +130,13 @@ impl Shared {
     }
 
     pub(crate) fn send_uncounted(&self, parcel: Parcel) {
+        self.send_uncounted_by(parcel, |number, cell| self.schedule(number, cell));
+    }
+
+    /// Sends what takes no place; what finds nobody is dropped. `schedule` puts an actor that the
+    /// message wakes on a run queue.
+    #[inline(always)]
+    pub(crate) fn send_uncounted_by(&self, parcel: Parcel, schedule: impl FnOnce(u32, &ActorCell)) {
         let number = parcel.cell();
         let generation = parcel.generation();
         let cell = self.cells.get(number);
@@ -137,7 +144,7 @@ impl Shared {
             None => Some(parcel),
             Some(cell) => match push_uncounted(&cell.inbox, parcel) {
                 Ok(Wake::Enqueue) => {
-                    self.schedule(number, cell);
+                    schedule(number, cell);
                     None
                 }
                 Ok(Wake::Nothing) => None,

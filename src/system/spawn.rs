@@ -287,6 +287,12 @@ impl<B: Behavior> Drop for Prepared<B> {
     }
 }
 
+/// Of which type an actor is and where it runs, by number.
+pub(crate) struct Home {
+    pub(crate) type_number: u16,
+    pub(crate) dispatcher: u16,
+}
+
 impl Shared {
     /// Makes an actor from outside that is not on a run queue yet.
     fn make<B: Behavior>(
@@ -307,22 +313,38 @@ impl Shared {
         let Some(number) = number else {
             return Err(self.no_cell());
         };
+        let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
+        let body = Body { behavior, machine };
+        let home = Home {
+            type_number,
+            dispatcher,
+        };
+        self.spawned_outside.fetch_add(1, Relaxed);
+        Ok(self.settle(number, body, limits, home))
+    }
+
+    /// Makes the free cell `number`, which the caller owns, an actor that is on no run queue yet.
+    #[inline(always)]
+    pub(crate) fn settle<B: Behavior>(
+        &self,
+        number: u32,
+        body: Body<B>,
+        limits: Limits,
+        home: Home,
+    ) -> ActorRef<B::Message> {
         let Some(cell) = self.cells.get(number) else {
             unreachable!("a number from the table has a cell");
         };
-        let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
-        cell.type_number.store(type_number, Relaxed);
-        cell.dispatcher.store(dispatcher, Relaxed);
-        cell.prepare::<B>(number, Body { behavior, machine }, limits);
+        cell.type_number.store(home.type_number, Relaxed);
+        cell.dispatcher.store(home.dispatcher, Relaxed);
+        cell.prepare::<B>(number, body, limits);
         cell.inbox.open_scheduled();
-        self.spawned_outside.fetch_add(1, Relaxed);
-        let address = Address {
+        ActorRef::from_address(Address {
             cell: number,
             generation: NonZeroU32::new(cell.life.generation())
                 .expect("a cell that is handed out has generations left"),
             system: self.tag,
-        };
-        Ok(ActorRef::from_address(address))
+        })
     }
 
     /// Why there is no cell for an actor.
