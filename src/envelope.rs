@@ -36,8 +36,13 @@ const SIZES: [usize; 3] = [64, 128, 256];
 const NOTE: usize = 16;
 /// Envelopes that change hands at once.
 const MAGAZINE: u32 = 128;
-/// Full magazines that the depot keeps of each size: 4 MiB of the smallest.
+/// Bytes of each size that the depot keeps while workers work.
+const DEPOT_BYTES: usize = 32 << 20;
+/// Full magazines of each size that the depot keeps once a worker has nothing to do: 4 MiB of the
+/// smallest.
 const DEPOT_MAGAZINES: usize = 512;
+/// Magazines that go back to the allocator in one go: some ten microseconds.
+const SHRINK: usize = 4;
 
 /// What an envelope is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -947,6 +952,24 @@ impl Depot {
         }
     }
 
+    /// Gives a few of the free envelopes back that a burst left, if there are many; whether there
+    /// were.
+    pub(crate) fn shrink(&self) -> bool {
+        let mut any = false;
+        for (class, magazines) in self.magazines.iter().enumerate() {
+            let mut magazines = lock(magazines);
+            let there = magazines.len();
+            let kept = there.saturating_sub(SHRINK).max(DEPOT_MAGAZINES);
+            let excess = magazines.split_off(kept.min(there));
+            drop(magazines);
+            any |= !excess.is_empty();
+            for magazine in excess {
+                self.give_up(&magazine, class as u8);
+            }
+        }
+        any
+    }
+
     fn give_up(&self, magazine: &Magazine, class: u8) {
         let bytes = SIZES[class as usize] as u64 * u64::from(magazine.count);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -1052,7 +1075,8 @@ impl Pool {
             return;
         }
         let mut depot = lock(&self.depot.magazines[class as usize]);
-        if depot.len() < DEPOT_MAGAZINES && !self.depot.is_over() {
+        let most = DEPOT_BYTES / (SIZES[class as usize] * MAGAZINE as usize);
+        if depot.len() < most && !self.depot.is_over() {
             depot.push(magazine);
         } else {
             drop(depot);

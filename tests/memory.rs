@@ -5,7 +5,7 @@ use common::*;
 use mainspring::prelude::*;
 use std::alloc::{GlobalAlloc, Layout, System as Os};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Counts what passes through it.
 struct Counting;
@@ -65,6 +65,8 @@ enum Job {
     Ask(ActorRef<AskJob>, u64),
     Arm(u64),
     Every,
+    /// To all, so many times.
+    All(Arc<[ActorRef<Job>]>, u64),
 }
 
 struct AskJob(Reply<u64>);
@@ -75,7 +77,7 @@ impl Behavior for Work {
     fn on_message(&self, job: Job, me: Snapshot<'_, Self>) -> Plan<Self> {
         match job {
             Job::Add(number) => Plan::emit(number),
-            Job::Pass(_, 0) | Job::Three(_, _, 0) | Job::Ask(_, 0) => Plan::none(),
+            Job::Pass(_, 0) | Job::All(_, 0) | Job::Three(_, _, 0) | Job::Ask(_, 0) => Plan::none(),
             Job::Pass(to, left) => Plan::tell(to, Job::Pass(me.me(), left - 1)),
             Job::Three(a, b, left) => Plan::emit(1)
                 .and(Plan::tell(a, Job::Add(1)))
@@ -88,6 +90,8 @@ impl Behavior for Work {
                 .and(Plan::cancel(2))
                 .and(Plan::after(2, ms(1), Job::Add(1)))
                 .and(Plan::tell(me.me(), Job::Arm(left - 1))),
+            Job::All(all, left) => Plan::tell_all(all.iter(), Job::Add(1))
+                .and(Plan::tell(me.me(), Job::All(all.clone(), left - 1))),
             Job::Every => Plan::every(1, ms(1), Job::Add(1)),
         }
     }
@@ -147,11 +151,28 @@ fn steady_state_allocates_nothing() {
         }
     });
     let _ = to_a;
+    let crowd: Arc<[_]> = (0..40).map(|_| new().actor()).collect();
+    let all = allocations_of(|| one(Job::All(crowd.clone(), 1_000)));
+    let narrow = Config::builder().mailbox_capacity(4);
+    let (narrow, _) = stepped_with(narrow);
+    let sink = narrow.spawn(Work, Sum::default()).unwrap().actor();
+    let sources: Vec<_> = (0..8)
+        .map(|_| narrow.spawn(Work, Sum::default()).unwrap())
+        .collect();
+    let three_each: Arc<[_]> = Arc::new([sink; 3]);
+    let waits = allocations_of(|| {
+        for source in &sources {
+            source.tell(Job::All(three_each.clone(), 200)).unwrap();
+        }
+        narrow.run_until_idle();
+    });
     // The first message is the test's own; now and then the test's harness takes something.
     assert!(
         tell + three + ask <= 20,
         "{tell}, {three}, {ask} for 12,500 messages"
     );
+    assert!(all <= 20, "{all} for 1,000 messages to 40 targets each");
+    assert!(waits <= 40, "{waits} for 1,600 commits most of which wait");
     assert!(event <= 20, "{event} for 1,000 messages from outside");
     assert!(every <= 20, "{every} for 1,000 ticks of an interval");
     assert!(arm <= 20, "{arm} for 1,000 timers armed and replaced");

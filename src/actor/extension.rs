@@ -15,7 +15,9 @@ use std::cell::{Cell, RefCell};
 pub(crate) struct Extension {
     pub(crate) asks: RefCell<Asks>,
     pub(crate) timers: RefCell<Timers>,
+    /// An `Option<Waiting>` of the actor's behavior.
     waiting: RefCell<Option<Box<dyn Any + Send>>>,
+    has_waiting: Cell<bool>,
     waiting_kind: Cell<Option<Kind>>,
     /// The deadline of that plan.
     pub(crate) waits_until: Cell<Option<WheelEntry>>,
@@ -32,20 +34,27 @@ impl Extension {
     /// Whether a plan waits for room.
     #[inline(always)]
     pub(crate) fn has_waiting(&self) -> bool {
-        self.waiting.borrow().is_some()
+        self.has_waiting.get()
     }
 
     /// The plan that waits for room, if there is one.
     pub(crate) fn take_waiting<B: Behavior>(&self) -> Option<Waiting<B>> {
         self.waiting_kind.set(None);
-        let waiting = self.waiting.borrow_mut().take()?;
-        waiting.downcast().ok().map(|waiting| *waiting)
+        self.has_waiting.set(false);
+        let mut place = self.waiting.borrow_mut();
+        place.as_mut()?.downcast_mut::<Option<Waiting<B>>>()?.take()
     }
 
-    /// Keeps a plan that waits for room. One allocation.
+    /// Keeps a plan that waits for room. One allocation the first time.
     pub(crate) fn put_waiting<B: Behavior>(&self, waiting: Waiting<B>) {
         self.waiting_kind.set(waiting.kind());
-        *self.waiting.borrow_mut() = Some(Box::new(waiting));
+        self.has_waiting.set(true);
+        let mut place = self.waiting.borrow_mut();
+        let kept = place.as_mut().and_then(|place| place.downcast_mut());
+        match kept {
+            Some(kept) => *kept = Some(waiting),
+            None => *place = Some(Box::new(Some(waiting))),
+        }
     }
 
     /// What kind of message the waiting plan belongs to, if it belongs to one.

@@ -24,7 +24,7 @@ use crate::actor::{Address, Counts, Exit, Turn};
 use crate::dead_letter::Cause;
 use crate::envelope::{Kind, List, Parcel, Pending, Pool, Published, with_pool};
 use crate::plan::Steps;
-use crate::plan::commit::Committed;
+use crate::plan::commit::{Committed, Reserved};
 use crate::sync::idle::{Rest, Slept};
 use crate::sync::inbox::Wake;
 use crate::sync::scope::{self, Scope};
@@ -53,6 +53,8 @@ const SHARE_NS: u64 = 10_000;
 const SLOW_NS: u64 = 1_000;
 /// Timers fired or moved in one go.
 const TIMER_BUDGET: usize = 1_024;
+/// The most targets of a plan whose list of places is kept: 32 KiB.
+const RESERVED_MAX: usize = 4_096;
 /// Newborns in a row before a ready actor gets its turn.
 const FRESH_CAP: u32 = 16;
 
@@ -102,6 +104,8 @@ pub(crate) struct Worker {
     type_numbers: RefCell<HashMap<TypeId, u16>>,
     pending: Pending,
     collected: Cell<List>,
+    /// Room for the places that a plan reserves.
+    reserved: Cell<Reserved>,
     me_cell: Cell<u32>,
     me_generation: Cell<NonZeroU32>,
     system: u32,
@@ -166,6 +170,7 @@ impl Worker {
             type_numbers: RefCell::default(),
             pending: Pending::new(),
             collected: Cell::new(List::new()),
+            reserved: Cell::default(),
             me_cell: Cell::new(Address::NOBODY.cell),
             me_generation: Cell::new(Address::NOBODY.generation),
             system: shared.tag,
@@ -532,6 +537,12 @@ impl Worker {
         let kept = self.shared.numbers_kept(2 * BATCH);
         let mut numbers = self.numbers.borrow_mut();
         self.shared.cells.give_back(&mut numbers, kept);
+        drop(numbers);
+        while self.shared.depot.shrink() {
+            if self.has_work() || self.dispatcher.anything_to_steal() {
+                return;
+            }
+        }
     }
 
     /// Puts an actor, whose inbox said so, on a run queue.
@@ -732,6 +743,21 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn pending(&self) -> &Pending {
         &self.pending
+    }
+
+    /// An empty list of reserved places.
+    #[inline(always)]
+    pub(crate) fn take_reserved(&self) -> Reserved {
+        self.reserved.take()
+    }
+
+    /// Keeps the list's memory for the next plan, unless it is much.
+    #[inline(always)]
+    pub(crate) fn keep_reserved(&self, mut reserved: Reserved) {
+        if reserved.spilled() && reserved.capacity() <= RESERVED_MAX {
+            reserved.clear();
+            self.reserved.set(reserved);
+        }
     }
 
     /// Publishes what is pending.

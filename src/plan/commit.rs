@@ -589,7 +589,7 @@ fn no_room<B: Behavior>(
 }
 
 /// Places reserved so far: target, how many.
-type Reserved = SmallVec<[(u32, u32); 8]>;
+pub(crate) type Reserved = SmallVec<[(u32, u32); 8]>;
 
 /// Any plan.
 #[inline(never)]
@@ -626,23 +626,36 @@ fn commit_all<B: Behavior>(
         }
     }
     worker.flush();
-    let mut reserved = Reserved::new();
+    let mut reserved = worker.take_reserved();
+    let committed = commit_reserving(run, body, worker, plan, bound, &mut reserved);
+    worker.keep_reserved(reserved);
+    committed
+}
+
+/// Admits, evolves and publishes a plan that nothing else forbids.
+#[inline(always)]
+fn commit_reserving<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    plan: &mut Plan<B>,
+    bound: Bound,
+    reserved: &mut Reserved,
+) -> Committed {
+    let flags = plan.steps.flags;
     if flags & flag::SEND != 0
-        && let Err((target, places)) = admit(run, worker, &plan.steps, bound, &mut reserved)
+        && let Err((target, places)) = admit(run, worker, &plan.steps, bound, reserved)
     {
-        release(worker, &reserved);
+        release(worker, reserved);
         return no_room(run, worker, plan, target, places);
     }
-    let guard = ReleaseOnUnwind {
-        worker,
-        reserved: &reserved,
-    };
+    let guard = ReleaseOnUnwind { worker, reserved };
     let evolved = evolve_all(run, body, worker, plan);
     std::mem::forget(guard);
     match evolved {
         Ok(said) => say(run, worker, said),
         Err(cause) => {
-            release(worker, &reserved);
+            release(worker, reserved);
             return worker.failed(cause);
         }
     }

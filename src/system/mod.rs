@@ -29,6 +29,7 @@ use crate::timer::{Clock, TimerKey as WheelKey};
 use crate::{AskError, ask};
 use hashbrown::HashMap;
 use quota::Quota;
+use smallvec::SmallVec;
 use spawn::{Prepare, SpawnError};
 use std::any::TypeId;
 use std::fmt;
@@ -224,11 +225,11 @@ impl Shared {
     }
 
     /// Takes the waiters off `target`'s list that there is room for. Threads are woken here.
-    pub(crate) fn waiters_to_wake(&self, target: u32) -> Vec<Address> {
-        let mut taken = Vec::new();
+    pub(crate) fn waiters_to_wake(&self, target: u32) -> SmallVec<[Address; 8]> {
+        let mut taken = SmallVec::<[Waiter; 8]>::new();
         let mut waits = self.waits();
         let Some(cell) = self.cells.get(target) else {
-            return Vec::new();
+            return SmallVec::new();
         };
         let mut promised = 0u32;
         while let Some(places) = waits.first_needs(target) {
@@ -240,7 +241,7 @@ impl Shared {
             taken.extend(waits.take_first(target));
         }
         drop(waits);
-        let mut actors = Vec::new();
+        let mut actors = SmallVec::new();
         for waiter in taken {
             match waiter {
                 Waiter::Actor(address) => actors.push(address),

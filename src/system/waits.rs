@@ -24,6 +24,8 @@ pub(crate) struct Waits {
     /// Who was woken, and has neither taken its places nor given them up yet.
     woken: HashMap<u32, u32>,
     next_seq: u64,
+    /// The memory of a list that nobody is on any more, for the next one.
+    spare: VecDeque<(Waiter, u32)>,
 }
 
 /// Somebody who waits for room.
@@ -61,7 +63,10 @@ impl Waits {
         if self.targets.get(&me.cell) != Some(&target) {
             self.remove_waiter(me.cell);
             self.targets.insert(me.cell, target);
-            let list = self.waiters.entry(target).or_default();
+            let list = self
+                .waiters
+                .entry(target)
+                .or_insert_with(|| std::mem::take(&mut self.spare));
             if self.woken.get(&me.cell) == Some(&target) {
                 self.woken.remove(&me.cell);
                 list.push_front((Waiter::Actor(me), places));
@@ -97,8 +102,16 @@ impl Waits {
         if let Some(list) = self.waiters.get_mut(&target) {
             list.retain(|(waiter, _)| keep(waiter));
             if list.is_empty() {
-                self.waiters.remove(&target);
+                self.remove_list(target);
             }
+        }
+    }
+
+    fn remove_list(&mut self, target: u32) {
+        if let Some(list) = self.waiters.remove(&target)
+            && list.capacity() > self.spare.capacity()
+        {
+            self.spare = list;
         }
     }
 
@@ -140,7 +153,7 @@ impl Waits {
         let list = self.waiters.get_mut(&target)?;
         let (waiter, _) = list.pop_front()?;
         if list.is_empty() {
-            self.waiters.remove(&target);
+            self.remove_list(target);
         }
         if let Waiter::Actor(address) = &waiter {
             self.targets.remove(&address.cell);
