@@ -27,6 +27,8 @@ use std::time::Duration;
 const ARMED_MAX: usize = 1024;
 /// The name of the event by which a machine hears that its child has ended in order.
 const ENDED: &str = "mainspring.child.ended";
+/// The name of the event by which a machine hears that a delayed event is to be sent on.
+const SEND: &str = "mainspring.send";
 
 type Outputs<C> = Output<ChartMachine<C>>;
 type Starter<C> = Arc<dyn Fn(&Start, &mut Outputs<C>) -> Child<C> + Send + Sync>;
@@ -280,6 +282,7 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
             buffers,
             undo: None,
             armed: Vec::new(),
+            delayed: Vec::new(),
             next_key: 0,
             children: Children(Vec::new()),
             parent,
@@ -419,6 +422,8 @@ pub struct ChartMachine<C: Clone + Send + 'static> {
     undo: Option<Undo<C>>,
     /// The keys of delayed events that can be cancelled, by the chart's ids.
     armed: Vec<(Name, u64)>,
+    /// Delayed events for other actors, by the keys of their timers.
+    delayed: Vec<Delayed>,
     next_key: u64,
     children: Children<C>,
     parent: Option<Parent>,
@@ -428,7 +433,15 @@ pub struct ChartMachine<C: Clone + Send + 'static> {
 struct Undo<C: Clone + Send + 'static> {
     instance: Instance<C>,
     armed: Vec<(Name, u64)>,
+    delayed: Vec<Delayed>,
     children: Vec<(Name, Child<C>)>,
+}
+
+#[derive(Clone)]
+struct Delayed {
+    key: u64,
+    target: Target,
+    event: Event,
 }
 
 struct Children<C: Clone + Send + 'static>(Vec<(Name, Child<C>)>);
@@ -449,6 +462,7 @@ impl<C: Clone + Send + 'static> Clone for ChartMachine<C> {
             buffers: Buffers::default(),
             undo: None,
             armed: Vec::new(),
+            delayed: Vec::new(),
             next_key: self.next_key,
             children: Children(Vec::new()),
             parent: self.parent.clone(),
@@ -537,15 +551,6 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
                 } if !host.addresses.contains_key(to) => {
                     format!("nobody is bound to the address {to:?}")
                 }
-                Effect::Send {
-                    target: Target::Parent | Target::Child(_) | Target::Address(_),
-                    delay_ms: Some(_),
-                    event,
-                    ..
-                } => format!(
-                    "{:?} is delayed for another actor, which is not there yet",
-                    event.name
-                ),
                 _ => continue,
             };
             return Err(Refusal::new(problem));
@@ -553,9 +558,23 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
         Ok(())
     }
 
-    fn arm(&mut self, id: Option<Name>, ms: u64, event: Event, output: &mut Outputs<C>) {
+    fn arm(
+        &mut self,
+        id: Option<Name>,
+        ms: u64,
+        event: Event,
+        target: Target,
+        output: &mut Outputs<C>,
+    ) {
         self.next_key += 1;
         let key = self.next_key;
+        let event = match target {
+            Target::Myself | Target::Internal => event,
+            _ => {
+                self.delayed.push(Delayed { key, target, event });
+                Event::new(SEND).with(Value::Num(key as f64))
+            }
+        };
         if let Some(id) = id {
             if self.hosted.chart.is_xstate {
                 // The older timer goes on, out of reach.
@@ -636,13 +655,14 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
                 delay_ms,
                 id,
             } => match delay_ms {
-                Some(ms) => self.arm(id, ms, event, output),
+                Some(ms) => self.arm(id, ms, event, target, output),
                 None => self.send(event, &target, output),
             },
             Effect::Cancel(id) => self.armed.retain(|(armed, key)| {
                 let keeps = *armed != id;
                 if !keeps {
                     output.cancel(Key::new(*key));
+                    self.delayed.retain(|delayed| delayed.key != *key);
                 }
                 keeps
             }),
@@ -681,6 +701,20 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
                 .retain(|(child, _)| event.data.text() != Some(&**child));
             return Ok(());
         }
+        if &*event.name == SEND {
+            let key = event.data.num();
+            let mut delayed = self.delayed.iter();
+            if let Some(place) = delayed.position(|delayed| Some(delayed.key as f64) == key) {
+                let Delayed { target, event, .. } = self.delayed.remove(place);
+                self.buffers.effects().push(Effect::Send {
+                    event,
+                    target,
+                    delay_ms: None,
+                    id: None,
+                });
+            }
+            return Ok(());
+        }
         let from = self.buffers.effects().len();
         let chart = &self.hosted.chart.chart;
         let class = chart.table().class(&event.name);
@@ -696,12 +730,14 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
             Some(undo) => {
                 undo.instance.copy_from(&self.instance);
                 undo.armed.clone_from(&self.armed);
+                undo.delayed.clone_from(&self.delayed);
                 undo.children.clone_from(&self.children.0);
             }
             None => {
                 self.undo = Some(Undo {
                     instance: self.instance.clone(),
                     armed: self.armed.clone(),
+                    delayed: self.delayed.clone(),
                     children: self.children.0.clone(),
                 });
             }
@@ -712,6 +748,7 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
         if let Some(undo) = &mut self.undo {
             std::mem::swap(&mut undo.instance, &mut self.instance);
             std::mem::swap(&mut undo.armed, &mut self.armed);
+            std::mem::swap(&mut undo.delayed, &mut self.delayed);
             std::mem::swap(&mut undo.children, &mut self.children.0);
         }
         self.buffers.effects().clear();

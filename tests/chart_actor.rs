@@ -439,6 +439,58 @@ fn an_initial_state_arms_its_delay_before_the_first_message() {
 }
 
 #[test]
+fn a_delayed_event_for_another_is_sent_when_it_is_due_unless_cancelled() {
+    let (system, hand) = stepped();
+    let seen = system.spawn_machine(Names::default()).unwrap();
+    let to = seen.actor();
+    let later = |name: &str, id: &str| mainspring::chart::Effect::Send {
+        event: Event::new(name),
+        target: mainspring::chart::value::Target::Address("log".into()),
+        delay_ms: Some(20),
+        id: Some(id.into()),
+    };
+    let chart = parse(
+        r#"{ "id": "m", "initial": "a", "states": { "a": {
+            "entry": "later",
+            "on": { "STOP": { "actions": "cancel" }, "BAD": { "actions": ["cancel", "fail"] } }
+        } } }"#,
+    );
+    let compiled = Bindings::<Count>::new()
+        .scoped("later", move |scope, _| {
+            scope.effect(later("one", "1"));
+            scope.effect(later("two", "2"));
+            Ok(())
+        })
+        .scoped("cancel", |scope, _| {
+            scope.effect(mainspring::chart::Effect::Cancel("1".into()));
+            Ok(())
+        })
+        .scoped("fail", |_, _| Err(Fault::execution("no")))
+        .compile(&chart)
+        .unwrap();
+    let chart = HostedChart::from(compiled).address("log", move |event, output| {
+        output.tell(to, event.name.to_string());
+    });
+    let [first, second] =
+        [0, 0].map(|count| system.spawn_machine(chart.machine(count).unwrap()).unwrap());
+    first.tell(Event::new("STOP")).unwrap();
+    second.tell(Event::new("BAD")).unwrap(); // it fails, and cancels nothing
+    system.run_until_idle();
+    hand.advance(19 * MS);
+    let heard = || {
+        system.run_until_idle();
+        let names = seen.snapshot();
+        system.run_until_idle();
+        let mut names = names.wait().unwrap().0;
+        names.sort_unstable();
+        names
+    };
+    assert!(heard().is_empty());
+    hand.advance(3 * MS);
+    assert_eq!(heard(), ["one", "two", "two"]);
+}
+
+#[test]
 fn a_chart_that_is_done_ends_its_actor() {
     let (system, hand) = stepped();
     let actor = system
