@@ -808,7 +808,7 @@ fn settle<B: Behavior>(
             None
         }
         Usual::Failed => unusual::<B>(run, worker, plan, Committed::Failed, kind),
-        Usual::NotUsual => settle_any::<B>(run, body, worker, plan, kind),
+        Usual::Other => settle_any::<B>(run, body, worker, plan, kind),
     }
 }
 

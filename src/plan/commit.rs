@@ -69,7 +69,7 @@ pub(crate) enum Usual {
     /// None of it took effect; the worker has the cause.
     Failed,
     /// Nothing was done: it is for [`commit`].
-    NotUsual,
+    Other,
 }
 
 /// Commits a plan that is an event, a message, both, or a reply, if nothing stands in the way.
@@ -96,7 +96,7 @@ pub(crate) fn commit_usual<B: Behavior>(
         }
         return Usual::Done;
     }
-    Usual::NotUsual
+    Usual::Other
 }
 
 /// A message that its target has room for, with one exchange.
@@ -112,11 +112,11 @@ fn send_one<B: Behavior>(
     plan: &mut Plan<B>,
 ) -> Usual {
     let Some(parcel) = plan.steps.list.front() else {
-        return Usual::NotUsual;
+        return Usual::Other;
     };
     let (target, generation) = (parcel.cell(), parcel.generation());
     let Some(cell) = worker.cell(target) else {
-        return Usual::NotUsual;
+        return Usual::Other;
     };
     let capacity = cell.plain_capacity();
     if cell.life.generation() != generation
@@ -124,7 +124,7 @@ fn send_one<B: Behavior>(
         || worker.pending().target().is_some()
         || (run.has_more() && worker.streams_to(target))
     {
-        return Usual::NotUsual;
+        return Usual::Other;
     }
     let mut bound = capacity;
     if let Some(event) = plan.event.take() {
@@ -144,7 +144,7 @@ fn send_one<B: Behavior>(
         Err((_, parcel)) => {
             parcel.set_cell(target);
             plan.steps.list.push_front(parcel);
-            return Usual::NotUsual;
+            return Usual::Other;
         }
     }
     Usual::Done
