@@ -155,3 +155,54 @@ fn a_failing_action_keeps_the_old_state() {
     assert!(matches!(result, Err(StepError::Fault(f)) if f.value == Value::Num(3.0)));
     assert_eq!(instance, old);
 }
+
+const REGIONS: &str = r#"{ "id": "m", "type": "parallel", "states": {
+    "one": { "initial": "a", "states": {
+        "a": { "on": { "GO": { "target": "b", "actions": "count" } } }, "b": {} } },
+    "two": { "initial": "a", "states": {
+        "a": { "on": { "GO": { "target": "b", "guard": "none", "actions": "perhaps" } } }, "b": {} } } } }"#;
+
+#[test]
+fn a_failing_action_in_one_region_keeps_the_old_state_of_all() {
+    let machine = Machine::parse(REGIONS).unwrap();
+    let bound = Bindings::<u64>::new()
+        .action("count", |n, _, _| *n += 1)
+        .guard("none", |_, _, _| true)
+        .scoped("perhaps", |_, _| {
+            Err(mainspring::chart::Fault::thrown(Value::Null))
+        });
+    let chart = bound.compile(&machine).unwrap().chart;
+    let mut buffers = Buffers::default();
+    let (mut instance, started) = chart.start(7, &Event::new("xstate.init"), &mut buffers);
+    started.unwrap();
+    let old = instance.clone();
+    let go = Event::new("GO");
+    let result = chart.step(&mut instance, chart.table().class("GO"), &go, &mut buffers);
+    assert!(matches!(result, Err(StepError::Fault(_))));
+    assert_eq!(instance, old);
+}
+
+#[test]
+fn every_regions_guard_is_asked_before_any_regions_action_runs() {
+    let machine = Machine::parse(REGIONS).unwrap();
+    let bound = Bindings::<u64>::new()
+        .action("count", |n, _, _| *n += 1)
+        .action("perhaps", |n, _, _| *n += 10)
+        .guard("none", |n: &u64, _, _| *n == 0);
+    let chart = bound.compile(&machine).unwrap().chart;
+    let mut buffers = Buffers::default();
+    let (mut instance, started) = chart.start(0, &Event::new("xstate.init"), &mut buffers);
+    started.unwrap();
+    let old = instance.leaves().to_vec();
+    let go = Event::new("GO");
+    let taken = chart.step(&mut instance, chart.table().class("GO"), &go, &mut buffers);
+    assert_eq!(taken, Ok(true));
+    assert_eq!(instance.context, 11);
+    assert!(
+        instance
+            .leaves()
+            .iter()
+            .zip(&old)
+            .all(|(new, old)| new != old)
+    );
+}

@@ -6,6 +6,9 @@ use super::value::{Name, Value};
 /// Deeper nesting is refused rather than risking the stack.
 const DEPTH_MAX: u32 = 200;
 
+/// Up to this many keys are compared one by one; more are hashed.
+const FEW: usize = 8;
+
 /// A JSON value and where it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Json {
@@ -103,18 +106,27 @@ fn in_property_order(fields: Vec<(String, Json)>) -> Vec<(String, Json)> {
         let n: u32 = key.parse().ok()?;
         (n != u32::MAX && n.to_string() == key).then_some(n)
     };
-    let mut seen: hashbrown::HashMap<String, usize> = hashbrown::HashMap::new();
     let mut unique: Vec<(String, Json)> = Vec::with_capacity(fields.len());
-    for (key, value) in fields {
-        match seen.get(&key) {
-            Some(&at) => unique[at].1 = value,
-            None => {
-                seen.insert(key.clone(), unique.len());
-                unique.push((key, value));
+    if fields.len() <= FEW {
+        for (key, value) in fields {
+            match unique.iter_mut().find(|(k, _)| *k == key) {
+                Some((_, old)) => *old = value,
+                None => unique.push((key, value)),
+            }
+        }
+    } else {
+        let mut seen: hashbrown::HashMap<String, usize> = hashbrown::HashMap::new();
+        for (key, value) in fields {
+            match seen.get(&key) {
+                Some(&at) => unique[at].1 = value,
+                None => {
+                    seen.insert(key.clone(), unique.len());
+                    unique.push((key, value));
+                }
             }
         }
     }
-    unique.sort_by_key(|(key, _)| index(key).map_or(u64::MAX, u64::from));
+    unique.sort_by_cached_key(|(key, _)| index(key).map_or(u64::MAX, u64::from));
     unique
 }
 

@@ -97,6 +97,8 @@ fn parse(text: &str) -> Result<Xml<'_>, Problem> {
 
 /// Documents nest in documents at most this deep.
 const EMBEDDED_MAX: u32 = 16;
+/// So do elements of executable content.
+const BLOCKS_MAX: u32 = 100;
 
 fn compile_node(
     root: Node<'_, '_>,
@@ -184,6 +186,8 @@ struct Reader<'f> {
     late_binding: bool,
     unnamed: u32,
     depth: u32,
+    /// How many elements of executable content are around the one being read.
+    blocks: u32,
 }
 
 /// An attribute's text, or what a neutral test attribute stands for.
@@ -228,6 +232,7 @@ impl<'f> Reader<'f> {
             late_binding: false,
             unnamed: 0,
             depth: 0,
+            blocks: 0,
         }
     }
 
@@ -599,6 +604,23 @@ impl<'f> Reader<'f> {
     }
 
     fn executable(&mut self, node: Node<'_, '_>) -> Act {
+        if self.blocks == BLOCKS_MAX {
+            let what = format!("executable content nested deeper than {BLOCKS_MAX} levels");
+            self.problem(
+                node,
+                "depth",
+                what,
+                "use fewer <if>s and <foreach>s in each other",
+            );
+            return Self::failing("nested too deep".to_owned());
+        }
+        self.blocks += 1;
+        let act = self.executable_here(node);
+        self.blocks -= 1;
+        act
+    }
+
+    fn executable_here(&mut self, node: Node<'_, '_>) -> Act {
         if let Some(act) = conf::executable(node) {
             return match self.location(&act.0) {
                 Ok(to) => {

@@ -379,6 +379,15 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
             None if json.get("history").is_some() => history_kind(json),
             None => Kind::Atomic,
         };
+        let kind = match (kind, parent) {
+            (Kind::History { .. }, None) => {
+                let what = "the root is a history state".to_owned();
+                let instead = "a history state stands inside the state it remembers".to_owned();
+                self.problem(json, "type", what, instead);
+                Kind::Atomic
+            }
+            _ => kind,
+        };
         let id = match json.get("id").and_then(Json::str) {
             Some(id) => id.to_owned(),
             None => match parent {
