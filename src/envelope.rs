@@ -436,6 +436,17 @@ impl Parcel {
         Inside(self.0)
     }
 
+    /// Calls the continuation of an ask inside with what `outcome` holds.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn call_with<E: Copy + 'static, R: 'static>(self, outcome: Result<Parcel, E>) -> R {
+        let inside = match &outcome {
+            // SAFETY: `outcome` has the parcel until the call is over, and is left alone.
+            Ok(answer) => Ok(unsafe { answer.inside() }),
+            Err(error) => Err(*error),
+        };
+        self.call::<Result<Inside, E>, R>(inside)
+    }
+
     /// Moves the payload out if it is a `T`.
     pub(crate) fn try_open<T: 'static>(self) -> Result<T, Self> {
         if self.holds::<T>() {

@@ -374,6 +374,8 @@ mod metrics;
 mod plan;
 #[cfg(not(loom))]
 mod system;
+#[cfg(all(feature = "testkit", not(loom)))]
+pub mod testkit;
 #[cfg(not(loom))]
 #[doc(hidden)] // for the benches
 pub mod timer;

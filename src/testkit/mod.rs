@@ -1,0 +1,41 @@
+//! What tests of actors are made with (feature `testkit`).
+//!
+//! [`Given`] decides one message without a system or a thread: a behavior, a machine and a message
+//! give a [`Decided`] plan, whose parts are looked at by type.
+//!
+//! # Examples
+//!
+//! ```
+//! use mainspring::prelude::*;
+//! use mainspring::testkit::{self, Given};
+//!
+//! struct Till { cents: u64 }
+//! #[derive(Debug, PartialEq)]
+//! struct Sold(u64);
+//! impl Machine for Till {
+//!     type Event = Sold;
+//!     fn apply(&mut self, Sold(cents): Sold) { self.cents += cents }
+//! }
+//!
+//! #[derive(Debug, PartialEq)]
+//! struct Take { pieces: u32 }
+//! #[derive(Clone, Copy)]
+//! struct Selling { stock: ActorRef<Take> }
+//! impl Behavior for Selling {
+//!     type Machine = Till;
+//!     type Message = u64;
+//!     fn on_message(&self, cents: u64, _: Snapshot<Self>) -> Plan<Self> {
+//!         Plan::emit(Sold(cents)).and(Plan::tell(self.stock, Take { pieces: 1 }))
+//!     }
+//! }
+//!
+//! let stock = testkit::address(1);
+//! let plan = Given::new(Selling { stock }, &Till { cents: 0 }).message(250);
+//! assert_eq!(plan.events(), [&Sold(250)]);
+//! assert_eq!(plan.told(stock), [&Take { pieces: 1 }]);
+//! plan.nothing_else();
+//! ```
+
+mod decided;
+
+pub use decided::{Armed, Decided, Given, address, reply};
