@@ -850,6 +850,12 @@ impl Pending {
     #[inline(always)]
     pub(crate) fn push(&self, parcel: Parcel) {
         debug_assert!(self.used.get() < self.leased.get());
+        self.link(parcel);
+        self.used.set(self.used.get() + 1);
+    }
+
+    #[inline(always)]
+    fn link(&self, parcel: Parcel) {
         let link = parcel.into_link();
         let chain = match self.chain.get() {
             None => Chain::one(link),
@@ -860,6 +866,12 @@ impl Pending {
             }
         };
         self.chain.set(Some(chain));
+    }
+
+    /// Adds a message that takes its place when it is published.
+    #[inline(always)]
+    pub(crate) fn push_unreserved(&self, parcel: Parcel) {
+        self.link(parcel);
         self.used.set(self.used.get() + 1);
     }
 

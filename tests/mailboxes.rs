@@ -465,3 +465,42 @@ fn waiting_senders_all_get_through_in_the_end() {
         assert_eq!(system.shutdown(ms(5_000)), mainspring::Shutdown::default());
     }
 }
+
+#[test]
+fn a_plan_that_goes_back_and_forth_keeps_the_bounds_of_both() {
+    use mainspring::config::WhenFull;
+    for (capacity, each) in [
+        (3, 2),
+        (3, 3),
+        (40, 39),
+        (40, 40),
+        (200, 100),
+        (1_000, 1_000),
+    ] {
+        let (system, _) = stepped_with(
+            Config::builder()
+                .mailbox_capacity(capacity)
+                .mailbox_when_full(WhenFull::Refuse),
+        );
+        let log = Log::new();
+        let new = || spawn(&system, &log);
+        let (one, a, b) = (new(), new(), new());
+        let (to_a, to_b) = (a.actor(), b.actor());
+        // One message is in both, so that a plan with more than they have room for is refused.
+        one.tell(does(move || {
+            (0..each).fold(Plan::none(), |plan, _| {
+                plan.and(Plan::tell(to_a, Msg::Say(1)))
+                    .and(Plan::tell(to_b, Msg::Say(2)))
+            })
+        }))
+        .unwrap();
+        a.tell(Msg::Say(0)).unwrap();
+        b.tell(Msg::Say(0)).unwrap();
+        system.run_until_idle();
+        let failed = system.counts(one.actor()).unwrap().failed;
+        let is_over = each + 1 > capacity;
+        assert_eq!(failed, u64::from(is_over), "{capacity}, {each}");
+        let told = if is_over { 0 } else { 2 * each };
+        assert_eq!(log.len(), 2 + told, "all or none");
+    }
+}

@@ -102,6 +102,8 @@ pub(crate) struct Worker {
     pub(crate) stats: Arc<WorkerStats>,
     types: RefCell<Vec<Arc<TypeStats>>>,
     type_numbers: RefCell<HashMap<TypeId, u16>>,
+    /// The type asked for last.
+    last_type: Cell<Option<(TypeId, u16)>>,
     pending: Pending,
     collected: Cell<List>,
     /// Room for the places that a plan reserves.
@@ -168,6 +170,7 @@ impl Worker {
             stats: dispatcher.stats[index].clone(),
             types: RefCell::default(),
             type_numbers: RefCell::default(),
+            last_type: Cell::new(None),
             pending: Pending::new(),
             collected: Cell::new(List::new()),
             reserved: Cell::default(),
@@ -834,11 +837,22 @@ impl Worker {
     }
 
     /// The number of an actor type in this system.
+    #[inline]
     pub(crate) fn type_number(&self, id: TypeId, name: &'static str) -> u16 {
+        match self.last_type.get() {
+            Some((last, number)) if last == id => number,
+            _ => self.look_up_type(id, name),
+        }
+    }
+
+    #[inline(never)]
+    fn look_up_type(&self, id: TypeId, name: &'static str) -> u16 {
         let mut numbers = self.type_numbers.borrow_mut();
-        *numbers
+        let number = *numbers
             .entry(id)
-            .or_insert_with(|| self.shared.type_number(id, name))
+            .or_insert_with(|| self.shared.type_number(id, name));
+        self.last_type.set(Some((id, number)));
+        number
     }
 
     /// One actor of the type less; its counts join the type's. While it lived they were read from

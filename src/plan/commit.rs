@@ -404,7 +404,7 @@ fn say_all(run: &Running<'_>, worker: &Worker, mut said: Steps) {
             }
         }
     }
-    publish(run, worker, &mut said);
+    publish(run, worker, &mut said, &mut reserved);
 }
 
 /// Publishes what a machine asks for before its actor's first turn.
@@ -588,6 +588,13 @@ fn no_room<B: Behavior>(
     }
 }
 
+/// The messages of a plan with so many at most take their places when they go in, where a mailbox
+/// is so empty that it had ample room for all of them.
+///
+/// That saves an exchange for each target. Should such a mailbox fill up between the look at it and
+/// the publication, these few are above its capacity, as overdraft.
+const AMPLE: u16 = 256;
+
 /// Places reserved so far: target, how many.
 pub(crate) type Reserved = SmallVec<[(u32, u32); 8]>;
 
@@ -659,7 +666,7 @@ fn commit_reserving<B: Behavior>(
             return worker.failed(cause);
         }
     }
-    publish(run, worker, &mut plan.steps);
+    publish(run, worker, &mut plan.steps, reserved);
     if flags & flag::STOP != 0 {
         return Committed::Stop;
     }
@@ -719,6 +726,12 @@ fn admit(
             last_of_group = next;
         }
         let capacity = capacity_for(cell, target, run, bound);
+        if bound == Bound::Kept
+            && steps.sends <= AMPLE
+            && cell.inbox.has_ample_room(u32::from(steps.sends), capacity)
+        {
+            continue;
+        }
         match cell.inbox.reserve(places, places, capacity) {
             Ok(_) => reserved.push((target, places)),
             Err(Push::Closed) => refuse_group(steps, first, last_of_group),
@@ -848,7 +861,7 @@ fn answer_later<M: 'static>(machine: &M, steps: &mut Steps) {
 }
 
 /// Makes an admitted plan visible, in plan order.
-fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps) {
+fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut Reserved) {
     let me = run.number();
     while let Some(step) = steps.list.pop_front() {
         match step.kind() {
@@ -860,7 +873,16 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps) {
                     worker.flush();
                     pending.begin(target, 0);
                 }
-                pending.push_reserved(step);
+                let place = reserved
+                    .iter_mut()
+                    .find(|entry| entry.0 == target && entry.1 > 0);
+                match place {
+                    Some((_, places)) => {
+                        *places -= 1;
+                        pending.push_reserved(step);
+                    }
+                    None => pending.push_unreserved(step),
+                }
             }
             Kind::Refused => {
                 worker.flush();

@@ -511,6 +511,14 @@ impl Inbox {
         word & CLOSED == 0 && count(word) < u64::from(capacity)
     }
 
+    /// Whether the inbox is open and, for each place taken or asked for, two are free.
+    #[inline(always)]
+    pub fn has_ample_room(&self, places: u32, capacity: u32) -> bool {
+        let word = self.0.load(Ordering::Relaxed);
+        let wanted = count(word) + u64::from(places);
+        word & CLOSED == 0 && 3 * wanted <= u64::from(capacity.min(CAPACITY_MAX))
+    }
+
     /// Gives `places` back.
     #[inline]
     pub fn release(&self, places: u32) -> Released {
