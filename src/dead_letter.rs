@@ -67,6 +67,12 @@ impl Cause {
         "no memory",
     ];
 
+    /// Its name, as metrics have it.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn name(&self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
     fn index(&self) -> usize {
         match self {
             Self::Stopped => 0,

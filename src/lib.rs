@@ -335,6 +335,13 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Testing
+//!
+//! With the feature `testkit`, `testkit::Given` lets a behavior decide on one message without a
+//! system, and the plan is looked at by type; `testkit::simulate` runs whole systems in an order
+//! and with a time that a seed decides, and prints the seed that failed. `docs/testkit.md` in the
+//! repository is the chapter on it.
+//!
 //! # Further on
 //!
 //! In the repository: `docs/semantics.md` has order, loss, commit and stop on one page,

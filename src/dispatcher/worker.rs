@@ -80,6 +80,14 @@ pub(crate) fn next_ask() -> (Address, u64) {
     })
 }
 
+/// A turn that [`Worker::run_chosen`] ran.
+#[cfg(feature = "testkit")]
+pub(crate) struct Chosen {
+    pub(crate) cell: u32,
+    pub(crate) batch: u32,
+    pub(crate) behavior: &'static str,
+}
+
 /// See the module's text.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
@@ -122,7 +130,7 @@ pub(crate) struct Worker {
     stalled: Box<[Stalled]>,
     pub(crate) asks: Purse,
     pub(crate) timers: Purse,
-    throughput: u32,
+    throughput: Cell<u32>,
     slice_ns: u64,
     lifo_cap: u32,
     injector_interval: u32,
@@ -187,7 +195,7 @@ impl Worker {
             stalled: vec![Stalled::default(); dispatcher.stealers.len()].into(),
             asks: Purse::default(),
             timers: Purse::default(),
-            throughput: u32::try_from(config.throughput).unwrap_or(u32::MAX),
+            throughput: Cell::new(u32::try_from(config.throughput).unwrap_or(u32::MAX)),
             slice_ns: config.slice.as_nanos() as u64,
             lifo_cap: config.lifo_cap as u32,
             injector_interval: config.injector_interval as u32,
@@ -249,6 +257,48 @@ impl Worker {
                 }
             }
         })
+    }
+
+    /// Runs one turn of the actor that `choose` picks among all that are ready, with the most
+    /// messages that it names; none if nobody is ready now. `ready` is room to use again.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn run_chosen(
+        &self,
+        ready: &mut Vec<u32>,
+        choose: &mut dyn FnMut(&[u32]) -> (usize, u32),
+    ) -> Option<Chosen> {
+        self.scoped(|| {
+            self.look_at_clock();
+            ready.clear();
+            ready.extend(std::iter::from_fn(|| self.next()));
+            if ready.is_empty() {
+                return None;
+            }
+            let (place, batch) = choose(ready);
+            let number = ready.remove(place);
+            for &other in ready.iter() {
+                self.ready.push(other);
+            }
+            let type_number = self
+                .shared
+                .cells
+                .get(number)?
+                .type_number
+                .load(std::sync::atomic::Ordering::Relaxed);
+            self.throughput.set(batch);
+            self.run_one(number);
+            Some(Chosen {
+                cell: number,
+                batch,
+                behavior: self.shared.type_name(type_number),
+            })
+        })
+    }
+
+    /// When the loop looks at the timers next, if there are any.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn next_timer_ns(&self) -> Option<u64> {
+        Some(self.next_timer_ns.get()).filter(|&at_ns| at_ns < u64::MAX)
     }
 
     #[inline(always)]
@@ -698,14 +748,14 @@ impl Worker {
 
     #[inline(always)]
     pub(crate) fn throughput(&self) -> u32 {
-        self.throughput
+        self.throughput.get()
     }
 
     /// Whether the batch may go on with `left` of its messages. Looks at the clock after 1, 2, 4,
     /// 8 … messages, and after each once turns are slow.
     #[inline(always)]
     pub(crate) fn may_go_on(&self, left: u32) -> bool {
-        let done = self.throughput - left;
+        let done = self.throughput.get() - left;
         if !done.is_power_of_two() && !self.slow.get() {
             return true;
         }

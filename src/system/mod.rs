@@ -184,6 +184,12 @@ impl Shared {
         number
     }
 
+    /// The name of a type of actors.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn type_name(&self, number: u16) -> &'static str {
+        lock(&self.types).names[usize::from(number)]
+    }
+
     /// The types of actors, by number.
     pub(crate) fn type_names(&self) -> Vec<&'static str> {
         lock(&self.types).names.clone()
@@ -689,6 +695,22 @@ impl System {
     /// In a system with threads; inside an actor of the system.
     pub fn run_for(&self, budget: Duration) -> bool {
         self.host().run_ready(Some(budget))
+    }
+
+    /// One turn of a stepped system, see [`Worker::run_chosen`].
+    #[cfg(feature = "testkit")]
+    pub(crate) fn run_chosen(
+        &self,
+        ready: &mut Vec<u32>,
+        choose: &mut dyn FnMut(&[u32]) -> (usize, u32),
+    ) -> Option<worker::Chosen> {
+        self.host().run_chosen(ready, choose)
+    }
+
+    /// When a stepped system's next timer may be due, in nanoseconds.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn next_timer_ns(&self) -> Option<u64> {
+        self.host().next_timer_ns()
     }
 
     /// Whether an actor of this system calls.

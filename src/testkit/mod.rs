@@ -3,6 +3,9 @@
 //! [`Given`] decides one message without a system or a thread: a behavior, a machine and a message
 //! give a [`Decided`] plan, whose parts are looked at by type.
 //!
+//! [`simulate`] runs whole systems: on one thread, in an order and with a time that a seed decides,
+//! by the code that runs in production. See [`Sim`].
+//!
 //! # Examples
 //!
 //! ```
@@ -37,5 +40,7 @@
 //! ```
 
 mod decided;
+mod sim;
 
 pub use decided::{Armed, Decided, Given, address, reply};
+pub use sim::{Ran, Random, Sim, simulate, simulate_with};
