@@ -53,6 +53,30 @@ fn check_prints_a_json_object_for_each_problem() {
 }
 
 #[test]
+fn check_lists_names_needed_and_events_that_nobody_handles() {
+    let text = out(&["check", "count.scxml", "door.json"], 0);
+    for line in [
+        "count.scxml:5:42: warning [unhandled]: no state handles the event \"ful\" that the chart \
+         raises; did you mean \"full\"?",
+        "door.json: needs actions: inc:opened, ring",
+        "door.json: needs guards: isUnlocked",
+        "0 errors, 1 warnings",
+    ] {
+        assert!(text.contains(line), "{line}\n\n{text}");
+    }
+    let notes = out(&["check", "--json", "door.json"], 0);
+    let first: serde_json::Value = serde_json::from_str(notes.lines().next().unwrap()).unwrap();
+    assert_eq!(first["names"], serde_json::json!(["inc:opened", "ring"]));
+}
+
+#[test]
+fn check_goes_on_after_a_file_that_cannot_be_read() {
+    let text = out(&["check", "absent.json", "wrong.json"], 2);
+    assert!(text.contains("absent.json: No such file"), "{text}");
+    assert!(text.contains("2 errors, 0 warnings"), "{text}");
+}
+
+#[test]
 fn what_is_no_chart_is_refused_with_the_reason() {
     for (file, why) in [
         ("absent.json", "absent.json: No such file"),

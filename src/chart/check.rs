@@ -59,6 +59,7 @@ pub fn check(model: &Model) -> Vec<Problem> {
         shadowed(model, &mut problems);
         circles(model, &mut problems);
         targets(model, &mut problems);
+        unhandled(model, &mut problems);
     }
     problems
 }
@@ -217,6 +218,45 @@ fn shadowed(model: &Model, out: &mut Vec<Problem>) {
     }
 }
 
+/// Events that the chart sends itself and has no transition for.
+fn unhandled(model: &Model, out: &mut Vec<Problem>) {
+    let descriptors: Vec<&str> = (model.states.iter())
+        .flat_map(|s| &s.transitions)
+        .filter_map(|t| match &t.trigger {
+            Trigger::Events(list) => Some(list.iter().map(String::as_str)),
+            Trigger::Always => None,
+        })
+        .flatten()
+        .collect();
+    let fits = |event: &str, descriptor: &str| {
+        if descriptor == "*" || descriptor == event {
+            return true;
+        }
+        let stem = descriptor.strip_suffix(".*");
+        let stem = stem.or(model.rules.prefix_match.then_some(descriptor));
+        let rest = stem.and_then(|stem| event.strip_prefix(stem));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    for (event, place) in &model.raised {
+        if descriptors.iter().any(|d| fits(event, d)) {
+            continue;
+        }
+        let what = format!("no state handles the event {event:?} that the chart raises");
+        let near = descriptors.iter().map(|d| (distance(d, event), *d)).min();
+        let instead = match near {
+            Some((d, name)) if d * 2 <= name.len() => format!("did you mean {name:?}?"),
+            _ => "add a transition for it, or remove it".to_owned(),
+        };
+        out.push(problem(
+            *place,
+            Severity::Warning,
+            "unhandled",
+            what,
+            &instead,
+        ));
+    }
+}
+
 /// Circles of eventless transitions that no guard can break.
 fn circles(model: &Model, out: &mut Vec<Problem>) {
     let always = |s: StateId| {
@@ -310,7 +350,6 @@ fn targets(model: &Model, out: &mut Vec<Problem>) {
 }
 
 /// The number of edits between two words (Levenshtein 1966, one row at a time).
-#[cfg(any(test, feature = "scxml", feature = "xstate"))]
 pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -387,6 +426,11 @@ mod tests {
             ("b", vec![(Trigger::Always, 1)]),
         ]);
         assert_eq!(kinds(&round), ["circle"]);
+        let mut deaf = chart(&[("a", vec![(on("E"), 2)]), ("b", vec![(on("E"), 1)])]);
+        deaf.raised = vec![("E".to_owned(), Place::default())];
+        assert_eq!(kinds(&deaf), Vec::<&str>::new());
+        deaf.raised.push(("F".to_owned(), Place::default()));
+        assert_eq!(kinds(&deaf), ["unhandled"]);
         let mut lone = chart(&[("a", vec![(on("E"), 2)]), ("b", vec![(on("E"), 1)])]);
         lone.states[1].transitions[0].targets = vec![1, 2];
         assert_eq!(kinds(&lone), ["targets"]);

@@ -245,6 +245,8 @@ pub struct Model {
     pub actions: Vec<String>,
     /// What each host guard is called, by number.
     pub guards: Vec<String>,
+    /// The events that the chart is known to raise or send to itself, and where.
+    pub raised: Vec<(String, Place)>,
     /// What the front end could not read or resolve.
     pub problems: Vec<Problem>,
 }
@@ -259,6 +261,7 @@ impl Model {
             states: Vec::new(),
             actions: Vec::new(),
             guards: Vec::new(),
+            raised: Vec::new(),
             problems: Vec::new(),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     strict: bool,
 
-    /// Print one JSON object a problem, a line each
+    /// Print one JSON object a problem and kind of names needed, a line each
     #[arg(long)]
     json: bool,
 }
@@ -44,9 +44,16 @@ struct Row<'a> {
 }
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
-    let (mut errors, mut warnings) = (0, 0);
+    let (mut errors, mut warnings, mut unread) = (0, 0, false);
     for file in &args.files {
-        let source = Source::read(file, args.format)?;
+        let source = match Source::read(file, args.format) {
+            Ok(source) => source,
+            Err(failure) => {
+                eprintln!("error: {failure}");
+                unread = true;
+                continue;
+            }
+        };
         let (summary, problems) = match source.model() {
             Ok((model, problems)) => {
                 let transitions: usize = model.states.iter().map(|s| s.transitions.len()).sum();
@@ -81,12 +88,39 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
         if !args.json {
             println!("{summary}");
         }
+        needs(args.json, &source);
     }
     if !args.json {
         println!("{errors} errors, {warnings} warnings");
     }
+    if unread {
+        return Ok(ExitCode::from(2));
+    }
     let is_wrong = errors > 0 || (args.strict && warnings > 0);
     Ok(ExitCode::from(u8::from(is_wrong)))
+}
+
+/// Lists the names that the host has to give a meaning.
+fn needs(json: bool, source: &Source) {
+    let names = source.names();
+    for kind in ["action", "guard", "delay", "actor"] {
+        let list: Vec<&str> = (names.iter())
+            .filter(|(k, _)| *k == kind)
+            .map(|(_, name)| name.as_str())
+            .collect();
+        if list.is_empty() {
+            continue;
+        }
+        if json {
+            let row = serde_json::json!({
+                "file": source.name, "severity": "note", "kind": "needs",
+                "what": format!("{kind}s"), "names": list,
+            });
+            println!("{row}");
+        } else {
+            println!("{}: needs {kind}s: {}", source.name, list.join(", "));
+        }
+    }
 }
 
 fn print_json(file: &str, problem: &Problem) {

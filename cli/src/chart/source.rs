@@ -1,5 +1,6 @@
 //! A chart's file: which format it is in, and what it says.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -82,6 +83,17 @@ impl Source {
         };
         let problems = check(&model);
         Ok((model, problems))
+    }
+
+    /// The names that the document leaves to its host, with their kind; SCXML leaves none.
+    pub(crate) fn names(&self) -> BTreeSet<(&'static str, String)> {
+        match self.format {
+            Format::Xstate => {
+                let machine = xstate::Machine::parse(&self.text);
+                machine.map_or_else(|_| BTreeSet::new(), |machine| machine.names())
+            }
+            Format::Scxml => BTreeSet::new(),
+        }
     }
 
     /// The chart, if it is sound; otherwise every error, a line each.

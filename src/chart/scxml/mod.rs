@@ -215,6 +215,21 @@ fn text_of(node: Node<'_, '_>) -> String {
         .collect()
 }
 
+/// What a block of executable content does, in a few words: for drawings.
+fn block_label(node: Node<'_, '_>) -> String {
+    let words = elements(node).map(|n| {
+        let tag = n.tag_name().name();
+        let names = [
+            "event", "location", "label", "sendid", "expr", "cond", "array",
+        ];
+        match names.into_iter().find_map(|name| attr(n, name)) {
+            Some(what) => format!("{tag} {what}"),
+            None => tag.to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
 impl<'f> Reader<'f> {
     fn new(text: &str, files: &'f dyn Fn(&str) -> Option<String>) -> Self {
         Self {
@@ -273,6 +288,7 @@ impl<'f> Reader<'f> {
                 || conf::asks_configuration(n)
                 || (n.tag_name().name() == "script" && text_of(n).contains("In("))
         });
+        self.note_raised(root);
         let late = self.late_binding;
         for (s, &node) in nodes.iter().enumerate() {
             let data: Vec<_> = named(node, "datamodel")
@@ -288,6 +304,27 @@ impl<'f> Reader<'f> {
         }
         for (s, &node) in nodes.iter().enumerate() {
             self.fill(s as StateId, node);
+        }
+    }
+
+    /// Notes what the document raises, or sends to itself; embedded documents have their own.
+    fn note_raised(&mut self, node: Node<'_, '_>) {
+        for child in elements(node) {
+            let plain = |name: &str| attr(child, name).is_none();
+            let own = match child.tag_name().name() {
+                "raise" => true,
+                "send" => {
+                    let names = ["target", "targetexpr", "type", "typeexpr"];
+                    names.into_iter().all(plain)
+                }
+                "invoke" => continue,
+                _ => false,
+            };
+            if own && let Some(event) = attr(child, "event") {
+                let place = self.place(child);
+                self.model.raised.push((event.into_owned(), place));
+            }
+            self.note_raised(child);
         }
     }
 
@@ -373,7 +410,7 @@ impl<'f> Reader<'f> {
                         .map(|k| (super::check::distance(k, id), k))
                         .min();
                     let instead = match near {
-                        Some((d, name)) if d * 3 <= name.len().max(3) => {
+                        Some((d, name)) if d * 2 <= name.len() => {
                             format!("did you mean {name:?}?")
                         }
                         _ => "write the id of a state".to_owned(),
@@ -496,12 +533,12 @@ impl<'f> Reader<'f> {
             match child.tag_name().name() {
                 "onentry" => {
                     let act = self.content(child);
-                    let id = self.add("onentry", act);
+                    let id = self.add(&block_label(child), act);
                     self.model.states[s as usize].entry.push(id);
                 }
                 "onexit" => {
                     let act = self.content(child);
-                    let id = self.add("onexit", act);
+                    let id = self.add(&block_label(child), act);
                     self.model.states[s as usize].exit.push(id);
                 }
                 "transition" => {
@@ -575,7 +612,7 @@ impl<'f> Reader<'f> {
         let mut actions = Vec::new();
         if elements(node).next().is_some() {
             let act = self.content(node);
-            actions.push(self.add("transition", act));
+            actions.push(self.add(&block_label(node), act));
         }
         Transition {
             trigger,

@@ -13,6 +13,7 @@ pub mod bind;
 pub mod system;
 pub mod vocabulary;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -146,7 +147,7 @@ impl std::fmt::Display for CompileError {
 impl std::error::Error for CompileError {}
 
 impl Machine {
-    /// Reads a machine.
+    /// Reads a machine; also one inside of a recorded case, as its field `machine`.
     ///
     /// # Errors
     ///
@@ -159,7 +160,12 @@ impl Machine {
             what,
             instead: "a machine is a JSON object with \"initial\" and \"states\"".to_owned(),
         };
-        let json = Json::parse(text).map_err(|(place, what)| wrong(place, what))?;
+        let mut json = Json::parse(text).map_err(|(place, what)| wrong(place, what))?;
+        if json.get("states").is_none()
+            && let Some(inner) = json.get("machine")
+        {
+            json = inner.clone();
+        }
         if !matches!(json.kind, JsonKind::Map(_)) {
             let found = "the document is no JSON object".to_owned();
             return Err(wrong(Place { line: 1, column: 1 }, found));
@@ -172,10 +178,18 @@ impl Machine {
 
     /// The machine with every name allowed and none with an effect: for checking and drawing.
     pub fn model(&self) -> Model {
-        let mut library = AnyName;
+        let mut library = AnyName::default();
         let mut reader = self.reader(&mut library);
         reader.read();
         reader.model
+    }
+
+    /// The names that the machine leaves to its host, with their kind (`action`, `actor`, `delay`,
+    /// `guard`), sorted, each once.
+    pub fn names(&self) -> BTreeSet<(&'static str, String)> {
+        let mut library = AnyName::default();
+        self.reader(&mut library).read();
+        library.0
     }
 
     /// Binds the machine's names.
@@ -267,23 +281,28 @@ impl Machine {
     }
 }
 
-/// Knows every name and does nothing.
-struct AnyName;
+/// Knows every name, does nothing, and notes which were asked for.
+#[derive(Default)]
+struct AnyName(BTreeSet<(&'static str, String)>);
 
 impl Library<()> for AnyName {
-    fn action(&mut self, _: Mention<'_>) -> Option<ActionFn<()>> {
+    fn action(&mut self, mention: Mention<'_>) -> Option<ActionFn<()>> {
+        self.0.insert(("action", mention.name.to_owned()));
         Some(Box::new(|_| Ok(())))
     }
 
-    fn guard(&mut self, _: &str, _: Option<&Value>) -> Option<GuardFn<()>> {
+    fn guard(&mut self, name: &str, _: Option<&Value>) -> Option<GuardFn<()>> {
+        self.0.insert(("guard", name.to_owned()));
         Some(Box::new(|_| Ok(true)))
     }
 
-    fn delay(&mut self, _: &str) -> Option<DelayFn<()>> {
+    fn delay(&mut self, name: &str) -> Option<DelayFn<()>> {
+        self.0.insert(("delay", name.to_owned()));
         Some(Box::new(|_| None))
     }
 
-    fn actor(&mut self, _: &str) -> bool {
+    fn actor(&mut self, name: &str) -> bool {
+        self.0.insert(("actor", name.to_owned()));
         true
     }
 }
@@ -679,7 +698,7 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
             .map(|s| s.key.as_str())
             .chain(self.model.states.iter().map(|s| s.id.as_str()))
             .map(|name| (super::check::distance(name, last), name))
-            .filter(|(d, name)| *d * 3 <= name.len().max(3))
+            .filter(|(d, name)| *d * 2 <= name.len())
             .min();
         match near {
             Some((_, name)) if self.ids.contains_key(name) => format!("did you mean \"#{name}\"?"),
