@@ -4,7 +4,8 @@
 //! give a [`Decided`] plan, whose parts are looked at by type.
 //!
 //! [`simulate`] runs whole systems: on one thread, in an order and with a time that a seed decides,
-//! by the code that runs in production. See [`Sim`].
+//! by the code that runs in production. See [`Sim`]. A [`Probe`] records what it is told, and a
+//! [`Script`] stands in for an actor, its faults included.
 //!
 //! # Examples
 //!
@@ -40,7 +41,9 @@
 //! ```
 
 mod decided;
+mod probe;
 mod sim;
 
 pub use decided::{Armed, Decided, Given, address, reply};
+pub use probe::{Acting, Lines, Probe, Script};
 pub use sim::{Ran, Random, Sim, simulate, simulate_with};
