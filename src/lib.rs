@@ -380,6 +380,8 @@ mod metrics;
 #[cfg(not(loom))]
 mod plan;
 #[cfg(not(loom))]
+pub mod supervise;
+#[cfg(not(loom))]
 mod system;
 #[cfg(all(feature = "testkit", not(loom)))]
 pub mod testkit;

@@ -10,8 +10,8 @@
 //!
 //! - C1: between the enqueue and `finish` (or `die`) one worker alone runs the cell. What only the
 //!   runner may touch is reached through [`Running`], of which there is one a run.
-//! - C2: the state is a `Body<B>` exactly while the cell's vtable is `B`'s, from `prepare` to the
-//!   drop in `die`.
+//! - C2: the state is a `Body<B>` exactly while the cell's vtable is `B`'s new or started one, from
+//!   `prepare` or a restart to the drop in `park` or `die`; a parked actor has none.
 //! - C3: after `finish` said idle, or `retire` gave the cell up, the runner touches it no more.
 //! - C4: a message is counted once: handled, failed or dead-lettered. The cell counts what came back
 //!   (each message at its end) and, of these, what failed and what became a dead letter; the rest
@@ -30,6 +30,7 @@ use crate::envelope::{Kind, Parcel};
 use crate::plan::Outcome;
 use crate::plan::commit::{Bound, Committed, Usual, commit, commit_usual, first_words};
 use crate::plan::output::Evolve;
+use crate::supervise::keeper::{Change, Keeper};
 use crate::sync::inbox::{Backlog, Inbox, Link, OVERDRAFT_MAX};
 use crate::sync::slots::Life;
 use crate::system::policy;
@@ -61,6 +62,10 @@ pub(crate) mod life {
     pub(crate) const OVERDRAFT: u32 = 64;
     /// A linked actor ended; the watch list says which.
     pub(crate) const LINKED: u32 = 128;
+    /// A parked actor starts anew.
+    pub(crate) const RESTART: u32 = 256;
+    /// Its next end is the last, also if it has a supervisor.
+    pub(crate) const FINAL: u32 = 512;
     /// Ends it before its next message.
     pub(crate) const END: u32 = STOP_NOW | KILL | LINKED;
 }
@@ -155,6 +160,11 @@ impl<B: Behavior> VtableOf<B> {
         drop_state: drop_state::<B>,
         started: true,
     };
+    const PARKED: &'static Vtable = &Vtable {
+        run: parked::<B>,
+        drop_state: |_| {},
+        started: false,
+    };
 }
 
 /// A behavior with its machine.
@@ -204,20 +214,40 @@ pub struct Counts {
 impl ActorCell {
     /// Makes a free cell an actor, not yet open. The caller owns the cell's number.
     pub(crate) fn prepare<B: Behavior>(&self, number: u32, body: Body<B>, limits: Limits) {
+        self.prepare_empty(number, limits);
+        self.put_body(body);
+    }
+
+    /// Makes a free cell a parked actor, not yet open: its first run begins like a restart.
+    pub(crate) fn prepare_parked<B: Behavior>(&self, number: u32, limits: Limits, keeper: Keeper) {
+        self.prepare_empty(number, limits);
+        self.vtable.set(VtableOf::<B>::PARKED);
+        let extension = Extension::default();
+        let _ = extension.keeper.set(Box::new(keeper));
+        self.extension.set(Box::into_raw(Box::new(extension)));
+    }
+
+    /// Gives a cell without a state one. The caller runs it, or owns its number.
+    #[inline(always)]
+    fn put_body<B: Behavior>(&self, body: Body<B>) {
         self.vtable.set(VtableOf::<B>::NEW);
-        self.number.store(number, Relaxed);
-        self.set_limits(limits);
-        self.returned.store(0, Relaxed);
-        self.failed.store(0, Relaxed);
-        self.dead.store(0, Relaxed);
         if in_place::<B>() {
-            // SAFETY: it fits; the caller owns the cell, whose state is nobody's.
+            // SAFETY: it fits; the caller has the cell to itself, whose state is nobody's.
             unsafe { self.state.as_ptr().cast::<Body<B>>().write(body) };
         } else {
             let pointer = Box::into_raw(Box::new(body));
             // SAFETY: as above, for a pointer.
             unsafe { self.state.as_ptr().cast::<*mut Body<B>>().write(pointer) };
         }
+    }
+
+    #[inline(always)]
+    fn prepare_empty(&self, number: u32, limits: Limits) {
+        self.number.store(number, Relaxed);
+        self.set_limits(limits);
+        self.returned.store(0, Relaxed);
+        self.failed.store(0, Relaxed);
+        self.dead.store(0, Relaxed);
     }
 
     /// The limits of an actor that has not started. The caller made it.
@@ -480,6 +510,11 @@ impl<'a> Running<'a> {
     pub(crate) fn existing(&self) -> Option<&Extension> {
         // SAFETY: C1; as above.
         unsafe { self.cell.extension.get().as_ref() }
+    }
+
+    /// The supervisor's hold on the actor, if it has one.
+    fn keeper(&self) -> Option<&Keeper> {
+        self.existing()?.keeper.get().map(|keeper| &**keeper)
     }
 
     /// Takes note of what is new; returns whether the inbox is closed and empty.
@@ -752,7 +787,18 @@ fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
     }
     let turn = worker.turn(false);
     let plan = body.behavior.on_start(Snapshot::new(&body.machine, &turn));
-    settle::<B>(run, body, worker, plan, None)
+    let end = settle::<B>(run, body, worker, plan, None);
+    if end.is_none() {
+        has_started(run, worker);
+    }
+    end
+}
+
+/// Tells the supervisor, if there is one.
+fn has_started(run: &Running<'_>, worker: &Worker) {
+    if let Some(keeper) = run.keeper() {
+        keeper.tell(run, worker, Change::Started);
+    }
 }
 
 /// Handles one message of this life; an end only if the batch is over.
@@ -908,7 +954,22 @@ fn resume<B: Behavior>(
     if let Some(exit) = signals(run, worker) {
         return Some(worker.dies(exit));
     }
-    let Waiting { mut plan, kind } = extension.take_waiting::<B>()?;
+    let waiting = extension.take_waiting::<B>()?;
+    let is_start = waiting.kind.is_none();
+    let end = resume_plan::<B>(run, body, worker, waiting);
+    if is_start && end.is_none() {
+        has_started(run, worker);
+    }
+    end
+}
+
+fn resume_plan<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    waiting: Waiting<B>,
+) -> Option<End> {
+    let Waiting { mut plan, kind } = waiting;
     let flags = run.cell.life.flags();
     if flags & life::COMMIT_DUE != 0 {
         run.cell.life.clear(life::COMMIT_DUE | life::OVERDRAFT);
@@ -1103,35 +1164,104 @@ fn expire_asks<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Work
     }
 }
 
+/// Runs an actor that waits for its supervisor: it starts anew, ends, or waits on.
+#[cold]
+fn parked<B: Behavior>(cell: &ActorCell, worker: &Worker) -> After {
+    let run = &Running::new(cell);
+    let flags = run.cell.life.flags();
+    if flags & life::SHUTDOWN != 0 {
+        return die::<B>(run, worker, Exit::Shutdown);
+    }
+    let Some(keeper) = run.keeper() else {
+        unreachable!("only an actor with a supervisor is parked");
+    };
+    if flags & life::FINAL != 0 {
+        return die::<B>(run, worker, keeper.exit());
+    }
+    if flags & life::RESTART == 0 {
+        // They were meant for the incarnation that has ended.
+        run.cell
+            .life
+            .clear(life::END | life::COMMIT_DUE | life::OVERDRAFT);
+        return run.finish(worker, true);
+    }
+    run.cell.life.clear(life::RESTART);
+    worker.enter(run);
+    match catch_unwind(AssertUnwindSafe(|| keeper.make::<B>())) {
+        Ok(body) => {
+            run.cell.put_body::<B>(body);
+            self::run::<B>(cell, worker)
+        }
+        Err(payload) => {
+            worker.count_panic();
+            keeper.park(run, worker, Exit::Panicked(panic_text(payload)));
+            run.finish(worker, true)
+        }
+    }
+}
+
+/// Ends an actor's incarnation: the state, timers, asks and links go, address and mailbox stay.
+#[cold]
+fn park<B: Behavior>(run: &Running<'_>, worker: &Worker, keeper: &Keeper, exit: Exit) -> After {
+    worker.nothing_in_hand();
+    last_plan::<B>(run, worker, &exit);
+    let loss = loss_of(&exit);
+    ask::losing(loss, || {
+        worker.forget_timers(run);
+        worker.stop_waiting(run, false);
+        let extension = run.extension();
+        let asks = extension.asks.take();
+        worker.asks_ended(asks.len());
+        if let Some(kind) = extension.waiting_kind() {
+            run.dead_letter(
+                worker,
+                kind,
+                "a message whose commit waited",
+                Cause::Stopped,
+            );
+        }
+        let waiting = extension.drop_waiting();
+        quietly(|| drop(asks));
+        quietly(|| drop(waiting));
+        let vtable = run.cell.vtable.replace(VtableOf::<B>::PARKED);
+        // SAFETY: C2; this is the state's end.
+        quietly(|| unsafe { (vtable.drop_state)(run.cell) });
+    });
+    // They were heard, or meant for the incarnation that ends.
+    run.cell
+        .life
+        .clear(life::END | life::COMMIT_DUE | life::OVERDRAFT);
+    worker.part(run.address(worker), exit.is_normal());
+    keeper.park(run, worker, exit);
+    run.finish(worker, true)
+}
+
+fn loss_of(exit: &Exit) -> AskError {
+    if matches!(exit, Exit::Panicked(_)) {
+        AskError::Panicked
+    } else {
+        AskError::Stopped
+    }
+}
+
 /// Ends an actor: the last plan, the leftovers, the state, the news.
 #[cold]
 fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     let cell = run.cell;
     let address = run.address(worker);
+    if let Some(keeper) = run.keeper()
+        && !cell.inbox.is_closed()
+        && cell.life.flags() & (life::FINAL | life::SHUTDOWN) == 0
+    {
+        return park::<B>(run, worker, keeper, exit);
+    }
     worker.nothing_in_hand();
     let _ = cell.inbox.close();
-    let graceful = !matches!(
-        exit,
-        Exit::Panicked(_) | Exit::Killed | Exit::Linked(_) | Exit::NotStarted(_)
-    );
-    if graceful && cell.vtable.get().started {
-        quietly(|| {
-            // SAFETY: C1, C2.
-            let body = unsafe { &mut *cell.body::<B>() };
-            let turn = worker.turn(false);
-            let snapshot = Snapshot::new(&body.machine, &turn);
-            let mut plan = body.behavior.on_stop(&exit, snapshot);
-            let _ = commit::<B>(run, body, worker, &mut plan, Bound::Last);
-            drop(worker.take_stop_reason());
-        });
-        quietly(|| worker.drop_collected());
-        worker.flush();
-    }
-    let loss = if matches!(exit, Exit::Panicked(_)) {
-        AskError::Panicked
-    } else {
-        AskError::Stopped
-    };
+    last_plan::<B>(run, worker, &exit);
+    let loss = loss_of(&exit);
+    let news = run
+        .keeper()
+        .map(|keeper| keeper.news(run, worker, Change::Ended(exit.clone())));
     let cause = if matches!(exit, Exit::Shutdown) {
         Cause::Shutdown
     } else {
@@ -1173,6 +1303,10 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     });
     let finished = run.tally(worker);
     worker.ended(address, cell, exit);
+    if let Some((supervisor, letter)) = news {
+        worker.disown(supervisor, address);
+        worker.send_news(supervisor, address, letter);
+    }
     let reusable = cell.life.next();
     // SAFETY: C1; the last look found the inbox closed and empty.
     let (free, held) = unsafe { cell.inbox.retire(&cell.backlog, finished) };
@@ -1181,6 +1315,28 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
         worker.free_number(address.cell);
     }
     After::Done
+}
+
+/// What the behavior decides at its end.
+fn last_plan<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: &Exit) {
+    let cell = run.cell;
+    let graceful = !matches!(
+        exit,
+        Exit::Panicked(_) | Exit::Killed | Exit::Linked(_) | Exit::NotStarted(_)
+    );
+    if graceful && cell.vtable.get().started {
+        quietly(|| {
+            // SAFETY: C1, C2.
+            let body = unsafe { &mut *cell.body::<B>() };
+            let turn = worker.turn(false);
+            let snapshot = Snapshot::new(&body.machine, &turn);
+            let mut plan = body.behavior.on_stop(exit, snapshot);
+            let _ = commit::<B>(run, body, worker, &mut plan, Bound::Last);
+            drop(worker.take_stop_reason());
+        });
+        quietly(|| worker.drop_collected());
+        worker.flush();
+    }
 }
 
 /// A panic's text. Its payload is forgotten when its own drop panics.

@@ -7,8 +7,9 @@ use crate::dispatcher::effects::WheelEntry;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::Kind;
 use crate::plan::timers::Timers;
+use crate::supervise::keeper::Keeper;
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 /// Made on first need, kept until the actor ends.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Extension {
     pub(crate) waits_until: Cell<Option<WheelEntry>>,
     /// A `Vec<Subscriber<Event>>` of the machine's event type.
     pub(crate) subscribers: RefCell<Option<Box<dyn Any + Send>>>,
+    /// The supervisor's hold on the actor; stays over restarts.
+    pub(crate) keeper: OnceCell<Box<Keeper>>,
 }
 
 /// A closure over an actor's cell and body, run in its turn; the last is a `*mut Body<B>`.
@@ -55,6 +58,12 @@ impl Extension {
             Some(kept) => *kept = Some(waiting),
             None => *place = Some(Box::new(Some(waiting))),
         }
+    }
+
+    /// Takes the waiting plan off, whatever its behavior.
+    pub(crate) fn drop_waiting(&self) -> Option<Box<dyn Any + Send>> {
+        self.waiting_kind.set(None);
+        self.waiting.borrow_mut().take()
     }
 
     /// What kind of message the waiting plan belongs to, if it belongs to one.

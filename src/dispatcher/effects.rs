@@ -8,6 +8,7 @@ use crate::dead_letter::{Cause, DeadLetter};
 use crate::envelope::{Kind, Parcel, push};
 use crate::plan::Steps;
 use crate::plan::timers::{Armed, Missed, Repeat, Tick};
+use crate::supervise::keeper::Keeper;
 use crate::sync::inbox::Wake;
 use crate::system::spawn::Home;
 use crate::system::{Due, policy};
@@ -436,6 +437,30 @@ impl Worker {
         Ok(self.shared.settle(number, body, limits, home))
     }
 
+    /// Makes a supervised actor that is not on a run queue yet; its first run makes its state.
+    #[cold]
+    pub(crate) fn prepare_parked<B: Behavior>(
+        &self,
+        keeper: Keeper,
+    ) -> Result<ActorRef<B::Message>, SpawnError> {
+        let made = self
+            .take_number()
+            .and_then(|number| Some((number, self.cell(number)?)));
+        let Some((number, cell)) = made else {
+            quietly(|| drop(keeper));
+            return Err(self.shared.no_cell());
+        };
+        let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
+        cell.type_number.store(type_number, Relaxed);
+        cell.dispatcher.store(self.default_dispatcher(), Relaxed);
+        cell.prepare_parked::<B>(number, self.default_limits::<B>(), keeper);
+        cell.inbox.open_scheduled();
+        self.stats.spawned.add(1);
+        let generation = NonZeroU32::new(cell.life.generation())
+            .expect("a cell that is handed out has generations left");
+        Ok(ActorRef::from_address(self.address_of(number, generation)))
+    }
+
     /// Changes the limits of a prepared actor.
     #[cold]
     pub(crate) fn set_limits(
@@ -473,7 +498,8 @@ impl Worker {
     #[cold]
     pub(crate) fn abandon(&self, address: Address) {
         if let Some(cell) = self.cell(address.cell) {
-            cell.life.set(address.generation.get(), life::KILL, 0);
+            let flags = life::KILL | life::FINAL;
+            cell.life.set(address.generation.get(), flags, 0);
             self.schedule_newborn(address.cell, cell);
         }
     }

@@ -2,12 +2,13 @@
 
 use super::{Plan, Steps, flag};
 use crate::SpawnError;
-use crate::actor::cell::Limits;
+use crate::actor::cell::{Limits, life};
 use crate::actor::subscription::{self, Subscriber};
 use crate::actor::{ActorRef, Address, Behavior, Down, Machine};
 use crate::config::{Overflow, WhenFull};
 use crate::dispatcher::worker;
 use crate::envelope::{Kind, Parcel};
+use crate::supervise::keeper::{ChildNews, Keeper};
 use crate::system::{policy, spawn};
 use std::marker::PhantomData;
 
@@ -28,6 +29,8 @@ pub struct SpawnStep<B, C: Behavior> {
 struct Prepared {
     child: Address,
     has_name: bool,
+    /// Whose supervised child it is.
+    supervisor: Option<Address>,
 }
 
 impl Prepared {
@@ -36,6 +39,9 @@ impl Prepared {
             if let Some(worker) = worker {
                 if self.has_name {
                     worker.shared.show_names(self.child);
+                }
+                if let Some(supervisor) = self.supervisor {
+                    worker.adopt(supervisor, self.child);
                 }
                 worker.launch(self.child);
                 std::mem::forget(self);
@@ -97,6 +103,7 @@ impl<B: Behavior> Plan<B> {
                 let prepared = Prepared {
                     child: child.address,
                     has_name: false,
+                    supervisor: None,
                 };
                 (child, Some(Ok(prepared)))
             }
@@ -108,6 +115,71 @@ impl<B: Behavior> Plan<B> {
             made,
             parent: PhantomData,
         }
+    }
+
+    /// A supervised child: `make` makes its state for each incarnation, numbered from 1, in the
+    /// child's own turn, and `on_news` a message of all that becomes of it.
+    ///
+    /// Its place is taken at the commit, and it waits there for [`Plan::restart`]: it is parked, as
+    /// it is after each end that is not its last. Address and mailbox stay. It ends with its
+    /// supervisor. [`Supervisor`](crate::supervise::Supervisor) is written with this.
+    pub fn supervise<C: Behavior>(
+        make: impl Fn(u32) -> (C, C::Machine) + Send + 'static,
+        on_news: impl Fn(ChildNews) -> B::Message + Clone + Send + 'static,
+    ) -> SpawnStep<B, C> {
+        let me = me();
+        let letter = move |news: ChildNews| {
+            let on_news = on_news.clone();
+            let open = move |_: Down| on_news(news);
+            Parcel::closure::<Down, B::Message, _>(Kind::Step, open, [0; 2])
+        };
+        let keeper = Keeper::new::<C>(me, make, letter);
+        let made = worker::with(|worker| Some(worker?.prepare_parked::<C>(keeper)));
+        let child = match &made {
+            Some(Ok(child)) => *child,
+            _ => ActorRef::from_address(Address::NOBODY),
+        };
+        let made = made.map(|made| {
+            made.map(|child| Prepared {
+                child: child.address,
+                has_name: false,
+                supervisor: Some(me),
+            })
+        });
+        SpawnStep {
+            child,
+            made,
+            parent: PhantomData,
+        }
+    }
+
+    /// A parked child of the actor begins its next incarnation, with the mailbox that it has.
+    /// Nothing else happens to an actor that is not parked.
+    pub fn restart(child: impl Into<Address>) -> Self {
+        Self::raise(child.into(), life::RESTART)
+    }
+
+    /// Ends `target` for good before its next message, with its stop hook; also a parked child.
+    pub fn end(target: impl Into<Address>) -> Self {
+        Self::raise(target.into(), life::FINAL | life::STOP_NOW)
+    }
+
+    /// Ends `target` before its next message, with its stop hook; a supervised one is parked.
+    pub fn stop_now(target: impl Into<Address>) -> Self {
+        Self::raise(target.into(), life::STOP_NOW)
+    }
+
+    /// Ends `target` before its next message, without a stop hook; a supervised one is parked.
+    pub fn kill(target: impl Into<Address>) -> Self {
+        Self::raise(target.into(), life::KILL)
+    }
+
+    fn raise(target: Address, flags: u32) -> Self {
+        Self::of(step(flag::OTHER, move |worker| {
+            if target.system == worker.system() {
+                worker.raise(target, flags);
+            }
+        }))
     }
 
     /// The end of `target` becomes the message that `on_down` makes of it, after the last message

@@ -78,6 +78,7 @@ pub(crate) struct Shared {
     pub(crate) timers: Quota,
     pub(crate) watches: Mutex<watch::Watches>,
     pub(crate) watchdog: Watchdog,
+    pub(crate) restarts: Mutex<crate::supervise::ceiling::Ceiling>,
     waiting: AtomicUsize,
     /// All numbers were handed out: workers keep no free ones to themselves.
     numbers_scarce: AtomicBool,
@@ -577,6 +578,7 @@ impl System {
                 .map_err(StartError::Pinning)?,
             clock,
             types: Mutex::default(),
+            restarts: Mutex::default(),
             waits: Mutex::default(),
             asks: Quota::new(config.system.max_asks_in_flight, first_worker as usize),
             timers: Quota::new(config.system.max_timers, first_worker as usize),

@@ -42,6 +42,8 @@ struct Watched {
     /// Whom it watches, and the flags of the letters that may come.
     watching: Vec<(Address, Arc<AtomicBool>)>,
     links: Vec<Address>,
+    /// Supervised by it: its end, and that of its incarnation, ends them for good.
+    children: Vec<Address>,
     names: Vec<Arc<str>>,
     /// The linked actor whose end ends this one.
     ended_by: Option<Address>,
@@ -288,6 +290,9 @@ impl Worker {
                 Watcher::Outside(slot) => drop(slot.answer(down)),
             }
         }
+        for child in watched.children.into_iter().rev() {
+            self.end_by(child, actor, life::LINKED | life::FINAL);
+        }
         if !exit.is_normal() {
             for link in watched.links {
                 self.end_linked(link, actor);
@@ -295,11 +300,70 @@ impl Worker {
         }
     }
 
+    /// Notes that `child`, which is not on a run queue yet, ends with `supervisor`.
+    pub(crate) fn adopt(&self, supervisor: Address, child: Address) {
+        let mut watches = lock(&self.shared.watches);
+        if self.shared.mark(supervisor) && self.shared.mark(child) {
+            let children = &mut watches.actors.entry(supervisor).or_default().children;
+            children.push(child);
+        }
+    }
+
+    /// Forgets a child that has ended.
+    pub(crate) fn disown(&self, supervisor: Address, child: Address) {
+        if let Some(watched) = lock(&self.shared.watches).actors.get_mut(&supervisor) {
+            watched.children.retain(|other| *other != child);
+        }
+    }
+
+    /// Ends what belonged to an incarnation of `actor`: its monitors of others, links, children.
+    pub(crate) fn part(&self, actor: Address, is_normal: bool) {
+        let mut watches = lock(&self.shared.watches);
+        let Some(watched) = watches.actors.get_mut(&actor) else {
+            return;
+        };
+        watched.ended_by = None;
+        let watching = std::mem::take(&mut watched.watching);
+        let links = std::mem::take(&mut watched.links);
+        let children = std::mem::take(&mut watched.children);
+        for (target, wanted) in watching {
+            wanted.store(false, Relaxed);
+            watches.drop_watcher(target, actor);
+        }
+        for link in &links {
+            if let Some(other) = watches.actors.get_mut(link) {
+                other.links.retain(|address| *address != actor);
+            }
+        }
+        drop(watches);
+        for child in children.into_iter().rev() {
+            self.end_by(child, actor, life::LINKED | life::FINAL);
+        }
+        if !is_normal {
+            for link in links {
+                self.end_linked(link, actor);
+            }
+        }
+    }
+
+    /// Sends a supervisor the news of its child.
+    pub(crate) fn send_news(&self, supervisor: Address, child: Address, on_down: Parcel) {
+        let down = Down {
+            actor: child,
+            exit: Exit::Normal,
+        };
+        self.send_letter(supervisor, down, Arc::new(AtomicBool::new(true)), on_down);
+    }
+
     fn end_linked(&self, actor: Address, by: Address) {
+        self.end_by(actor, by, life::LINKED);
+    }
+
+    fn end_by(&self, actor: Address, by: Address, flags: u32) {
         if let Some(watched) = lock(&self.shared.watches).actors.get_mut(&actor) {
             watched.ended_by.get_or_insert(by);
         }
-        self.raise(actor, life::LINKED);
+        self.raise(actor, flags);
     }
 
     fn send_letter(&self, to: Address, down: Down, wanted: Arc<AtomicBool>, on_down: Parcel) {
