@@ -173,7 +173,9 @@ fn evolve_usual<B: Behavior>(
     };
     match said {
         Ok(said) => {
-            if !said.list.is_empty() {
+            if said.list.is_empty() {
+                std::mem::forget(said); // nothing to drop
+            } else {
                 say_before(run, worker, said, target);
             }
             Usual::Done
