@@ -1,0 +1,39 @@
+//! The table of checks: what it names exists, and runs with the seeds that it says.
+
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn every_row_names_a_test_its_seeds_and_its_command() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/verification.md")).unwrap();
+    let rows = page.lines().filter(|line| line.ends_with("` |"));
+    let mut count = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, check, seeds, command] = cells[..] else {
+            panic!("four columns: {row}");
+        };
+        let command = command.trim_matches('`');
+        let (_, target) = command.split_once(" --test ").expect(row);
+        let (file, name) = target.split_once(' ').expect(row);
+        assert_eq!(name, check);
+        let text = fs::read_to_string(root.join("tests").join(file).with_extension("rs"));
+        let text = text.unwrap_or_else(|error| panic!("{file}: {error}"));
+        let start = format!("#[test]\nfn {check}() {{");
+        let (_, rest) = text
+            .split_once(&start)
+            .unwrap_or_else(|| panic!("no {check} in {file}"));
+        let (body, _) = rest.split_once("\n}").expect(row);
+        match seeds.strip_suffix(" seeds") {
+            Some(number) => {
+                let number = number.replace(',', "_");
+                assert!(body.contains(&format!("seeds({number})")), "{row}");
+                assert!(command.contains("--features testkit"), "{row}");
+            }
+            None => assert_eq!(seeds, "none", "{row}"),
+        }
+        count += 1;
+    }
+    assert!(count >= 15, "{count} rows");
+}
