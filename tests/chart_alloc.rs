@@ -206,3 +206,44 @@ fn every_regions_guard_is_asked_before_any_regions_action_runs() {
             .all(|(new, old)| new != old)
     );
 }
+
+#[cfg(feature = "macros")]
+mod fused {
+    mainspring::chart! {
+        pub(super) chart Round(count: u64, event: u8, out: out) {
+            initial A;
+            on 0 => Back { *count += 1 }
+            state A { on 1 => C { out.raise(2); } }
+            state B {
+                initial C;
+                history Back;
+                on 2 => D { *count += 1 }
+                state C {}
+                state D { always if count.is_multiple_of(2) => C { *count += 1 } on 1 => A; }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "macros")]
+#[test]
+fn an_event_of_the_macros_chart_allocates_nothing_in_steady_state() {
+    let mut chart = fused::Round::new(0).unwrap();
+    let mut round = || {
+        for event in [1, 2, 0, 1, 0, 1] {
+            chart.step(event).unwrap();
+        }
+        *chart.context()
+    };
+    for _ in 0..64 {
+        round(); // the queue finds its size
+    }
+    let before = COUNT.with(Cell::get);
+    let first = round();
+    for _ in 0..1000 {
+        round();
+    }
+    let after = COUNT.with(Cell::get);
+    assert!(round() > first + 2000, "the chart moved");
+    assert_eq!(after - before, 0, "allocations in 6,006 events");
+}
