@@ -659,17 +659,20 @@ fn page(name: &str, (width, height): (f64, f64), body: &str) -> String {
     )
 }
 
-const STYLE: &str = "svg{--paper:#fff;--ink:#1f2733;--soft:#5b6675;--line:#8a94a3;--box:#f5f7fa;\
---state:#fff;--edge:#c4ccd6;--pill:#eaf1fb;--event:#0b57b8}\
-@media(prefers-color-scheme:dark){svg{--paper:#14181f;--ink:#e7ebf1;--soft:#a5afbd;--line:#7d8797;\
---box:#1b212a;--state:#232b36;--edge:#3a4453;--pill:#1d2c42;--event:#8fbdf8}}\
-text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:var(--soft)}\
-.name{font-weight:600;font-size:13px;fill:var(--ink)}.event{fill:var(--event);font-weight:500}\
-.paper{fill:var(--paper)}.box{fill:var(--box);stroke:var(--edge)}.region{fill:none;stroke:none}\
-.state,.ring{fill:var(--state);stroke:var(--line)}.ring{fill:none}\
-.rule{stroke:var(--edge)}.separator{stroke:var(--line);stroke-dasharray:5 4}\
-.arrow{fill:none;stroke:var(--line);stroke-width:1.3}.head,.dot{fill:var(--line)}\
-.port{fill:var(--paper);stroke:var(--line)}.pill{fill:var(--pill)}";
+/// Colors stand in the rules themselves: many viewers outside of browsers know no CSS variables.
+const STYLE: &str = "\
+text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:#5b6675}\
+.name{font-weight:600;font-size:13px;fill:#1f2733}.event{fill:#0b57b8;font-weight:500}\
+.paper{fill:#fff}.box{fill:#f5f7fa;stroke:#c4ccd6}.region{fill:none;stroke:none}\
+.state,.ring{fill:#fff;stroke:#8a94a3}.ring{fill:none}\
+.rule{stroke:#c4ccd6}.separator{stroke:#8a94a3;stroke-dasharray:5 4}\
+.arrow{fill:none;stroke:#8a94a3;stroke-width:1.3}.head,.dot{fill:#8a94a3}\
+.port{fill:#fff;stroke:#8a94a3}.pill{fill:#eaf1fb}\
+@media(prefers-color-scheme:dark){text{fill:#a5afbd}.name{fill:#e7ebf1}.event{fill:#8fbdf8}\
+.paper{fill:#14181f}.box{fill:#1b212a;stroke:#3a4453}\
+.state,.ring{fill:#232b36;stroke:#7d8797}.ring{fill:none}\
+.rule{stroke:#3a4453}.separator{stroke:#7d8797}.arrow{stroke:#7d8797}.head,.dot{fill:#7d8797}\
+.port{fill:#14181f;stroke:#7d8797}.pill{fill:#1d2c42}}";
 
 #[cfg(test)]
 mod tests {
