@@ -281,6 +281,47 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Supervision
+//!
+//! A supervised actor that fails starts anew where it is: address, names and mailbox stay. See
+//! [`supervise`].
+//!
+//! ```
+//! use mainspring::prelude::*;
+//! use mainspring::supervise::{Backoff, ChildSpec, Children, Strategy, Supervisor};
+//!
+//! struct Sum(u64);
+//! impl Machine for Sum { type Event = u64; fn apply(&mut self, by: u64) { self.0 += by } }
+//! #[derive(Clone, Copy)]
+//! struct Adding;
+//! enum Add { Bad, Get(Reply<&'static str>) }
+//! impl Behavior for Adding {
+//!     type Machine = Sum;
+//!     type Message = Add;
+//!     fn on_message(&self, add: Add, _: Snapshot<Self>) -> Plan<Self> {
+//!         match add {
+//!             Add::Bad => panic!("bad"),
+//!             Add::Get(reply) => Plan::reply(reply, "still here"),
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> mainspring::Result {
+//! let clock = mainspring::ManualClock::new();
+//! let system = System::stepped(Config::default(), clock.clock())?;
+//! let sum = ChildSpec::new("sum", |_| (Adding, Sum(0))).named("sum").backoff(Backoff::NONE);
+//! let _supervisor = system.spawn(Supervisor, Children::new(Strategy::OneForOne, [sum]))?;
+//! system.run_until_idle();
+//! let sum = system.whereis::<Add>("sum").unwrap();
+//! sum.tell(Add::Bad).ok().unwrap();
+//! let answer = sum.ask(Add::Get);
+//! system.run_until_idle();
+//! clock.advance(std::time::Duration::from_millis(1));
+//! system.run_until_idle();
+//! assert_eq!(answer.wait()?, "still here");
+//! # Ok(()) }
+//! ```
+//!
 //! # What does not compile
 //!
 //! A behavior cannot hold state: it is `Copy`, `Send` and `Sync`, which no cell, lock or atomic is.
