@@ -973,7 +973,7 @@ fn resume_plan<B: Behavior>(
     let flags = run.cell.life.flags();
     if flags & life::COMMIT_DUE != 0 {
         run.cell.life.clear(life::COMMIT_DUE | life::OVERDRAFT);
-        worker.stop_waiting(run, false);
+        worker.stop_waiting(run);
         ask::losing(AskError::Refused, || quietly(|| drop(plan)));
         let failed = worker.failed(Cause::NoRoom);
         return unusual::<B>(run, worker, Plan::none(), failed, kind);
@@ -989,7 +989,7 @@ fn resume_plan<B: Behavior>(
     }
     let committed = commit::<B>(run, body, worker, &mut plan, bound);
     if !matches!(committed, Committed::Wait { .. }) {
-        worker.stop_waiting(run, !matches!(committed, Committed::Failed));
+        worker.stop_waiting(run);
     }
     match committed {
         Committed::Done => {
@@ -1208,7 +1208,7 @@ fn park<B: Behavior>(run: &Running<'_>, worker: &Worker, keeper: &Keeper, exit: 
     let loss = loss_of(&exit);
     ask::losing(loss, || {
         worker.forget_timers(run);
-        worker.stop_waiting(run, false);
+        worker.stop_waiting(run);
         let extension = run.extension();
         let asks = extension.asks.take();
         worker.asks_ended(asks.len());
@@ -1269,7 +1269,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     };
     ask::losing(loss, || {
         worker.forget_timers(run);
-        worker.stop_waiting(run, false);
+        worker.stop_waiting(run);
         let extension = cell.extension.replace(std::ptr::null_mut());
         if !extension.is_null() {
             // SAFETY: made from a box by this cell's runner.

@@ -340,7 +340,7 @@ impl Worker {
         if deadline.is_some() {
             run.cell().life.clear(life::COMMIT_DUE);
         }
-        let elsewhere = waits.not_taken(me.cell);
+        let elsewhere = waits.woken_for(me.cell);
         let waits_here = cell.inbox.wait(places, cell.bound());
         match (waits_here, deadline) {
             (true, _) => {}
@@ -363,20 +363,22 @@ impl Worker {
         true
     }
 
-    /// The running actor's commit waits no more; whether it `took` the places it waited for.
-    pub(crate) fn stop_waiting(&self, run: &Running<'_>, took: bool) {
+    /// The running actor's commit waits no more.
+    ///
+    /// If it was woken, those next in line are looked at again: it may have found its places before
+    /// it was woken for others, or have left those to others (R3 of `system/waits.rs`).
+    pub(crate) fn stop_waiting(&self, run: &Running<'_>) {
+        if self.shared.anybody_waits() {
+            let mut waits = self.shared.waits();
+            waits.remove(run.number());
+            let woken_for = waits.woken_for(run.number());
+            drop(waits);
+            if let Some(target) = woken_for {
+                self.wake_waiters(target);
+            }
+        }
         if let Some(extension) = run.existing() {
             self.take_off(extension.waits_until.take());
-        }
-        if !self.shared.anybody_waits() {
-            return;
-        }
-        let mut waits = self.shared.waits();
-        waits.remove(run.number());
-        let left = waits.not_taken(run.number());
-        drop(waits);
-        if let Some(target) = left.filter(|_| !took) {
-            self.wake_waiters(target);
         }
     }
 

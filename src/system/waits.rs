@@ -4,8 +4,9 @@
 //! - R1: a waiter is on its target's list, under the lock, before the target's WAITERS bit is
 //!   set; whoever clears the bit looks at the list under the lock.
 //! - R2: an actor waits for one target at a time, so a circle is found by following the targets.
-//! - R3: no more waiters are woken than there is room for; one who was woken and leaves its places
-//!   to others says so, and the next are woken in its stead.
+//! - R3: no more waiters are woken than there is room for. A wake may be in vain: places went to
+//!   others meanwhile, or the one woken had just found its own before it was off the list. So
+//!   whoever was woken and waits no more has the next in line looked at.
 
 use crate::actor::Address;
 use crate::sync::parker::Unparker;
@@ -21,7 +22,7 @@ pub(crate) struct Waits {
     since: HashMap<u32, u64>,
     /// Who waits for each target, the first in line in front, with the places they need.
     waiters: HashMap<u32, VecDeque<(Waiter, u32)>>,
-    /// Who was woken, and has neither taken its places nor given them up yet.
+    /// Who was woken, and has not ended its wait since.
     woken: HashMap<u32, u32>,
     next_seq: u64,
     /// The memory of a list that nobody is on any more, for the next one.
@@ -132,9 +133,8 @@ impl Waits {
         self.since.remove(&me);
     }
 
-    /// The target whose room an actor was woken for and did not take, if any: the caller wakes
-    /// others (R3).
-    pub(crate) fn not_taken(&mut self, me: u32) -> Option<u32> {
+    /// The target whose room an actor was woken for, if it was: the caller looks for others (R3).
+    pub(crate) fn woken_for(&mut self, me: u32) -> Option<u32> {
         self.woken.remove(&me)
     }
 
