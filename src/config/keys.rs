@@ -393,7 +393,7 @@ mod tests {
         let mut config = Config::default();
         config.named_mut("io");
         let all = Place::all(&config);
-        assert_eq!(all.len(), 11 + 10 + 10 + 5 + 3);
+        assert_eq!(all.len(), 11 + 9 + 9 + 5 + 3);
         for place in all {
             let path = place.path();
             let found = Place::of_path(&path).map(|place| place.path());
