@@ -308,10 +308,14 @@ impl<'f> Reader<'f> {
     }
 
     /// Notes what the document raises, or sends to itself; embedded documents have their own.
-    fn note_raised(&mut self, node: Node<'_, '_>) {
-        for child in elements(node) {
-            let plain = |name: &str| attr(child, name).is_none();
-            let own = match child.tag_name().name() {
+    ///
+    /// By a list, not by recursion: nothing has bounded the depth yet.
+    fn note_raised(&mut self, root: Node<'_, '_>) {
+        let mut ahead: Vec<_> = elements(root).collect();
+        ahead.reverse();
+        while let Some(node) = ahead.pop() {
+            let plain = |name: &str| attr(node, name).is_none();
+            let own = match node.tag_name().name() {
                 "raise" => true,
                 "send" => {
                     let names = ["target", "targetexpr", "type", "typeexpr"];
@@ -320,11 +324,13 @@ impl<'f> Reader<'f> {
                 "invoke" => continue,
                 _ => false,
             };
-            if own && let Some(event) = attr(child, "event") {
-                let place = self.place(child);
+            if own && let Some(event) = attr(node, "event") {
+                let place = self.place(node);
                 self.model.raised.push((event.into_owned(), place));
             }
-            self.note_raised(child);
+            let inside = ahead.len();
+            ahead.extend(elements(node));
+            ahead[inside..].reverse();
         }
     }
 
