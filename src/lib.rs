@@ -112,6 +112,44 @@
 //! | `compute` (feature `compute`) | works off the turn; the result is a message |
 //! | [`none`](Plan::none), [`unhandled`](Plan::unhandled) | nothing; nothing, and the message counts as a dead letter |
 //!
+//! # State without events of its own
+//!
+//! Where the state is a plain struct, [`Context`] is its machine and [`assign!`] makes the events:
+//! fields that are not named keep their values, and each updater sees the value before the change.
+//!
+//! ```
+//! use mainspring::prelude::*;
+//! use mainspring::{Context, assign};
+//!
+//! #[derive(Clone, Default)]
+//! struct Profile { name: String, email: String, updates: u32 }
+//! enum Change { Profile { name: Option<String>, email: Option<String> }, Name(Reply<String>) }
+//!
+//! #[derive(Clone, Copy)]
+//! struct Profiles;
+//! impl Behavior for Profiles {
+//!     type Machine = Context<Profile>;
+//!     type Message = Change;
+//!     fn on_message(&self, change: Change, profile: Snapshot<Self>) -> Plan<Self> {
+//!         match change {
+//!             Change::Profile { name, email } => Plan::emit(assign!(Profile {
+//!                 name: |old| name.unwrap_or_else(|| old.name.clone()),
+//!                 email: |old| email.unwrap_or_else(|| old.email.clone()),
+//!                 updates: |old| old.updates + 1,
+//!             })),
+//!             Change::Name(reply) => Plan::reply(reply, profile.name.clone()),
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> mainspring::Result {
+//! let system = System::new()?;
+//! let profile = system.spawn(Profiles, Context::new(Profile::default()))?;
+//! profile.tell(Change::Profile { name: Some("Ada".into()), email: None })?;
+//! assert_eq!(profile.ask(Change::Name).wait()?, "Ada");
+//! # Ok(()) }
+//! ```
+//!
 //! # Asking
 //!
 //! An ask ends exactly once: with its answer, or with an [`AskError`] that says why there is none.
@@ -434,7 +472,8 @@ pub mod timer;
 mod front {
     pub use crate::actor::stream::EventStream;
     pub use crate::actor::{
-        ActorRef, Address, Behavior, Counts, Down, Events, Exit, Machine, Meta, Refusal, Snapshot,
+        ActorRef, Address, Assign, Behavior, Context, Counts, Down, Events, Exit, Machine, Meta,
+        Refusal, Snapshot,
     };
     pub use crate::ask::{AskError, Deferred, Reply};
     #[cfg(feature = "compute")]

@@ -360,6 +360,25 @@ impl<M: 'static> Lent<M> {
     }
 }
 
+/// A value lent to an assignment, while it is applied.
+pub(crate) struct LentMut<T>(*mut T);
+
+impl<T: 'static> LentMut<T> {
+    /// Calls a change that was made with a closure over `LentMut<T>`.
+    #[inline]
+    pub(crate) fn call(change: Parcel, value: &mut T) {
+        change.call::<Self, ()>(Self(value));
+    }
+
+    /// Changes the value.
+    #[inline]
+    pub(crate) fn with(self, change: impl FnOnce(&mut T)) {
+        // SAFETY: made by `call` only, which borrows the value until the change returns; the change
+        // has it by value and can't keep it: it is `'static`, and the borrow is not.
+        change(unsafe { &mut *self.0 });
+    }
+}
+
 unsafe fn drop_state<B: Behavior>(cell: &ActorCell) {
     let body = cell.body::<B>();
     if in_place::<B>() {

@@ -1,5 +1,6 @@
 //! Actors: behaviors, machines, addresses, and the cells that they live in.
 
+mod assign;
 mod behavior;
 pub(crate) mod cell;
 mod exit;
@@ -9,6 +10,7 @@ mod snapshot;
 pub(crate) mod stream;
 pub(crate) mod subscription;
 
+pub use assign::{Assign, Context};
 pub use behavior::{Behavior, Events, Machine, Refusal};
 pub use cell::Counts;
 pub use exit::{Down, Exit};

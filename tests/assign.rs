@@ -1,0 +1,124 @@
+//! Plain values as machines: assignments change all of what they name, or nothing.
+
+mod common;
+
+use common::until;
+use mainspring::prelude::*;
+use mainspring::{Assign, Clock, Context, assign};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Session {
+    user: Option<String>,
+    logins: u32,
+    trail: Vec<&'static str>,
+}
+
+enum Do {
+    LogIn(String),
+    LogOut,
+    Twice,
+    Fail,
+    Who(Reply<Option<String>>),
+}
+
+#[derive(Clone, Copy)]
+struct Sessions;
+impl Behavior for Sessions {
+    type Machine = Context<Session>;
+    type Message = Do;
+    fn on_message(&self, message: Do, session: Snapshot<Self>) -> Plan<Self> {
+        match message {
+            Do::LogIn(user) => Plan::emit(assign!("log in" => Session {
+                user: Some(user),
+                logins: |old| old.logins + 1,
+            })),
+            Do::LogOut => Plan::emit(assign!(Session { user: None })),
+            Do::Twice => {
+                let step = |word| {
+                    Plan::emit(assign!(Session {
+                        trail: |old| [&old.trail[..], &[word]].concat(),
+                    }))
+                };
+                step("first").and(step("second"))
+            }
+            Do::Fail => Plan::emit(assign!(Session {
+                user: None,
+                logins: |_| panic!("no number"),
+            })),
+            Do::Who(reply) => Plan::reply(reply, session.user.clone()),
+        }
+    }
+}
+
+fn look(system: &System, actor: &mainspring::Actor<Sessions>) -> Session {
+    let asked = actor.snapshot();
+    system.run_until_idle();
+    asked.wait().expect("it lives").into_inner()
+}
+
+#[test]
+fn an_assignment_changes_what_it_names_and_keeps_the_rest() {
+    let system = System::stepped(Config::default(), Clock::manual().0).unwrap();
+    let actor = system
+        .spawn(Sessions, Context::new(Session::default()))
+        .unwrap();
+    actor.tell(Do::LogIn("ada".into())).ok().unwrap();
+    actor.tell(Do::LogOut).ok().unwrap();
+    actor.tell(Do::LogIn("bob".into())).ok().unwrap();
+    let session = look(&system, &actor);
+    assert_eq!(session.user.as_deref(), Some("bob"));
+    assert_eq!(session.logins, 2);
+    let asked = actor.ask(Do::Who);
+    system.run_until_idle();
+    assert_eq!(asked.wait().unwrap().as_deref(), Some("bob"));
+}
+
+#[test]
+fn several_assignments_of_one_plan_happen_in_order() {
+    let system = System::stepped(Config::default(), Clock::manual().0).unwrap();
+    let actor = system
+        .spawn(Sessions, Context::new(Session::default()))
+        .unwrap();
+    actor.tell(Do::Twice).ok().unwrap();
+    assert_eq!(look(&system, &actor).trail, ["first", "second"]);
+}
+
+#[test]
+fn an_updater_that_panics_ends_the_actor() {
+    let system = System::new().unwrap();
+    let actor = system
+        .spawn(Sessions, Context::new(Session::default()))
+        .unwrap();
+    actor.tell(Do::Fail).ok().unwrap();
+    until("the actor has ended", || !actor.is_alive());
+}
+
+#[test]
+fn updaters_see_the_old_value_whatever_the_order_and_names_do_not_mix() {
+    let user = Some("new".to_owned());
+    let change: Assign<Session> = assign!(Session {
+        user: |_| user.clone(),
+        trail: |old| if old.user.is_none() && user.is_some() {
+            vec!["old"]
+        } else {
+            vec![]
+        },
+    });
+    assert_eq!(change.label(), "user, trail");
+    let mut session = Session::default();
+    change.apply(&mut session);
+    assert_eq!(session.user.as_deref(), Some("new"));
+    assert_eq!(session.trail, ["old"]);
+}
+
+#[test]
+fn an_assignment_that_is_never_applied_drops_what_it_holds() {
+    let held = std::sync::Arc::new(());
+    let inside = held.clone();
+    let change = Assign::<Session>::new("hold", move |session| {
+        session.logins = std::sync::Arc::strong_count(&inside) as u32;
+    });
+    assert_eq!(std::sync::Arc::strong_count(&held), 2);
+    drop(change);
+    assert_eq!(std::sync::Arc::strong_count(&held), 1);
+}
