@@ -182,6 +182,35 @@ fn steady_state_allocates_nothing() {
     );
 }
 
+/// Adds what it is told to a plain value.
+#[derive(Clone, Copy)]
+struct Assigning;
+
+impl Behavior for Assigning {
+    type Machine = mainspring::Context<Sum>;
+    type Message = u64;
+    fn on_message(&self, number: u64, _: Snapshot<'_, Self>) -> Plan<Self> {
+        Plan::emit(mainspring::assign!(Sum {
+            sum: |old| old.sum + number
+        }))
+    }
+}
+
+#[test]
+fn assignments_allocate_nothing_in_steady_state() {
+    let _alone = alone();
+    let (system, _) = stepped();
+    let sum = mainspring::Context::new(Sum::default());
+    let actor = system.spawn(Assigning, sum).unwrap();
+    let allocated = allocations_of(|| {
+        for number in 0..1_000 {
+            actor.tell(number).unwrap();
+            system.run_until_idle();
+        }
+    });
+    assert!(allocated <= 20, "{allocated} for 1,000 assignments");
+}
+
 #[test]
 fn on_threads_a_pair_allocates_nothing_once_warm() {
     let _alone = alone();
