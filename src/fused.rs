@@ -1,4 +1,4 @@
-//! What the code that [`chart!`](crate::chart!) makes needs beyond the public interface.
+//! What the code that `chart!` makes needs beyond the public interface.
 
 use crate::Machine;
 use crate::plan::output::Output;
