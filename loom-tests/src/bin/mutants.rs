@@ -316,6 +316,18 @@ mod job {
         ] {
             manifest.remove(part);
         }
+        // The models need none of the workspace's other crates, which are not copied.
+        let dependencies = table(&mut manifest, "dependencies")?;
+        let (own, others): (toml::Table, toml::Table) = std::mem::take(dependencies)
+            .into_iter()
+            .partition(|(_, what)| what.get("path").is_some());
+        *dependencies = others;
+        let gone: Vec<String> = own.keys().map(|name| format!("dep:{name}")).collect();
+        for (_, parts) in table(&mut manifest, "features")?.iter_mut() {
+            if let Some(parts) = parts.as_array_mut() {
+                parts.retain(|part| !gone.iter().any(|gone| part.as_str() == Some(gone)));
+            }
+        }
         let mut release = toml::Table::new();
         release.insert("opt-level".into(), 1.into());
         release.insert("codegen-units".into(), 16.into());
