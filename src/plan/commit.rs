@@ -865,6 +865,8 @@ fn answer_later<M: 'static>(machine: &M, steps: &mut Steps) {
 /// Makes an admitted plan visible, in plan order.
 fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut Reserved) {
     let me = run.number();
+    // Places were taken in the order of the plan, so the next ones in use are never further back.
+    let mut at = 0;
     while let Some(step) = steps.list.pop_front() {
         match step.kind() {
             Kind::Tell | Kind::Ask => {
@@ -875,10 +877,10 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut
                     worker.flush();
                     pending.begin(target, 0);
                 }
-                let place = reserved
-                    .iter_mut()
-                    .find(|entry| entry.0 == target && entry.1 > 0);
-                match place {
+                while reserved.get(at).is_some_and(|entry| entry.1 == 0) {
+                    at += 1;
+                }
+                match reserved.get_mut(at).filter(|entry| entry.0 == target) {
                     Some((_, places)) => {
                         *places -= 1;
                         pending.push_reserved(step);
