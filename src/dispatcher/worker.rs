@@ -246,7 +246,8 @@ impl Worker {
             loop {
                 let Some(number) = self.next() else {
                     self.look_at_clock();
-                    if self.has_work() {
+                    // Timers may be due and not fired yet: a look moves a bounded number of them.
+                    if self.has_work() || self.next_timer_ns.get() <= self.looked_ns.get() {
                         continue;
                     }
                     return false;
