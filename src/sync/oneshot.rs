@@ -161,7 +161,6 @@ impl<T> Answerer<T> {
     }
 
     /// Whether the asker has given up by now; an answer would come back.
-    #[cfg(any(test, loom))]
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         // Relaxed: only a hint; `answer` finds out.

@@ -6,6 +6,7 @@
 //! - X3: after `unmonitor` no `Down` is delivered: the letter's flag is down by then.
 //! - X4: names are free before the first `Down` is out.
 //! - X5: nothing of an actor stays here after its end.
+//! - X6: a list holds at most as many watches that were dropped as others, and four more.
 
 use super::Shared;
 use crate::actor::cell::{Running, life};
@@ -49,6 +50,16 @@ struct Watched {
     ended_by: Option<Address>,
 }
 
+impl Watched {
+    fn add(&mut self, watcher: Watcher) {
+        if self.watchers.len() == self.watchers.capacity() {
+            // Before the list grows: those whose watch was dropped (X6).
+            self.watchers.retain(|watcher| !watcher.is_given_up());
+        }
+        self.watchers.push(watcher);
+    }
+}
+
 enum Watcher {
     Actor {
         address: Address,
@@ -56,6 +67,13 @@ enum Watcher {
         on_down: Parcel,
     },
     Outside(Answerer<Down>),
+}
+
+impl Watcher {
+    /// Whether nobody waits for the end any more.
+    fn is_given_up(&self) -> bool {
+        matches!(self, Self::Outside(slot) if slot.is_given_up())
+    }
 }
 
 /// A `Down` on its way, and what its actor makes of it.
@@ -82,7 +100,7 @@ impl Shared {
         let mut watches = lock(&self.watches);
         if self.mark(actor) {
             let watched = watches.actors.entry(actor).or_default();
-            watched.watchers.push(Watcher::Outside(slot));
+            watched.add(Watcher::Outside(slot));
             return;
         }
         drop(watches);
@@ -195,7 +213,7 @@ impl Worker {
         watching.push((target, wanted.clone()));
         if self.shared.mark(target) {
             let watched = watches.actors.entry(target).or_default();
-            watched.watchers.push(Watcher::Actor {
+            watched.add(Watcher::Actor {
                 address: me,
                 wanted,
                 on_down,
