@@ -1,37 +1,13 @@
-//! Memory: nothing allocated in steady state, nothing left at the end.
+//! Memory: nothing is allocated in steady state.
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 use common::*;
+use counting::ALLOCATIONS;
 use mainspring::prelude::*;
-use std::alloc::{GlobalAlloc, Layout, System as Os};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard};
-
-/// Counts what passes through it.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static BYTES: AtomicI64 = AtomicI64::new(0);
-
-// SAFETY: everything is the system allocator's; the counters change nothing of it.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, SeqCst);
-        BYTES.fetch_add(layout.size() as i64, SeqCst);
-        // SAFETY: the caller's promise.
-        unsafe { Os.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size() as i64, SeqCst);
-        // SAFETY: the caller's promise.
-        unsafe { Os.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// One test at a time: the counters are the process's.
 fn alone() -> MutexGuard<'static, ()> {
@@ -268,62 +244,4 @@ fn a_million_queued_messages_are_dropped_on_a_small_stack() {
     };
     let thread = std::thread::Builder::new().stack_size(256 << 10);
     thread.spawn(run).unwrap().join().unwrap();
-}
-
-/// A bit of everything, on a system that then ends.
-fn everything(workers: usize) {
-    let builder = Config::builder().mailbox_capacity(64);
-    let system = match workers {
-        0 => stepped_with(builder).0,
-        workers => System::with_config(builder.workers(workers).build().unwrap()).unwrap(),
-    };
-    let log = Log::new();
-    let others: Vec<_> = (0..20).map(|_| spawn(&system, &log)).collect();
-    for (i, one) in others.iter().enumerate() {
-        let (to, log) = (others[(i + 1) % 20].actor(), log.clone());
-        let _ = one.tell(does(move || {
-            let child = Tape::new(&log).keep(vec![0_u8; 100]);
-            Plan::<Script>::spawn(Script, child)
-                .then(|child| {
-                    Plan::<Script>::tell(child, Msg::Say(1))
-                        .and(Plan::monitor(child, |_| Msg::Say(2)))
-                        .and(Plan::link(child))
-                })
-                .and(Plan::<Script>::ask(to, Msg::Keep).on_ok(Msg::Say))
-                .and(Plan::<Script>::ask(to, Msg::Ping).on_ok(Msg::Say))
-                .and(Plan::every(1, ms(1), Msg::Say(3)))
-                .and(Plan::after(2, ms(100_000), Msg::Say(4)))
-                .and(Plan::subscribe::<Script>(to, |_| does(Plan::none)))
-                .and(Plan::tell(to, does(|| Plan::emit(Event::Refuse))))
-        }));
-    }
-    let asks: Vec<_> = others.iter().map(|one| one.ask(Msg::Keep)).collect();
-    if workers == 0 {
-        let _ = system.run_for(ms(5));
-    }
-    others[3].kill();
-    drop(asks);
-    let _ = others[5].tell(does(Plan::stop));
-    drop(others);
-    let shutdown = system.shutdown(ms(10_000));
-    assert_eq!(shutdown, mainspring::Shutdown::default());
-}
-
-#[test]
-fn a_system_that_has_ended_leaves_no_memory() {
-    let _alone = alone();
-    // With several workers the collector of the run queues keeps some 20 KiB for the process,
-    // however many systems there were; with one not a byte is left.
-    for (workers, rounds, slack) in [(0, 5, 256), (1, 5, 256), (2, 100, 64 << 10)] {
-        everything(workers); // Lazy statics of the process.
-        everything(workers);
-        let before = BYTES.load(SeqCst);
-        for _ in 0..rounds {
-            everything(workers);
-        }
-        // A thread's end frees its own last bits a moment after the join.
-        until("the memory is back", || {
-            BYTES.load(SeqCst) <= before + slack
-        });
-    }
 }

@@ -37,3 +37,29 @@ fn every_row_names_a_test_its_seeds_and_its_command() {
     }
     assert!(count >= 15, "{count} rows");
 }
+
+#[test]
+fn every_known_bug_names_a_test_that_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/known-bugs.md")).unwrap();
+    let mut last = 0;
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    for row in rows.skip(1) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [number, _, _, test] = cells[..] else {
+            panic!("four columns: {row}");
+        };
+        let number: u32 = number.parse().expect(row);
+        assert!(last < number, "in order: {row}");
+        last = number;
+        let (file, name) = test.trim_start_matches('`').split_once("` ").expect(row);
+        let text = fs::read_to_string(root.join(file)).expect(row);
+        assert!(text.contains(&format!("fn {name}(")), "{row}");
+        if file.ends_with("known_bugs.rs") {
+            let (before, _) = text.split_once(&format!("fn {name}(")).expect(row);
+            let (_, comment) = before.rsplit_once("\n\n").expect(row);
+            assert!(comment.contains(&format!("No. {number},")), "{row}");
+        }
+    }
+    assert!(last >= 100);
+}

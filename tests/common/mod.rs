@@ -291,12 +291,10 @@ pub fn quiet_panics() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let name = std::thread::current().name().map(str::to_owned);
             let payload = info.payload();
-            let text = payload.downcast_ref::<&str>().copied().unwrap_or("");
+            let text = payload.downcast_ref::<&str>().copied();
             let ours = ["the event says so", "a bomb goes off", "on purpose"];
-            if !ours.contains(&text) && payload.downcast_ref::<Bomb>().is_none() {
-                let _ = name;
+            if payload.is::<String>() || text.is_some_and(|text| !ours.contains(&text)) {
                 usual(info);
             }
         }));
