@@ -89,6 +89,17 @@ impl<T: Send + 'static> Reply<T> {
         Self(Some(To::Outside(slot)))
     }
 
+    /// A number for the question, of which its asker never makes another: the attempts of a
+    /// [`Plan::deliver_acknowledged`](crate::Plan::deliver_acknowledged) have the same. Together with
+    /// the asker's address it tells a question that came before from a new one. None for a question
+    /// from outside, which is asked once.
+    pub fn correlation(&self) -> Option<(Address, u64)> {
+        match &self.0 {
+            Some(To::Actor { asker, number }) => Some((*asker, *number)),
+            _ => None,
+        }
+    }
+
     /// As what a machine can keep and a later plan can answer.
     ///
     /// One allocation.
@@ -280,9 +291,13 @@ impl Asks {
         if self.open.back().is_none_or(|last| last.number < number) {
             self.open.push_back(ask);
         } else {
-            // The numbers of each worker rise; the actor has moved to another one.
+            // The numbers of each worker rise; the actor has moved to another one, or a delivery
+            // goes on waiting.
             let place = self.open.partition_point(|open| open.number < number);
-            self.open.insert(place, ask);
+            match self.open.get_mut(place) {
+                Some(ended) if ended.number == number => *ended = ask,
+                _ => self.open.insert(place, ask),
+            }
         }
         self.live += 1;
     }

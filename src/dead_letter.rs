@@ -3,6 +3,7 @@
 use crate::AskError;
 use crate::SpawnError;
 use crate::actor::{Address, Refusal};
+use crate::plan::delivery::Undelivered;
 use crate::sync::{Mutex, lock};
 use std::collections::VecDeque;
 use std::fmt;
@@ -40,6 +41,8 @@ pub enum Cause {
     NotSpawned(SpawnError),
     /// An ask failed, and its plan named nothing for that case.
     AskFailed(AskError),
+    /// A delivery was given up.
+    Undelivered(Undelivered),
 }
 
 impl From<Refusal> for Cause {
@@ -50,7 +53,7 @@ impl From<Refusal> for Cause {
 
 impl Cause {
     /// The causes' names, by index.
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 15] = [
         "stopped",
         "shutdown",
         "full",
@@ -65,6 +68,7 @@ impl Cause {
         "too many asks",
         "too many timers",
         "no memory",
+        "undelivered",
     ];
 
     /// Its name, as metrics have it.
@@ -89,6 +93,7 @@ impl Cause {
             Self::TooManyAsks => 11,
             Self::TooManyTimers => 12,
             Self::NoMemory => 13,
+            Self::Undelivered(_) => 14,
         }
     }
 }
@@ -116,6 +121,7 @@ impl fmt::Display for Cause {
             Self::Foreign => f.write_str("the plan named an actor of another system"),
             Self::NotSpawned(error) => write!(f, "a child could not be made: {error}"),
             Self::AskFailed(error) => write!(f, "an ask failed: {error}"),
+            Self::Undelivered(undelivered) => undelivered.fmt(f),
         }
     }
 }

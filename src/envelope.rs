@@ -34,6 +34,8 @@ const HEADER: usize = 24;
 const SIZES: [usize; 3] = [64, 128, 256];
 /// Bytes of room for a note at an envelope's end.
 const NOTE: usize = 16;
+/// The largest payload, beside a note, that is not boxed.
+pub(crate) const PAYLOAD_MAX: usize = SIZES[2] - HEADER - NOTE;
 /// Envelopes that change hands at once.
 const MAGAZINE: u32 = 128;
 /// Bytes of each size that the depot keeps while workers work.
@@ -80,6 +82,10 @@ pub(crate) enum Kind {
     Refused,
     /// A plan's reply whose value is made of the evolved machine.
     Later,
+    /// A plan's delivery, and its continuation while it waits.
+    Deliver,
+    /// A closure that makes a message of its actor's own.
+    Notice,
 }
 
 /// What is known of a payload's type when the type itself is not.
@@ -320,7 +326,7 @@ impl Parcel {
     #[inline(always)]
     pub(crate) fn kind(&self) -> Kind {
         let kind = self.header().tag.get() as u8 & KIND_MASK;
-        debug_assert!(kind <= Kind::Later as u8);
+        debug_assert!(kind <= Kind::Notice as u8);
         // SAFETY: the tag's low bits are written from a `Kind` only.
         unsafe { std::mem::transmute::<u8, Kind>(kind) }
     }
@@ -550,11 +556,11 @@ impl Inside {
     }
 }
 
-const KIND_MASK: u8 = 0x0f;
-const _: () = assert!(Kind::Refused as u8 <= KIND_MASK);
+const KIND_MASK: u8 = 0x1f;
+const _: () = assert!(Kind::Notice as u8 <= KIND_MASK);
 // An answer's envelope may end with an error instead, which must leave its note alone.
 const _: () = assert!(size_of::<crate::AskError>() <= SIZES[0] - HEADER - NOTE);
-const CLASS_SHIFT: u32 = 4;
+const CLASS_SHIFT: u32 = 5;
 const CELL_SHIFT: u32 = 8;
 
 impl Drop for Parcel {

@@ -484,7 +484,9 @@ mod front {
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
     pub use crate::hosted::{ChartMachine, Child, HostedChart, StartFailed};
     pub use crate::metrics::{MemoryMetrics, Metrics, TypeMetrics, WorkerMetrics};
+    pub use crate::plan::breaker::{Breaker, BreakerChange, BreakerState};
     pub use crate::plan::children::SpawnStep;
+    pub use crate::plan::delivery::{DeliveryStep, Undeliverable, Undelivered};
     pub use crate::plan::output::Output;
     pub use crate::plan::timers::{Key, Missed};
     pub use crate::plan::{AskPlan, AskStep, Plan};

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub types: Vec<TypeMetrics>,
     /// How many dead letters there were of each [`Cause`](crate::Cause), by the cause's name.
     pub dead_letters: Vec<(&'static str, u64)>,
+    /// How often the breaker of a target was opened.
+    pub breakers_opened: u64,
     /// Bytes.
     pub memory: MemoryMetrics,
 }
@@ -176,6 +178,7 @@ impl Metrics {
             let queued = (counts.queued + then.counts.queued) as f64 / 2.0;
             kind.estimate_wait(now.span, queued);
         }
+        now.breakers_opened = now.breakers_opened.saturating_sub(earlier.breakers_opened);
         for (now, then) in now.dead_letters.iter_mut().zip(&earlier.dead_letters) {
             now.1 = now.1.saturating_sub(then.1);
         }
@@ -212,6 +215,7 @@ impl Shared {
             system: self.config.system.name.clone(),
             span: Duration::from_nanos(self.clock().now_ns()),
             dead_letters: self.dead_letters.by_cause().collect(),
+            breakers_opened: self.circuits().opened(),
             memory: self.memory(),
             ..Metrics::default()
         };

@@ -41,6 +41,8 @@ enum Job {
     Ask(ActorRef<AskJob>, u64),
     Arm(u64),
     Every,
+    /// By deliveries with retries and a breaker.
+    Deliver(ActorRef<Job>, u64),
     /// To all, so many times.
     All(Arc<[ActorRef<Job>]>, u64),
 }
@@ -53,7 +55,11 @@ impl Behavior for Work {
     fn on_message(&self, job: Job, me: Snapshot<'_, Self>) -> Plan<Self> {
         match job {
             Job::Add(number) => Plan::emit(number),
-            Job::Pass(_, 0) | Job::All(_, 0) | Job::Three(_, _, 0) | Job::Ask(_, 0) => Plan::none(),
+            Job::Pass(_, 0)
+            | Job::All(_, 0)
+            | Job::Three(_, _, 0)
+            | Job::Ask(_, 0)
+            | Job::Deliver(_, 0) => Plan::none(),
             Job::Pass(to, left) => Plan::tell(to, Job::Pass(me.me(), left - 1)),
             Job::Three(a, b, left) => Plan::emit(1)
                 .and(Plan::tell(a, Job::Add(1)))
@@ -68,6 +74,10 @@ impl Behavior for Work {
                 .and(Plan::tell(me.me(), Job::Arm(left - 1))),
             Job::All(all, left) => Plan::tell_all(all.iter(), Job::Add(1))
                 .and(Plan::tell(me.me(), Job::All(all.clone(), left - 1))),
+            Job::Deliver(to, left) => Plan::deliver(to, Job::Deliver(me.me(), left - 1))
+                .retry(3, mainspring::supervise::Backoff::default())
+                .breaker(mainspring::Breaker::default())
+                .into(),
             Job::Every => Plan::every(1, ms(1), Job::Add(1)),
         }
     }
@@ -107,6 +117,7 @@ fn steady_state_allocates_nothing() {
         system.run_until_idle();
     };
     let tell = allocations_of(|| one(Job::Pass(to_b, 10_000)));
+    let deliver = allocations_of(|| one(Job::Deliver(to_b, 10_000)));
     let event = allocations_of(|| (0..1_000).for_each(|_| one(Job::Add(1))));
     let three = allocations_of(|| one(Job::Three(c.actor(), to_b, 500)));
     let ask = allocations_of(|| one(Job::Ask(answer, 1_000)));
@@ -147,6 +158,7 @@ fn steady_state_allocates_nothing() {
         tell + three + ask <= 20,
         "{tell}, {three}, {ask} for 12,500 messages"
     );
+    assert!(deliver <= 20, "{deliver} for 10,000 deliveries");
     assert!(all <= 20, "{all} for 1,000 messages to 40 targets each");
     assert!(waits <= 40, "{waits} for 1,600 commits most of which wait");
     assert!(event <= 20, "{event} for 1,000 messages from outside");

@@ -2,7 +2,9 @@
 
 #![cfg(all(feature = "testkit", not(loom)))]
 
+use mainspring::Breaker;
 use mainspring::prelude::*;
+use mainspring::supervise::Backoff;
 use mainspring::testkit::{self, Given};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -53,6 +55,7 @@ enum Order {
     Remind,
     Close,
     Wrong,
+    Deliver,
     Time(Reply<(Duration, bool)>),
     Got(Got),
 }
@@ -81,6 +84,10 @@ impl Behavior for Banking {
             ]),
             Order::Close => Plan::tell(self.log, Note("closed")).and(Plan::stop()),
             Order::Wrong => Plan::unhandled(),
+            Order::Deliver => Plan::deliver(self.log, Note("told"))
+                .retry(3, Backoff::default())
+                .breaker(Breaker::default())
+                .into(),
             Order::Time(reply) => Plan::reply(reply, (account.now(), account.meta().is_ask)),
             Order::Got(_) => Plan::none(),
         }
@@ -205,4 +212,24 @@ fn the_same_message_and_machine_print_the_same_plan() {
         print(),
         "[Event testkit::Moved, Tell 4294967295/1.1 testkit::Note, Later]"
     );
+}
+
+#[test]
+fn a_delivery_is_seen_with_its_retries_and_its_breaker() {
+    let account = Account::default();
+    let plan = Given::new(banking(), &account).message(Order::Deliver);
+    assert_eq!(
+        format!("{plan:?}"),
+        "[Deliver 4294967295/1.1 testkit::Note]"
+    );
+    let unseen = failure(|| plan.nothing_else());
+    assert!(unseen.contains("Deliver"), "{unseen}");
+    assert!(plan.delivered(testkit::address::<Note>(2)).is_empty());
+    let [ref delivered] = plan.delivered(banking().log)[..] else {
+        panic!("{plan:?}");
+    };
+    assert_eq!((delivered.message, delivered.retries), (&Note("told"), 3));
+    assert_eq!(delivered.breaker, Some(Breaker::default()));
+    assert!(!delivered.is_acknowledged);
+    plan.nothing_else();
 }

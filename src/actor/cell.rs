@@ -29,6 +29,7 @@ use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel};
 use crate::plan::Outcome;
 use crate::plan::commit::{Bound, Committed, Usual, commit, commit_usual, first_words};
+use crate::plan::delivery::Delivery;
 use crate::plan::output::Evolve;
 use crate::supervise::keeper::{Change, Keeper};
 use crate::sync::inbox::{Backlog, Inbox, Link, OVERDRAFT_MAX};
@@ -1085,6 +1086,11 @@ fn special<B: Behavior>(
             let message = worker.interval_message::<B>(run, parcel)?;
             handle::<B>(run, body, worker, Kind::Timer, message)
         }
+        Kind::Notice => {
+            worker.take_in_hand(Kind::Notice);
+            let message = parcel.call::<(), B::Message>(());
+            handle::<B>(run, body, worker, Kind::Notice, message)
+        }
         Kind::Down => match worker.down_message::<B>(run, parcel)? {
             Heard::Message(message) => handle::<B>(run, body, worker, Kind::Down, message),
             Heard::Event(event) => evolve::<B>(run, body, worker, Kind::Down, event),
@@ -1147,6 +1153,9 @@ fn answered<B: Behavior>(
     spent: Option<Spent<'_, '_>>,
 ) -> Option<End> {
     worker.take_in_hand(Kind::Answer);
+    if continuation.kind() == Kind::Deliver {
+        return resume_delivery(run, worker, continuation, outcome.map(drop), spent);
+    }
     let message = continuation.call::<Outcome, Result<B::Message, AskError>>(outcome);
     drop(spent);
     match message {
@@ -1161,6 +1170,23 @@ fn answered<B: Behavior>(
             None
         }
     }
+}
+
+/// A delivery hears of its acknowledgement, or that its time is up.
+#[cold]
+fn resume_delivery(
+    run: &Running<'_>,
+    worker: &Worker,
+    delivery: Parcel,
+    outcome: Result<(), AskError>,
+    spent: Option<Spent<'_, '_>>,
+) -> Option<End> {
+    drop(spent);
+    if let Ok(delivery) = delivery.try_open::<Delivery>() {
+        delivery.resume(run, worker, outcome);
+    }
+    worker.nothing_in_hand();
+    None
 }
 
 fn expire_asks<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> Option<End> {

@@ -186,7 +186,7 @@ impl Worker {
         let (mut asks, mut timers) = (0, 0);
         for step in steps.list.iter() {
             match step.kind() {
-                Kind::Continue => asks += 1,
+                Kind::Continue | Kind::Deliver => asks += 1,
                 Kind::Timer | Kind::Interval => timers += 1,
                 _ => {}
             }

@@ -20,6 +20,7 @@
 //!   that goes elsewhere publishes the pending chain first.
 //! - P3: nobody waits while holding a place.
 
+use super::delivery::Delivery;
 use super::output::Output;
 use super::{Plan, Steps, flag};
 use crate::actor::cell::{ActorCell, Body, Lent, Running};
@@ -900,6 +901,12 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut
             }
             Kind::Timer | Kind::Interval => worker.arm(run, step),
             Kind::Cancel => worker.cancel(run, step.note()[0]),
+            Kind::Deliver => {
+                worker.flush();
+                if let Ok(delivery) = step.try_open::<Delivery>() {
+                    delivery.attempt(run, worker);
+                }
+            }
             _ => {
                 worker.flush();
                 step.call::<(), ()>(());

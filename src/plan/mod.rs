@@ -1,7 +1,9 @@
 //! Plans: what a behavior wants to happen, as data, until the turn commits.
 
+pub(crate) mod breaker;
 pub(crate) mod children;
 pub(crate) mod commit;
+pub(crate) mod delivery;
 pub(crate) mod output;
 pub(crate) mod timers;
 
@@ -10,6 +12,7 @@ use crate::actor::{ActorRef, Address, Behavior, Machine};
 use crate::ask::{self, AskError, Deferred, Reply};
 use crate::dispatcher::worker;
 use crate::envelope::{Inside, Kind, List, Parcel};
+use delivery::Delivery;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -447,6 +450,11 @@ impl<B: Behavior> fmt::Debug for Plan<B> {
             match (step.kind(), target) {
                 (kind @ (Kind::Tell | Kind::Ask), Some(target)) => {
                     list.entry(&format_args!("{kind:?} {target} {}", step.type_name()))
+                }
+                (Kind::Deliver, Some(target)) => {
+                    let delivery = step.peek::<Delivery>();
+                    let name = delivery.map_or("", Delivery::message_name);
+                    list.entry(&format_args!("Deliver {target} {name}"))
                 }
                 (kind, _) => list.entry(&format_args!("{kind:?} {}", step.type_name())),
             };

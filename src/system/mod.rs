@@ -20,6 +20,7 @@ use crate::envelope::{
 };
 use crate::handle::{Actor, Handle};
 use crate::metrics::Metrics;
+use crate::plan::breaker::{BreakerState, Circuits};
 use crate::plan::timers::Tick;
 use crate::sync::inbox::Wake;
 use crate::sync::parker::Parker;
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) watches: Mutex<watch::Watches>,
     pub(crate) watchdog: Watchdog,
     pub(crate) restarts: Mutex<crate::supervise::ceiling::Ceiling>,
+    circuits: Mutex<Circuits>,
     waiting: AtomicUsize,
     /// All numbers were handed out: workers keep no free ones to themselves.
     numbers_scarce: AtomicBool,
@@ -376,6 +378,10 @@ impl Shared {
     }
 
     /// The cell of a living actor.
+    pub(crate) fn circuits(&self) -> MutexGuard<'_, Circuits> {
+        lock(&self.circuits)
+    }
+
     pub(crate) fn cell_of(&self, address: Address) -> Option<&ActorCell> {
         let cell = (address.system == self.tag).then(|| self.cells.get(address.cell))??;
         (cell.life.generation() == address.generation.get()).then_some(cell)
@@ -579,6 +585,7 @@ impl System {
             clock,
             types: Mutex::default(),
             restarts: Mutex::default(),
+            circuits: Mutex::default(),
             waits: Mutex::default(),
             asks: Quota::new(config.system.max_asks_in_flight, first_worker as usize),
             timers: Quota::new(config.system.max_timers, first_worker as usize),
@@ -744,6 +751,28 @@ impl System {
     /// How many dead letters there were in all.
     pub fn dead_letter_count(&self) -> u64 {
         self.shared.dead_letters.count()
+    }
+
+    /// What the breaker of an actor lets through; `Closed` where no delivery to it has failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// # use mainspring::BreakerState;
+    /// # struct Nothing;
+    /// # impl Machine for Nothing {
+    /// #     type Event = ();
+    /// #     fn apply(&mut self, _: ()) {}
+    /// # }
+    /// # let system = System::new()?;
+    /// let actor = system.spawn_machine(Nothing)?;
+    /// assert_eq!(system.breaker(actor.actor()), BreakerState::Closed);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn breaker(&self, target: impl Into<Address>) -> BreakerState {
+        self.shared
+            .breaker(target.into(), self.shared.clock.now_ns())
     }
 
     /// What the workers, the actor types and the memory are doing.

@@ -5,6 +5,8 @@ use crate::actor::{ActorRef, Address, Behavior, Exit, Machine, Refusal, Snapshot
 use crate::ask::{AskError, Reply};
 use crate::dispatcher::batch_clock::BatchClock;
 use crate::envelope::{Kind, Parcel};
+use crate::plan::breaker::Breaker;
+use crate::plan::delivery::Delivery;
 use crate::plan::timers::{Key, Repeat};
 use crate::plan::{Plan, flag};
 use crate::timer::ManualClock;
@@ -120,6 +122,20 @@ pub struct Armed<'a, M> {
     pub message: &'a M,
 }
 
+/// A delivery of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivered<'a, M> {
+    /// What the target gets.
+    pub message: &'a M,
+    /// How often it is tried again.
+    pub retries: u32,
+    /// The limits of the target's breaker, where the delivery goes by it.
+    pub breaker: Option<Breaker>,
+    /// Whether the target is to acknowledge it.
+    pub is_acknowledged: bool,
+}
+
 /// What a behavior decided: a plan that is not committed, with its parts to look at.
 ///
 /// Each look marks what it returns as seen, and [`Decided::nothing_else`] fails if anything was
@@ -211,6 +227,28 @@ impl<B: Behavior> Decided<B> {
     /// The questions that `to` is asked, in order.
     pub fn asked<M: 'static>(&self, to: ActorRef<M>) -> Vec<&M> {
         self.sent(Kind::Ask, to)
+    }
+
+    /// The deliveries to `to`, in order.
+    pub fn delivered<M: 'static>(&self, to: ActorRef<M>) -> Vec<Delivered<'_, M>> {
+        if to.address().system != self.system {
+            return Vec::new();
+        }
+        let steps = self
+            .of(Kind::Deliver)
+            .filter(|step| step.is_for(to.address()));
+        let delivered = steps.filter_map(|step| {
+            let delivery = step.parcel.peek::<Delivery>()?;
+            let message = delivery.message()?.peek::<M>()?;
+            step.seen.set(true);
+            Some(Delivered {
+                message,
+                retries: delivery.retries(),
+                breaker: delivery.breaker(),
+                is_acknowledged: delivery.is_acknowledged(),
+            })
+        });
+        delivered.collect()
     }
 
     fn sent<M: 'static>(&self, kind: Kind, to: ActorRef<M>) -> Vec<&M> {
@@ -381,9 +419,11 @@ impl<B: Behavior> Decided<B> {
     }
 
     fn line(&self, step: &Step) -> String {
-        let (kind, name) = (step.parcel.kind(), step.parcel.type_name());
+        let kind = step.parcel.kind();
+        let delivery = step.parcel.peek::<Delivery>();
+        let name = delivery.map_or(step.parcel.type_name(), Delivery::message_name);
         match (kind, NonZeroU32::new(step.parcel.generation())) {
-            (Kind::Tell | Kind::Ask, Some(generation)) => {
+            (Kind::Tell | Kind::Ask | Kind::Deliver, Some(generation)) => {
                 let target = Address {
                     cell: step.parcel.cell(),
                     generation,

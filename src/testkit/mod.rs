@@ -44,6 +44,6 @@ mod decided;
 mod probe;
 mod sim;
 
-pub use decided::{Armed, Decided, Given, address, reply};
+pub use decided::{Armed, Decided, Delivered, Given, address, reply};
 pub use probe::{Acting, Lines, Probe, Script};
 pub use sim::{Ran, Random, Sim, simulate, simulate_with};
