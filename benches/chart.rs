@@ -1,8 +1,13 @@
 //! What does one event cost a chart, of the macro and loaded, beside statig and a hand-written match?
 //!
-//! `cargo bench --bench chart --features xstate,macros`
+//! `cargo bench --bench chart --features xstate,macros`. After `npm ci` in `bench-compare/xstate`
+//! XState on Node is in the same table: the pure function (`transition`) and a started actor.
 
 use std::hint::black_box;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mainspring::chart::xstate::{Bindings, Compiled, Machine};
@@ -161,6 +166,51 @@ impl Hand {
     }
 }
 
+/// XState in a process of Node's, which takes events and says how long they took.
+struct Node {
+    child: Child,
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Node {
+    /// None where XState is not installed.
+    fn start() -> Option<Self> {
+        let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench-compare/xstate");
+        if !home.join("node_modules/xstate").exists() {
+            println!("XState on Node is left out: `npm ci` in bench-compare/xstate installs it");
+            return None;
+        }
+        let mut child = Command::new("node")
+            .args(["chart.mjs", "--serve"])
+            .current_dir(home)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node starts");
+        let asks = child.stdin.take().expect("it is piped");
+        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
+        Some(Self {
+            child,
+            asks,
+            answers,
+        })
+    }
+
+    fn take(&mut self, chart: &str, way: &str, events: u64) -> Duration {
+        writeln!(self.asks, "{chart} {way} {events}").expect("node reads");
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("node answers");
+        Duration::from_nanos(line.trim().parse().expect("nanoseconds"))
+    }
+
+    fn end(mut self) {
+        drop(self.asks);
+        let status = self.child.wait().expect("node ends");
+        assert!(status.success(), "{status}");
+    }
+}
+
 fn charts(c: &mut Criterion) {
     let mut group = c.benchmark_group("chart/event");
     group.throughput(Throughput::Elements(1));
@@ -207,6 +257,21 @@ fn charts(c: &mut Criterion) {
                     .step(black_box(&mut instance), class, &event, &mut buffers)
             });
         });
+    }
+    if let Some(mut node) = Node::start() {
+        for chart in [
+            "flat",
+            "levels=3/actions=5",
+            "regions=4/moving=1",
+            "regions=4/moving=4",
+        ] {
+            for way in ["transition", "actor"] {
+                group.bench_function(format!("xstate-node/{way}/{chart}"), |b| {
+                    b.iter_custom(|events| node.take(chart, way, events));
+                });
+            }
+        }
+        node.end();
     }
     group.finish();
 
