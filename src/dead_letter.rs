@@ -43,6 +43,10 @@ pub enum Cause {
     AskFailed(AskError),
     /// A delivery was given up.
     Undelivered(Undelivered),
+    /// The turn's plan keeps a behavior, and as many are kept as may be.
+    TooManyBehaviors,
+    /// The turn's plan puts a message aside, and as many are as the actor's mailbox has places.
+    StashFull,
 }
 
 impl From<Refusal> for Cause {
@@ -53,7 +57,7 @@ impl From<Refusal> for Cause {
 
 impl Cause {
     /// The causes' names, by index.
-    const NAMES: [&str; 15] = [
+    const NAMES: [&str; 17] = [
         "stopped",
         "shutdown",
         "full",
@@ -69,6 +73,8 @@ impl Cause {
         "too many timers",
         "no memory",
         "undelivered",
+        "too many behaviors",
+        "stash full",
     ];
 
     /// Its name, as metrics have it.
@@ -94,6 +100,8 @@ impl Cause {
             Self::TooManyTimers => 12,
             Self::NoMemory => 13,
             Self::Undelivered(_) => 14,
+            Self::TooManyBehaviors => 15,
+            Self::StashFull => 16,
         }
     }
 }
@@ -122,6 +130,10 @@ impl fmt::Display for Cause {
             Self::NotSpawned(error) => write!(f, "a child could not be made: {error}"),
             Self::AskFailed(error) => write!(f, "an ask failed: {error}"),
             Self::Undelivered(undelivered) => undelivered.fmt(f),
+            Self::TooManyBehaviors => f.write_str("as many behaviors are kept as may be"),
+            Self::StashFull => {
+                f.write_str("as many messages are put aside as the mailbox has places")
+            }
         }
     }
 }

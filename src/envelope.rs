@@ -86,6 +86,12 @@ pub(crate) enum Kind {
     Deliver,
     /// A closure that makes a message of its actor's own.
     Notice,
+    /// A plan's change of the behavior.
+    Become,
+    /// A message that is put aside, in a plan and when it comes back.
+    Stash,
+    /// A plan's end of all that.
+    Unstash,
 }
 
 /// What is known of a payload's type when the type itself is not.
@@ -326,7 +332,7 @@ impl Parcel {
     #[inline(always)]
     pub(crate) fn kind(&self) -> Kind {
         let kind = self.header().tag.get() as u8 & KIND_MASK;
-        debug_assert!(kind <= Kind::Notice as u8);
+        debug_assert!(kind <= Kind::Unstash as u8);
         // SAFETY: the tag's low bits are written from a `Kind` only.
         unsafe { std::mem::transmute::<u8, Kind>(kind) }
     }
@@ -557,7 +563,7 @@ impl Inside {
 }
 
 const KIND_MASK: u8 = 0x1f;
-const _: () = assert!(Kind::Notice as u8 <= KIND_MASK);
+const _: () = assert!(Kind::Unstash as u8 <= KIND_MASK);
 // An answer's envelope may end with an error instead, which must leave its note alone.
 const _: () = assert!(size_of::<crate::AskError>() <= SIZES[0] - HEADER - NOTE);
 const CLASS_SHIFT: u32 = 5;

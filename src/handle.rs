@@ -1,6 +1,6 @@
 //! Handles: how code outside actors talks to them.
 
-use crate::actor::cell::{ActorCell, life, reading};
+use crate::actor::cell::{ActorCell, life, naming, reading};
 use crate::actor::extension::Call;
 use crate::actor::stream::{self, EventStream};
 use crate::actor::subscription::{self, Subscriber};
@@ -536,6 +536,36 @@ impl<B: Behavior> Actor<B> {
         let (feed, stream) = stream::channel(capacity);
         self.call(subscription::adding::<B>(Subscriber::outside(feed)));
         stream
+    }
+
+    /// The type of the actor's current behavior: `B` until [`Plan::become_`](crate::Plan::become_)
+    /// changes it. Found in the actor's own turn, after the messages that this thread sent before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// # use mainspring::Events;
+    /// # struct Nothing;
+    /// # impl Machine for Nothing {
+    /// #     type Event = ();
+    /// #     fn apply(&mut self, _: ()) {}
+    /// # }
+    /// # let system = System::new()?;
+    /// let actor = system.spawn(Events::new(), Nothing)?;
+    /// assert!(actor.behavior().wait()?.contains("Events"));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn behavior(&self) -> Ask<&'static str> {
+        let (asker, answerer) = channel();
+        let reply = Reply::outside(answerer);
+        self.call(naming(move |name| reply.answer(Ok(name))));
+        Ask {
+            asker,
+            refused: None,
+            timeout: self.shared.config.system.ask_timeout,
+            _permit: None,
+        }
     }
 
     fn call(&self, call: Call) {

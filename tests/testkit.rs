@@ -56,6 +56,7 @@ enum Order {
     Close,
     Wrong,
     Deliver,
+    Retire,
     Time(Reply<(Duration, bool)>),
     Got(Got),
 }
@@ -88,9 +89,23 @@ impl Behavior for Banking {
                 .retry(3, Backoff::default())
                 .breaker(Breaker::default())
                 .into(),
+            Order::Retire => Plan::stash(Order::Got(Got::Again))
+                .and(Plan::become_(Retired))
+                .and(Plan::unstash()),
             Order::Time(reply) => Plan::reply(reply, (account.now(), account.meta().is_ask)),
             Order::Got(_) => Plan::none(),
         }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Retired;
+
+impl Behavior for Retired {
+    type Machine = Account;
+    type Message = Order;
+    fn on_message(&self, _: Order, _: Snapshot<Self>) -> Plan<Self> {
+        Plan::unbecome()
     }
 }
 
@@ -231,5 +246,24 @@ fn a_delivery_is_seen_with_its_retries_and_its_breaker() {
     assert_eq!((delivered.message, delivered.retries), (&Note("told"), 3));
     assert_eq!(delivered.breaker, Some(Breaker::default()));
     assert!(!delivered.is_acknowledged);
+    plan.nothing_else();
+}
+
+#[test]
+fn switches_and_what_is_put_aside_are_seen() {
+    let account = Account::default();
+    let plan = Given::new(banking(), &account).message(Order::Retire);
+    assert_eq!(
+        format!("{plan:?}"),
+        "[Stash testkit::Order, Become testkit::Retired, Unstash]"
+    );
+    assert!(matches!(plan.stashed()[..], [Order::Got(Got::Again)]));
+    assert_eq!(plan.becomes(), [Some("testkit::Retired")]);
+    let unseen = failure(|| plan.nothing_else());
+    assert!(unseen.contains("Unstash"), "{unseen}");
+    assert!(plan.unstashes());
+    plan.nothing_else();
+    let plan = Given::new(Retired, &account).message(Order::Wrong);
+    assert_eq!(plan.becomes(), [None]);
     plan.nothing_else();
 }

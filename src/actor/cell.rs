@@ -11,7 +11,8 @@
 //! - C1: between the enqueue and `finish` (or `die`) one worker alone runs the cell. What only the
 //!   runner may touch is reached through [`Running`], of which there is one a run.
 //! - C2: the state is a `Body<B>` exactly while the cell's vtable is `B`'s new or started one, from
-//!   `prepare` or a restart to the drop in `park` or `die`; a parked actor has none.
+//!   `prepare`, a restart or a switch to the next switch or the drop in `park` or `die`; a parked
+//!   actor has none. All behaviors of one actor have the same machine and message.
 //! - C3: after `finish` said idle, or `retire` gave the cell up, the runner touches it no more.
 //! - C4: a message is counted once: handled, failed or dead-lettered. The cell counts what came back
 //!   (each message at its end) and, of these, what failed and what became a dead letter; the rest
@@ -26,11 +27,12 @@ use crate::Plan;
 use crate::ask::{self, AskError};
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::Worker;
-use crate::envelope::{Kind, Parcel};
+use crate::envelope::{Kind, List, Parcel};
 use crate::plan::Outcome;
 use crate::plan::commit::{Bound, Committed, Usual, commit, commit_usual, first_words};
 use crate::plan::delivery::Delivery;
 use crate::plan::output::Evolve;
+use crate::plan::switch::Switch;
 use crate::supervise::keeper::{Change, Keeper};
 use crate::sync::inbox::{Backlog, Inbox, Link, OVERDRAFT_MAX};
 use crate::sync::slots::Life;
@@ -136,16 +138,26 @@ impl Drop for ActorCell {
     }
 }
 
-struct Vtable {
+/// The code made for one behavior.
+pub(crate) struct Vtable {
     run: fn(&ActorCell, &Worker) -> After,
     drop_state: unsafe fn(&ActorCell),
     started: bool,
+    name: fn() -> &'static str,
+}
+
+impl Vtable {
+    /// That of an actor that waits for its supervisor.
+    pub(crate) fn parked<B: Behavior>() -> &'static Self {
+        VtableOf::<B>::PARKED
+    }
 }
 
 static NO_ACTOR: Vtable = Vtable {
     run: |_, _| After::Done,
     drop_state: |_| {},
     started: true,
+    name: || "",
 };
 
 struct VtableOf<B>(std::marker::PhantomData<B>);
@@ -155,24 +167,60 @@ impl<B: Behavior> VtableOf<B> {
         run: run::<B>,
         drop_state: drop_state::<B>,
         started: false,
+        name: std::any::type_name::<B>,
     };
     const STARTED: &'static Vtable = &Vtable {
         run: run::<B>,
         drop_state: drop_state::<B>,
         started: true,
+        name: std::any::type_name::<B>,
     };
     const PARKED: &'static Vtable = &Vtable {
         run: parked::<B>,
         drop_state: |_| {},
         started: false,
+        name: std::any::type_name::<B>,
     };
 }
 
 /// A behavior with its machine.
+#[repr(C)] // the machine comes first, whatever the behavior
 pub(crate) struct Body<B: Behavior> {
-    pub(crate) behavior: B,
     pub(crate) machine: B::Machine,
+    pub(crate) behavior: B,
 }
+
+/// A behavior to come, for an actor whose machine is an `M`.
+pub(crate) struct Next<M> {
+    put: Box<Put<M>>,
+    name: &'static str,
+}
+
+/// Makes a cell's state of a machine.
+type Put<M> = dyn FnOnce(&ActorCell, M) + Send;
+
+impl<M: 'static> Next<M> {
+    pub(crate) fn new<B: Behavior<Machine = M>>(behavior: B) -> Self {
+        let put = move |cell: &ActorCell, machine| {
+            cell.put_body(Body { machine, behavior });
+            cell.vtable.set(VtableOf::<B>::STARTED);
+        };
+        Self {
+            put: Box::new(put),
+            name: std::any::type_name::<B>(),
+        }
+    }
+}
+
+impl<M> Next<M> {
+    /// The behavior's type.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// Behaviors that an actor keeps to go back to, at most.
+const KEPT_MAX: usize = 16;
 
 const fn in_place<B: Behavior>() -> bool {
     size_of::<Body<B>>() <= STATE_WORDS * 8 && align_of::<Body<B>>() <= 8
@@ -337,10 +385,18 @@ impl ActorCell {
 pub(crate) fn reading<B: Behavior>(read: impl FnOnce(&B::Machine) + Send + 'static) -> Call {
     Call(Box::new(move |run, worker, body| {
         if run.is_of::<B>(worker) {
-            // SAFETY: C1, C2: the running actor's body, and its behavior was just checked.
-            let body = unsafe { &*body.cast::<Body<B>>() };
-            ask::losing(AskError::Panicked, || quietly(|| read(&body.machine)));
+            // SAFETY: C1, C2: the running actor's body. It was made with a `B`; what it became has
+            // the same machine, and that comes first.
+            let machine = unsafe { &*body.cast::<B::Machine>() };
+            ask::losing(AskError::Panicked, || quietly(|| read(machine)));
         }
+    }))
+}
+
+/// A closure that hears the type of an actor's current behavior.
+pub(crate) fn naming(hear: impl FnOnce(&'static str) + Send + 'static) -> Call {
+    Call(Box::new(move |run, _, _| {
+        hear((run.cell.vtable.get().name)())
     }))
 }
 
@@ -416,6 +472,8 @@ pub(crate) enum End {
     Batch,
     /// A commit waits for room.
     Waits,
+    /// The actor gets another behavior.
+    Becomes,
     /// The actor ends; the worker has its exit.
     Dies,
 }
@@ -467,7 +525,7 @@ impl<'a> Running<'a> {
         !self.cell.backlog.is_empty()
     }
 
-    /// Puts the message back that was popped last.
+    /// Puts a message that was popped, or never was in the inbox, before the others.
     fn put_back(&self, parcel: Parcel) {
         // SAFETY: C1.
         unsafe { self.cell.backlog.put_back(parcel.into_link()) };
@@ -535,6 +593,48 @@ impl<'a> Running<'a> {
     /// The supervisor's hold on the actor, if it has one.
     fn keeper(&self) -> Option<&Keeper> {
         self.existing()?.keeper.get().map(|keeper| &**keeper)
+    }
+
+    /// How many messages are put aside.
+    pub(crate) fn stashed(&self) -> u32 {
+        self.existing()
+            .map_or(0, |extension| extension.stash.borrow().1)
+    }
+
+    /// Whether no more behaviors can be kept.
+    pub(crate) fn keeps_most(&self) -> bool {
+        self.existing()
+            .is_some_and(|extension| extension.kept.borrow().len() >= KEPT_MAX)
+    }
+
+    /// Puts a message aside.
+    pub(crate) fn stash(&self, worker: &Worker, step: Parcel) {
+        let was_ask = match worker.in_hand() {
+            Some(Kind::Ask) => true,
+            Some(Kind::Stash) => worker.stashed_ask.get(),
+            _ => false,
+        };
+        step.set_note([u64::from(was_ask), 0]);
+        step.set_cell(self.number());
+        step.set_generation(self.cell.life.generation());
+        let (list, count) = &mut *self.extension().stash.borrow_mut();
+        list.push_back(step);
+        *count += 1;
+    }
+
+    /// Puts all that was put aside before the rest of the mailbox.
+    pub(crate) fn unstash(&self) {
+        let Some(extension) = self.existing() else {
+            return;
+        };
+        let mut stashed = std::mem::take(&mut *extension.stash.borrow_mut()).0;
+        let mut backwards = List::new();
+        while let Some(message) = stashed.pop_front() {
+            backwards.push_front(message);
+        }
+        while let Some(message) = backwards.pop_front() {
+            self.put_back(message);
+        }
     }
 
     /// Takes note of what is new; returns whether the inbox is closed and empty.
@@ -673,6 +773,7 @@ fn run<B: Behavior>(cell: &ActorCell, worker: &Worker) -> After {
     match outcome {
         Ok(End::Batch) => run.finish(worker, false),
         Ok(End::Waits) => waits(run, worker),
+        Ok(End::Becomes) => becomes::<B>(run, worker),
         Ok(End::Dies) => die::<B>(run, worker, worker.take_exit()),
         Err(payload) => panicked::<B>(run, worker, payload),
     }
@@ -682,6 +783,40 @@ fn run<B: Behavior>(cell: &ActorCell, worker: &Worker) -> After {
 #[inline(never)]
 fn waits(run: &Running<'_>, worker: &Worker) -> After {
     run.finish(worker, true)
+}
+
+/// Gives the actor the behavior that its last plan names.
+#[cold]
+#[inline(never)]
+fn becomes<B: Behavior>(run: &Running<'_>, worker: &Worker) -> After {
+    let extension = run.extension();
+    let switch = extension.becoming.take();
+    let switch = switch.and_then(|step| step.try_open::<Switch<B::Machine>>().ok());
+    let mut kept = extension.kept.borrow_mut();
+    let next = match switch {
+        Some(Switch::Replace(next)) => Some(next),
+        Some(Switch::Over(next)) => {
+            // SAFETY: C1, C2; no turn has the body now.
+            let behavior = unsafe { (*run.cell.body::<B>()).behavior };
+            kept.push(Parcel::new(Kind::Become, Next::new(behavior)));
+            Some(next)
+        }
+        Some(Switch::Back) => kept.pop().and_then(|next| next.try_open().ok()),
+        None => None,
+    };
+    drop(kept);
+    if let Some(next) = next {
+        let body = run.cell.body::<B>();
+        let body = if in_place::<B>() {
+            // SAFETY: C2; the next state is put in its place at once.
+            unsafe { body.read() }
+        } else {
+            // SAFETY: as above; it came from a box.
+            *unsafe { Box::from_raw(body) }
+        };
+        (next.put)(run.cell, body.machine);
+    }
+    run.finish(worker, false)
 }
 
 #[cold]
@@ -808,7 +943,7 @@ fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
     let turn = worker.turn(false);
     let plan = body.behavior.on_start(Snapshot::new(&body.machine, &turn));
     let end = settle::<B>(run, body, worker, plan, None);
-    if end.is_none() {
+    if matches!(end, None | Some(End::Becomes)) {
         has_started(run, worker);
     }
     end
@@ -918,6 +1053,13 @@ fn unusual<B: Behavior>(
             let reason = worker.take_stop_reason();
             Some(worker.dies(reason.map_or(Exit::Normal, Exit::Stopped)))
         }
+        Committed::Become => {
+            if let Some(kind) = kind {
+                run.finished(kind);
+                worker.nothing_in_hand();
+            }
+            Some(End::Becomes)
+        }
         Committed::Unhandled => {
             if let Some(kind) = kind {
                 run.dead_letter(worker, kind, name, Cause::Unhandled);
@@ -977,7 +1119,7 @@ fn resume<B: Behavior>(
     let waiting = extension.take_waiting::<B>()?;
     let is_start = waiting.kind.is_none();
     let end = resume_plan::<B>(run, body, worker, waiting);
-    if is_start && end.is_none() {
+    if is_start && matches!(end, None | Some(End::Becomes)) {
         has_started(run, worker);
     }
     end
@@ -1085,6 +1227,16 @@ fn special<B: Behavior>(
             };
             let message = worker.interval_message::<B>(run, parcel)?;
             handle::<B>(run, body, worker, Kind::Timer, message)
+        }
+        Kind::Stash => {
+            let was_ask = parcel.note()[0] != 0;
+            let message = parcel.try_open::<B::Message>().ok()?;
+            worker.take_in_hand(Kind::Stash);
+            worker.stashed_ask.set(was_ask);
+            let turn = worker.turn(was_ask);
+            let snapshot = Snapshot::new(&body.machine, &turn);
+            let plan = body.behavior.on_message(message, snapshot);
+            settle::<B>(run, body, worker, plan, Some(Kind::Stash))
         }
         Kind::Notice => {
             worker.take_in_hand(Kind::Notice);
@@ -1266,12 +1418,15 @@ fn park<B: Behavior>(run: &Running<'_>, worker: &Worker, keeper: &Keeper, exit: 
             );
         }
         let waiting = extension.drop_waiting();
+        drop(extension.becoming.take());
+        extension.kept.borrow_mut().clear();
         quietly(|| drop(asks));
         quietly(|| drop(waiting));
-        let vtable = run.cell.vtable.replace(VtableOf::<B>::PARKED);
+        let vtable = run.cell.vtable.replace(keeper.parked());
         // SAFETY: C2; this is the state's end.
         quietly(|| unsafe { (vtable.drop_state)(run.cell) });
     });
+    run.unstash();
     // They were heard, or meant for the incarnation that ends.
     run.cell
         .life
@@ -1323,6 +1478,11 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
             if let Some(kind) = extension.waiting_kind() {
                 run.dead_letter(worker, kind, "a message whose commit waited", cause.clone());
             }
+            let mut stashed = extension.stash.take().0;
+            while let Some(message) = stashed.pop_front() {
+                run.dead_letter(worker, Kind::Stash, message.type_name(), cause.clone());
+                quietly(|| drop(message));
+            }
             quietly(|| drop(extension));
         }
     });
@@ -1331,7 +1491,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
             while let Some(parcel) = run.pop() {
                 run.detach(&parcel);
                 let kind = parcel.kind();
-                if matches!(kind, Kind::Tell | Kind::Ask) {
+                if matches!(kind, Kind::Tell | Kind::Ask | Kind::Stash) {
                     run.dead_letter(worker, kind, parcel.type_name(), cause.clone());
                 }
                 quietly(|| drop(parcel));

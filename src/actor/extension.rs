@@ -5,7 +5,7 @@ use super::cell::{Running, Waiting};
 use crate::ask::Asks;
 use crate::dispatcher::effects::WheelEntry;
 use crate::dispatcher::worker::Worker;
-use crate::envelope::Kind;
+use crate::envelope::{Kind, List, Parcel};
 use crate::plan::timers::Timers;
 use crate::supervise::keeper::Keeper;
 use std::any::Any;
@@ -24,6 +24,12 @@ pub(crate) struct Extension {
     pub(crate) waits_until: Cell<Option<WheelEntry>>,
     /// A `Vec<Subscriber<Event>>` of the machine's event type.
     pub(crate) subscribers: RefCell<Option<Box<dyn Any + Send>>>,
+    /// A plan's [`Switch`](crate::plan::switch::Switch), until the end of its run.
+    pub(crate) becoming: Cell<Option<Parcel>>,
+    /// A [`Next`](super::cell::Next) each: the behaviors to go back to.
+    pub(crate) kept: RefCell<Vec<Parcel>>,
+    /// Messages that were put aside, and how many.
+    pub(crate) stash: RefCell<(List, u32)>,
     /// The supervisor's hold on the actor; stays over restarts.
     pub(crate) keeper: OnceCell<Box<Keeper>>,
 }

@@ -33,6 +33,11 @@ impl<'a, B: Behavior> Snapshot<'a, B> {
         Duration::from_nanos(self.turn.clock.now_ns())
     }
 
+    /// The type of the current behavior, which [`Plan::become_`](crate::Plan::become_) changes.
+    pub fn behavior(&self) -> &'static str {
+        std::any::type_name::<B>()
+    }
+
     /// Facts of the message in hand.
     pub fn meta(&self) -> Meta {
         Meta {

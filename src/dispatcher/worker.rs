@@ -126,6 +126,8 @@ pub(crate) struct Worker {
     in_hand: Cell<Option<Kind>>,
     failure: Cell<Option<Cause>>,
     stop_reason: Cell<Option<Arc<str>>>,
+    /// Whether the message in hand, which had been put aside, came as an ask.
+    pub(crate) stashed_ask: Cell<bool>,
     /// By worker. Kept from search to search, so that one too short for the check ends it some time.
     stalled: Box<[Stalled]>,
     pub(crate) asks: Purse,
@@ -192,6 +194,7 @@ impl Worker {
             in_hand: Cell::new(None),
             failure: Cell::new(None),
             stop_reason: Cell::new(None),
+            stashed_ask: Cell::new(false),
             stalled: vec![Stalled::default(); dispatcher.stealers.len()].into(),
             asks: Purse::default(),
             timers: Purse::default(),

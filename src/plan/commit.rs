@@ -22,6 +22,7 @@
 
 use super::delivery::Delivery;
 use super::output::Output;
+use super::switch::Switch;
 use super::{Plan, Steps, flag};
 use crate::actor::cell::{ActorCell, Body, Lent, Running};
 use crate::actor::{Behavior, Machine, subscription};
@@ -51,6 +52,8 @@ pub(crate) enum Committed {
     Done,
     /// All of it took effect, and the actor stops.
     Stop,
+    /// All of it took effect, and the actor's behavior changes.
+    Become,
     /// The message was not handled.
     Unhandled,
     /// None of it took effect, and it is gone; the worker has the cause.
@@ -625,6 +628,11 @@ fn commit_all<B: Behavior>(
     {
         return worker.failed(cause);
     }
+    if flags & (flag::BECOME | flag::STASH) != 0
+        && let Some(cause) = beyond_own_limits::<B>(run, &plan.steps)
+    {
+        return worker.failed(cause);
+    }
     if flags & flag::NO_CHILD != 0 {
         let mut errors = plan
             .steps
@@ -640,6 +648,19 @@ fn commit_all<B: Behavior>(
     let committed = commit_reserving(run, body, worker, plan, bound, &mut reserved);
     worker.keep_reserved(reserved);
     committed
+}
+
+/// Why the actor may keep no more behaviors, or put no more messages aside.
+#[cold]
+fn beyond_own_limits<B: Behavior>(run: &Running<'_>, steps: &Steps) -> Option<Cause> {
+    let stashes = steps.list.iter().filter(|step| step.kind() == Kind::Stash);
+    let stashes = u32::try_from(stashes.count()).unwrap_or(u32::MAX);
+    if stashes > 0 && stashes.saturating_add(run.stashed()) > run.cell().capacity() {
+        return Some(Cause::StashFull);
+    }
+    let mut switches = steps.list.iter().filter_map(Parcel::peek);
+    let keeps = switches.any(|switch: &Switch<B::Machine>| matches!(switch, Switch::Over(_)));
+    (keeps && run.keeps_most()).then_some(Cause::TooManyBehaviors)
 }
 
 /// Admits, evolves and publishes a plan that nothing else forbids.
@@ -672,6 +693,9 @@ fn commit_reserving<B: Behavior>(
     publish(run, worker, &mut plan.steps, reserved);
     if flags & flag::STOP != 0 {
         return Committed::Stop;
+    }
+    if flags & flag::BECOME != 0 {
+        return Committed::Become;
     }
     if flags & flag::UNHANDLED != 0 {
         return Committed::Unhandled;
@@ -901,6 +925,12 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut
             }
             Kind::Timer | Kind::Interval => worker.arm(run, step),
             Kind::Cancel => worker.cancel(run, step.note()[0]),
+            Kind::Become => run.extension().becoming.set(Some(step)),
+            Kind::Stash => run.stash(worker, step),
+            Kind::Unstash => {
+                drop(step);
+                run.unstash();
+            }
             Kind::Deliver => {
                 worker.flush();
                 if let Ok(delivery) = step.try_open::<Delivery>() {

@@ -5,6 +5,7 @@ pub(crate) mod children;
 pub(crate) mod commit;
 pub(crate) mod delivery;
 pub(crate) mod output;
+pub(crate) mod switch;
 pub(crate) mod timers;
 
 use crate::actor::cell::Lent;
@@ -16,6 +17,7 @@ use delivery::Delivery;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use switch::Switch;
 use timers::Key;
 
 /// What a turn does: events that evolve the machine, and steps that act on others.
@@ -62,6 +64,10 @@ pub(crate) mod flag {
     pub(crate) const LIMITED: u16 = 512;
     /// A reply is made of the evolved machine.
     pub(crate) const LATER: u16 = 256;
+    /// The behavior changes.
+    pub(crate) const BECOME: u16 = 2048;
+    /// A message is put aside.
+    pub(crate) const STASH: u16 = 4096;
     /// A child could not be made; a step has the [`SpawnError`](crate::SpawnError).
     pub(crate) const NO_CHILD: u16 = 128;
 }
@@ -456,6 +462,12 @@ impl<B: Behavior> fmt::Debug for Plan<B> {
                     let name = delivery.map_or("", Delivery::message_name);
                     list.entry(&format_args!("Deliver {target} {name}"))
                 }
+                (Kind::Become, _) => {
+                    let switch = step.peek::<Switch<B::Machine>>();
+                    let name = switch.and_then(Switch::name).unwrap_or("the last one kept");
+                    list.entry(&format_args!("Become {name}"))
+                }
+                (Kind::Unstash, _) => list.entry(&format_args!("Unstash")),
                 (kind, _) => list.entry(&format_args!("{kind:?} {}", step.type_name())),
             };
         }

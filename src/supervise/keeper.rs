@@ -1,6 +1,6 @@
 //! A supervisor's hold on one actor: who makes its states, and who hears how they end.
 
-use crate::actor::cell::{Body, Running};
+use crate::actor::cell::{Body, Running, Vtable};
 use crate::actor::{Address, Behavior, Exit};
 use crate::dispatcher::worker::Worker;
 use crate::envelope::Parcel;
@@ -39,6 +39,8 @@ pub(crate) struct Keeper {
     supervisor: Address,
     incarnation: Cell<u32>,
     exit: RefCell<Exit>,
+    /// What runs the actor while it is parked, whatever it became.
+    parked: &'static Vtable,
     /// A `Box<Make<B>>`.
     make: Box<dyn Any + Send>,
     /// Makes of news the closure that makes of a `Down` the supervisor's message.
@@ -56,6 +58,7 @@ impl Keeper {
             supervisor,
             incarnation: Cell::new(0),
             exit: RefCell::new(Exit::Normal),
+            parked: Vtable::parked::<B>(),
             make: Box::new(make),
             letter: Box::new(letter),
         }
@@ -70,6 +73,11 @@ impl Keeper {
         };
         let (behavior, machine) = make(self.incarnation.get());
         Body { behavior, machine }
+    }
+
+    /// What runs the actor while it is parked.
+    pub(crate) fn parked(&self) -> &'static Vtable {
+        self.parked
     }
 
     /// Why the last incarnation ended.

@@ -7,6 +7,7 @@ use crate::dispatcher::batch_clock::BatchClock;
 use crate::envelope::{Kind, Parcel};
 use crate::plan::breaker::Breaker;
 use crate::plan::delivery::Delivery;
+use crate::plan::switch::Switch;
 use crate::plan::timers::{Key, Repeat};
 use crate::plan::{Plan, flag};
 use crate::timer::ManualClock;
@@ -290,6 +291,26 @@ impl<B: Behavior> Decided<B> {
         step.call_with::<AskError, Result<B::Message, AskError>>(outcome)
     }
 
+    /// The behaviors that it changes to, by type, in order; none for [`Plan::unbecome`].
+    pub fn becomes(&self) -> Vec<Option<&'static str>> {
+        let steps = self.of(Kind::Become);
+        let switches = steps.filter_map(Step::see::<Switch<B::Machine>>);
+        switches.map(Switch::name).collect()
+    }
+
+    /// The messages that it puts aside, in order.
+    pub fn stashed(&self) -> Vec<&B::Message> {
+        self.of(Kind::Stash).filter_map(Step::see).collect()
+    }
+
+    /// Whether what was put aside comes back.
+    pub fn unstashes(&self) -> bool {
+        self.of(Kind::Unstash)
+            .map(|step| step.seen.set(true))
+            .count()
+            > 0
+    }
+
     /// What the plan answers to [`reply`]`(number)`; none if it doesn't, or with another type.
     pub fn replied<T: 'static>(&self, number: u64) -> Option<&T> {
         self.of(Kind::Reply)
@@ -436,7 +457,12 @@ impl<B: Behavior> Decided<B> {
                 let after = Duration::from_nanos(after_ns);
                 format!("{kind:?} key {key} {after:?} {name}")
             }
-            (Kind::Step | Kind::Later | Kind::Continue, _) => format!("{kind:?}"),
+            (Kind::Step | Kind::Later | Kind::Continue | Kind::Unstash, _) => format!("{kind:?}"),
+            (Kind::Become, _) => {
+                let switch = step.parcel.peek::<Switch<B::Machine>>();
+                let name = switch.and_then(Switch::name);
+                format!("Become {}", name.unwrap_or("the last one kept"))
+            }
             _ => format!("{kind:?} {name}"),
         }
     }
