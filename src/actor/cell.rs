@@ -1557,11 +1557,13 @@ pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> Arc<str> {
     text
 }
 
-/// Runs user code whose panic changes nothing, drops mostly. A payload that panics when dropped
-/// is forgotten.
+/// Runs user code whose panic changes nothing, drops mostly. What a payload that panics when dropped
+/// panics with is forgotten, unless it is text.
 pub(crate) fn quietly(run: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(run))
         && let Err(bomb) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+        && !bomb.is::<&str>()
+        && !bomb.is::<String>()
     {
         std::mem::forget(bomb);
     }
