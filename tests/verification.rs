@@ -7,7 +7,9 @@ use std::path::Path;
 fn every_row_names_a_test_its_seeds_and_its_command() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/verification.md")).unwrap();
-    let rows = page.lines().filter(|line| line.ends_with("` |"));
+    // The sections after the table have no tests of that form.
+    let (table, _) = page.split_once("\n## ").unwrap();
+    let rows = table.lines().filter(|line| line.ends_with("` |"));
     let mut count = 0;
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();

@@ -14,10 +14,10 @@
 //! batch sent before and has not published, and its worker's timers.
 
 use super::Dispatcher;
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
 use crate::sync::parker::{Parker, Unparker};
 use crate::system::Shared;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// How long after the last turn it goes on ticking.

@@ -15,11 +15,16 @@ pub mod parker;
 #[cfg(not(loom))]
 pub mod scope;
 pub mod slots;
+#[cfg(mainspring_tsan)]
+mod tsan;
 
 #[cfg(not(loom))]
 mod imp {
-    pub use std::sync::atomic;
-    pub use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+    #[cfg(mainspring_tsan)]
+    pub use super::tsan::{Condvar, Mutex, MutexGuard, atomic};
+    pub use std::sync::Arc;
+    #[cfg(not(mainspring_tsan))]
+    pub use std::sync::{Condvar, Mutex, MutexGuard, atomic};
     pub use std::thread;
 
     /// A cell that loom can track: access is by closure over the raw pointer.
