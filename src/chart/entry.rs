@@ -6,6 +6,9 @@
 //!
 //! [`Rules`]: super::model::Rules
 
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
 use smallvec::SmallVec;
 
 use super::model::{Kind, StateId};
@@ -13,6 +16,85 @@ use super::table::{NONE, Row, Span, Table};
 
 /// A few states, sorted where order matters.
 pub(crate) type States = SmallVec<[StateId; 4]>;
+
+/// How many leaves need no allocation.
+const FEW: usize = 4;
+
+/// A configuration's leaves, sorted.
+///
+/// Not [`States`]: there the pointer of a long list lies where a short one has its first number, and
+/// the processor reads it ahead of knowing which it is. After a step has written that number the
+/// next one would wait for it to leave the store buffer.
+#[derive(Clone, Default)]
+pub(crate) struct Leaves {
+    /// How many of `few` are leaves, if `many` is empty.
+    len: u32,
+    few: [StateId; FEW],
+    /// All of them once there were more than a few.
+    many: Vec<StateId>,
+}
+
+impl Leaves {
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+        self.many.clear();
+    }
+
+    pub(crate) fn push(&mut self, leaf: StateId) {
+        if self.many.is_empty() {
+            if let Some(place) = self.few.get_mut(self.len as usize) {
+                *place = leaf;
+                self.len += 1;
+                return;
+            }
+            self.many.extend_from_slice(&self.few);
+        }
+        self.many.push(leaf);
+    }
+
+    /// Becomes a copy of `other`, in the memory it has.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.len = other.len;
+        self.few = other.few;
+        self.many.clone_from(&other.many);
+    }
+}
+
+impl Deref for Leaves {
+    type Target = [StateId];
+
+    #[inline(always)]
+    fn deref(&self) -> &[StateId] {
+        if self.many.is_empty() {
+            &self.few[..self.len as usize]
+        } else {
+            &self.many
+        }
+    }
+}
+
+impl DerefMut for Leaves {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [StateId] {
+        if self.many.is_empty() {
+            &mut self.few[..self.len as usize]
+        } else {
+            &mut self.many
+        }
+    }
+}
+
+impl PartialEq for Leaves {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Leaves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
 
 /// Deeper than any chart that passes the check; a circle of history defaults ends here.
 const RECURSION_MAX: u32 = 3 * super::check::DEPTH_MAX;
@@ -367,6 +449,33 @@ impl Table {
             Kind::Parallel => self.children(s).all(|c| self.in_final(c, active)),
             Kind::Final => self.rules.done_climbs && active.get(s),
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Leaves;
+
+    #[test]
+    fn leaves_are_what_was_pushed_few_or_many() {
+        let mut leaves = Leaves::default();
+        let mut copy = Leaves::default();
+        for round in 0..3 {
+            for count in [1, 4, 5, 9, 2] {
+                leaves.clear();
+                assert!(leaves.is_empty());
+                for n in 0..count {
+                    leaves.push(round + n);
+                }
+                let expected: Vec<u32> = (round..round + count).collect();
+                assert_eq!(*leaves, expected[..]);
+                copy.copy_from(&leaves);
+                assert_eq!(copy, leaves);
+                leaves[0] += 100;
+                assert_ne!(copy, leaves);
+                assert_eq!(leaves[0], round + 100);
+            }
         }
     }
 }

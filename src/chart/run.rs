@@ -16,7 +16,7 @@ use std::fmt;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::entry::{Bits, Entry, States};
+use super::entry::{Bits, Entry, Leaves, States};
 use super::model::{ActionId, GuardId, Kind, StateId};
 use super::table::{Candidate, Class, HOST, NONE, Span, Table, Test, flag};
 
@@ -207,7 +207,7 @@ pub enum Status {
 pub struct Instance<C> {
     /// The data.
     pub context: C,
-    pub(crate) leaves: States,
+    pub(crate) leaves: Leaves,
     /// The leaves in the order in which they became active, where that decides something
     /// ([`Table::by_activation`]); empty otherwise.
     pub(crate) recent: States,
@@ -227,7 +227,7 @@ impl<C> Instance<C> {
         C: Clone,
     {
         self.context.clone_from(&other.context);
-        self.leaves.clone_from(&other.leaves);
+        self.leaves.copy_from(&other.leaves);
         self.recent.clone_from(&other.recent);
         self.memory.clone_from(&other.memory);
         self.status = other.status;
@@ -390,7 +390,7 @@ impl<L: Logic> Chart<L> {
     ) -> Started<L> {
         let mut instance = Instance {
             context,
-            leaves: States::new(),
+            leaves: Leaves::default(),
             recent: States::new(),
             memory: vec![States::new(); self.table.memories as usize],
             status: Status::Active,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::States;
+use super::entry::{Leaves, States};
 use super::model::{Kind, Model};
 use super::run::{Instance, Status};
 
@@ -106,7 +106,7 @@ impl<C: Clone> Snapshot<C> {
             let found = model.find(id);
             found.ok_or_else(|| SnapshotError::UnknownState(id.clone()))
         };
-        let mut leaves = States::new();
+        let mut leaves = Leaves::default();
         for id in &self.leaves {
             let s = find(id)?;
             if !matches!(model.states[s as usize].kind, Kind::Atomic | Kind::Final) {
@@ -131,7 +131,7 @@ impl<C: Clone> Snapshot<C> {
         }
         Ok(Instance {
             context: self.context.clone(),
-            recent: leaves.clone(),
+            recent: leaves.iter().copied().collect(),
             leaves,
             memory,
             status,
