@@ -100,6 +100,45 @@ impl<T: Send + 'static> Reply<T> {
         }
     }
 
+    /// Whether the asker has given up by now, so that an answer would be nobody's: one outside
+    /// dropped its [`Ask`](crate::Ask) or its time is over, an actor has ended. One that gives up a
+    /// moment later is not seen, and nor is an actor whose time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// # struct Work(Reply<u64>);
+    /// # fn work() -> u64 { 7 }
+    /// # #[derive(Clone, Copy)]
+    /// # struct Working;
+    /// # struct Nothing;
+    /// # impl Machine for Nothing {
+    /// #     type Event = ();
+    /// #     fn apply(&mut self, _: ()) {}
+    /// # }
+    /// # impl Behavior for Working {
+    /// #     type Machine = Nothing;
+    /// #     type Message = Work;
+    /// fn on_message(&self, Work(reply): Work, _: Snapshot<Self>) -> Plan<Self> {
+    ///     if reply.is_given_up() {
+    ///         return Plan::none(); // nobody waits for it any more
+    ///     }
+    ///     Plan::reply(reply, work())
+    /// }
+    /// # }
+    /// # let system = System::new()?;
+    /// # assert_eq!(system.spawn(Working, Nothing)?.ask(Work).wait()?, 7);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn is_given_up(&self) -> bool {
+        match &self.0 {
+            Some(To::Actor { asker, .. }) => !system::is_alive(*asker),
+            Some(To::Outside(slot)) => slot.is_given_up(),
+            None => true,
+        }
+    }
+
     /// As what a machine can keep and a later plan can answer.
     ///
     /// One allocation.
@@ -171,6 +210,11 @@ impl<T: Send + 'static> fmt::Debug for Reply<T> {
 pub struct Deferred<T: Send + 'static>(Arc<Mutex<Option<Reply<T>>>>);
 
 impl<T: Send + 'static> Deferred<T> {
+    /// Whether it was answered, or its asker has given up; see [`Reply::is_given_up`].
+    pub fn is_given_up(&self) -> bool {
+        lock(&self.0).as_ref().is_none_or(Reply::is_given_up)
+    }
+
     /// Answers at once, unless that was done before.
     pub(crate) fn answer(&self, value: T) {
         let reply = lock(&self.0).take();

@@ -74,6 +74,8 @@ pub(crate) enum Kind {
     Step,
     /// A plan's continuation of the ask whose request is the step before it.
     Continue,
+    /// As [`Kind::Continue`], for one of several questions: a message only after the last.
+    Gather,
     /// A plan's cancelling of a timer.
     Cancel,
     /// A watched actor's end.

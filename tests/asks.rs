@@ -381,3 +381,146 @@ fn many_askers_on_threads_get_one_outcome_each() {
         });
     }
 }
+
+/// Asks all of `to`, and says how many answered and then 100 for each that did not.
+fn gather(to: Vec<ActorRef<Msg>>, timeout: Option<Duration>) -> Msg {
+    does(move || {
+        let mut step = Plan::<Script>::gather(to, Msg::Ping);
+        if let Some(timeout) = timeout {
+            step = step.timeout(timeout);
+        }
+        step.on_done(|outcomes| {
+            let answered = outcomes.iter().flatten().count();
+            let missing = outcomes.len() - answered;
+            Msg::Say((answered + 100 * missing) as u64)
+        })
+    })
+}
+
+#[test]
+fn answers_of_many_come_as_one_message_in_the_order_of_the_targets() {
+    let (system, hand) = stepped();
+    let outcomes: Arc<Mutex<Vec<Result<u64, AskError>>>> = Arc::default();
+    let asker = spawn(&system, &Log::new());
+    let targets: Vec<_> = (0..20).map(|_| spawn(&system, &Log::new())).collect();
+    targets[7].stop();
+    system.run_until_idle();
+    let to: Vec<_> = targets.iter().map(|target| target.actor()).collect();
+    let heard = outcomes.clone();
+    asker
+        .tell(does(move || {
+            let number = std::sync::atomic::AtomicU64::new(0);
+            let question = move |reply: Reply<u64>| {
+                let number = number.fetch_add(1, Ordering::Relaxed);
+                // The later ones answer at once, the earlier ones after them.
+                does(move || match number {
+                    0..10 => Plan::after(1, ms(1), does(move || Plan::reply(reply, number))),
+                    _ => Plan::reply(reply, number),
+                })
+            };
+            Plan::gather(to, question).on_done(move |outcomes| {
+                *heard.lock().unwrap() = outcomes;
+                Msg::Say(1)
+            })
+        }))
+        .unwrap();
+    system.run_until_idle();
+    assert!(outcomes.lock().unwrap().is_empty(), "some are missing yet");
+    hand.advance(ms(3));
+    system.run_until_idle();
+    let outcomes = outcomes.lock().unwrap();
+    let expected: Vec<_> = (0..20)
+        .map(|number| match number {
+            7 => Err(AskError::Stopped),
+            number => Ok(number),
+        })
+        .collect();
+    assert_eq!(*outcomes, expected);
+}
+
+#[test]
+fn at_the_deadline_what_has_come_is_there() {
+    let (system, hand) = stepped();
+    let log = Log::new();
+    let asker = spawn(&system, &log);
+    let [quick, slow] = [(); 2].map(|()| spawn(&system, &Log::new()));
+    // Keeps its questions, so it answers none.
+    let held = system.prepare(Script, Tape::default()).hold().unwrap();
+    let to = vec![quick.actor(), held.actor(), slow.actor()];
+    asker.tell(gather(to, Some(ms(20)))).unwrap();
+    system.run_until_idle();
+    hand.advance(ms(19));
+    system.run_until_idle();
+    assert!(log.said().is_empty());
+    hand.advance(ms(3));
+    system.run_until_idle();
+    assert_eq!(log.take(), [102]);
+    asker.tell(gather(Vec::new(), None)).unwrap();
+    system.run_until_idle();
+    assert_eq!(log.take(), [0], "of nobody nothing is missing");
+    asker.tell(gather(vec![quick.actor()], None)).unwrap();
+    system.run_until_idle();
+    assert_eq!(log.take(), [1]);
+}
+
+#[test]
+fn an_actor_may_have_its_own_default_time() {
+    let (system, hand) = stepped();
+    let (log, child_log) = (Log::new(), Log::new());
+    let held = system.prepare(Script, Tape::default()).hold().unwrap();
+    let to = held.actor();
+    let ask = move || {
+        does(move || {
+            Plan::<Script>::ask(to, Msg::Ping)
+                .on_ok(Msg::Say)
+                .on_error(|_| Msg::Say(9))
+        })
+    };
+    let prepared = system.prepare(Script, Tape::new(&log));
+    let own = prepared.ask_timeout(ms(10)).start().unwrap();
+    let usual = spawn(&system, &log);
+    own.tell(ask()).unwrap();
+    usual.tell(ask()).unwrap();
+    let tape = Tape::new(&child_log);
+    own.tell(does(move || {
+        let child = Plan::<Script>::spawn(Script, tape).ask_timeout(ms(20));
+        child.then(move |child| Plan::tell(child, ask()))
+    }))
+    .unwrap();
+    system.run_until_idle();
+    hand.advance(ms(12));
+    system.run_until_idle();
+    assert_eq!((log.take(), child_log.take()), (vec![9], vec![]));
+    hand.advance(ms(10));
+    system.run_until_idle();
+    assert_eq!((log.take(), child_log.take()), (vec![], vec![9]));
+    hand.advance(ms(5_000));
+    system.run_until_idle();
+    assert_eq!(log.take(), [9], "the system's default");
+}
+
+#[test]
+fn the_one_asked_can_see_that_the_asker_has_given_up() {
+    let (system, _) = stepped();
+    let log = Log::new();
+    let answerer = spawn(&system, &log);
+    let look = |reply: Reply<u64>| {
+        act(move |_| {
+            let given_up = u64::from(reply.is_given_up());
+            say(given_up).and(Plan::reply(reply, 1))
+        })
+    };
+    let kept = answerer.ask(look);
+    drop(answerer.ask(look));
+    system.run_until_idle();
+    assert!(kept.wait().is_ok());
+    assert_eq!(log.take(), [0, 1]);
+    let asker = spawn(&system, &Log::new());
+    let to = answerer.actor();
+    for ends in [Plan::none as fn() -> Plan<Script>, Plan::stop] {
+        let ask = move || Plan::<Script>::ask(to, look).on_ok(Msg::Say);
+        asker.tell(does(move || ends().and(ask()))).unwrap();
+        system.run_until_idle();
+    }
+    assert_eq!(log.take(), [0, 1]);
+}

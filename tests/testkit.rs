@@ -57,6 +57,7 @@ enum Order {
     Wrong,
     Deliver,
     Retire,
+    Compare,
     Time(Reply<(Duration, bool)>),
     Got(Got),
 }
@@ -92,6 +93,8 @@ impl Behavior for Banking {
             Order::Retire => Plan::stash(Order::Got(Got::Again))
                 .and(Plan::become_(Retired))
                 .and(Plan::unstash()),
+            Order::Compare => Plan::gather([self.rates, self.rates], Rate)
+                .on_done(|rates| Order::Got(Got::Rate(rates.into_iter().flatten().sum()))),
             Order::Time(reply) => Plan::reply(reply, (account.now(), account.meta().is_ask)),
             Order::Got(_) => Plan::none(),
         }
@@ -266,4 +269,19 @@ fn switches_and_what_is_put_aside_are_seen() {
     let plan = Given::new(Retired, &account).message(Order::Wrong);
     assert_eq!(plan.becomes(), [None]);
     plan.nothing_else();
+}
+
+#[test]
+fn the_outcomes_of_several_questions_become_the_message_that_the_plan_makes_of_them() {
+    let account = Account::default();
+    let mut plan = Given::new(banking(), &account).message(Order::Compare);
+    assert_eq!(plan.asked(banking().rates).len(), 2);
+    plan.nothing_else();
+    let message = plan.gathered([Ok(4_u64), Ok(3)]);
+    assert!(matches!(message, Order::Got(Got::Rate(7))));
+    let mut plan = Given::new(banking(), &account).message(Order::Compare);
+    let text = failure(|| {
+        let _ = plan.gathered([Ok(4_u64)]);
+    });
+    assert!(text.contains("for each question"), "{text}");
 }

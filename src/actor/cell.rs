@@ -308,6 +308,15 @@ impl ActorCell {
         }
     }
 
+    /// How long the asks of an actor wait that do not say. The caller made it, and it has not
+    /// started.
+    pub(crate) fn set_ask_timeout(&self, timeout_ns: u64) {
+        Running::new(self)
+            .extension()
+            .ask_timeout_ns
+            .set(timeout_ns.max(1));
+    }
+
     /// Sets the limits of an actor that has not started. The caller made it.
     pub(crate) fn set_limits(&self, limits: Limits) {
         let is_plain = limits.overflow <= policy::WAIT;
@@ -1305,8 +1314,8 @@ fn answered<B: Behavior>(
     spent: Option<Spent<'_, '_>>,
 ) -> Option<End> {
     worker.take_in_hand(Kind::Answer);
-    if continuation.kind() == Kind::Deliver {
-        return resume_delivery(run, worker, continuation, outcome.map(drop), spent);
+    if continuation.kind() != Kind::Continue {
+        return answered_in_part::<B>(run, body, worker, continuation, outcome, spent);
     }
     let message = continuation.call::<Outcome, Result<B::Message, AskError>>(outcome);
     drop(spent);
@@ -1324,18 +1333,33 @@ fn answered<B: Behavior>(
     }
 }
 
-/// A delivery hears of its acknowledgement, or that its time is up.
+/// A delivery hears of its acknowledgement, or that its time is up; or one of several questions has
+/// its outcome.
 #[cold]
-fn resume_delivery(
+fn answered_in_part<B: Behavior>(
     run: &Running<'_>,
+    body: &mut Body<B>,
     worker: &Worker,
-    delivery: Parcel,
-    outcome: Result<(), AskError>,
+    continuation: Parcel,
+    outcome: Outcome,
     spent: Option<Spent<'_, '_>>,
 ) -> Option<End> {
-    drop(spent);
-    if let Ok(delivery) = delivery.try_open::<Delivery>() {
-        delivery.resume(run, worker, outcome);
+    let message = match continuation.kind() {
+        Kind::Gather => {
+            let message = continuation.call::<Outcome, Option<B::Message>>(outcome);
+            drop(spent);
+            message
+        }
+        _ => {
+            drop(spent);
+            if let Ok(delivery) = continuation.try_open::<Delivery>() {
+                delivery.resume(run, worker, outcome.map(drop));
+            }
+            None
+        }
+    };
+    if let Some(message) = message {
+        return handle::<B>(run, body, worker, Kind::Answer, message);
     }
     worker.nothing_in_hand();
     None

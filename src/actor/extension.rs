@@ -15,6 +15,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 #[derive(Default)]
 pub(crate) struct Extension {
     pub(crate) asks: RefCell<Asks>,
+    /// How long an ask waits that does not say; 0 for the system's.
+    pub(crate) ask_timeout_ns: Cell<u64>,
     pub(crate) timers: RefCell<Timers>,
     /// An `Option<Waiting>` of the actor's behavior.
     waiting: RefCell<Option<Box<dyn Any + Send>>>,

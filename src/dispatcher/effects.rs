@@ -34,11 +34,19 @@ impl Worker {
 
     // Asks.
 
+    /// How long an ask of the running actor waits that does not say.
+    fn ask_timeout_ns(&self, run: &Running<'_>) -> u64 {
+        match run.extension().ask_timeout_ns.get() {
+            0 => self.shared.ask_timeout_ns,
+            timeout_ns => timeout_ns,
+        }
+    }
+
     /// Notes an ask of the running actor; `step` is its continuation.
     pub(crate) fn open_ask(&self, run: &Running<'_>, step: Parcel) {
         let [number, timeout_ns] = step.note();
         let timeout_ns = match timeout_ns {
-            0 => self.shared.ask_timeout_ns,
+            0 => self.ask_timeout_ns(run),
             timeout_ns => timeout_ns,
         };
         let now_ns = self.now_ns();
@@ -186,7 +194,7 @@ impl Worker {
         let (mut asks, mut timers) = (0, 0);
         for step in steps.list.iter() {
             match step.kind() {
-                Kind::Continue | Kind::Deliver => asks += 1,
+                Kind::Continue | Kind::Gather | Kind::Deliver => asks += 1,
                 Kind::Timer | Kind::Interval => timers += 1,
                 _ => {}
             }

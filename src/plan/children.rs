@@ -1,5 +1,6 @@
 //! Steps about other actors' lives: children, monitors, links, subscriptions, stops.
 
+use super::timers::nanoseconds;
 use super::{Plan, Steps, flag};
 use crate::SpawnError;
 use crate::actor::cell::{Limits, life};
@@ -11,6 +12,7 @@ use crate::envelope::{Kind, Parcel};
 use crate::supervise::keeper::{ChildNews, Keeper};
 use crate::system::{policy, spawn};
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// A child that a plan makes; its address is known already. A plan by `into` or
 /// [`SpawnStep::then`].
@@ -275,6 +277,16 @@ impl<B: Behavior, C: Behavior> SpawnStep<B, C> {
     pub fn overflow(self, overflow: Overflow) -> Self {
         self.set_limits(|limits| {
             limits.overflow = policy::overflow(overflow);
+            Ok(())
+        })
+    }
+
+    /// How long its asks wait that do not say; `system.ask_timeout` if not given.
+    pub fn ask_timeout(self, timeout: Duration) -> Self {
+        self.set(move |worker, child| {
+            if let Some(cell) = worker.cell(child.child.cell) {
+                cell.set_ask_timeout(nanoseconds(timeout));
+            }
             Ok(())
         })
     }

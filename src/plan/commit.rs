@@ -275,7 +275,7 @@ fn commit_own<B: Behavior>(
     }
     while let Some(step) = plan.steps.list.pop_front() {
         match step.kind() {
-            Kind::Continue => worker.open_ask(run, step),
+            Kind::Continue | Kind::Gather => worker.open_ask(run, step),
             Kind::Timer | Kind::Interval => worker.arm(run, step),
             Kind::Cancel => worker.cancel(run, step.note()[0]),
             Kind::Reply => {
@@ -918,7 +918,7 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut
                 worker.refuse(step.cell(), step);
             }
             Kind::Event => drop(step),
-            Kind::Continue => worker.open_ask(run, step),
+            Kind::Continue | Kind::Gather => worker.open_ask(run, step),
             Kind::Reply => {
                 worker.flush();
                 ask::deliver(worker, step);

@@ -106,6 +106,16 @@ fn find(tag: u32) -> Option<Arc<Shared>> {
     lock(&SYSTEMS).as_ref()?.get(&tag)?.upgrade()
 }
 
+/// Whether an actor, of whichever system, has not ended.
+pub(crate) fn is_alive(actor: Address) -> bool {
+    worker::with(|worker| match worker {
+        Some(worker) if worker.system() == actor.system => worker
+            .cell(actor.cell)
+            .is_some_and(|cell| cell.life.generation() == actor.generation.get()),
+        _ => find(actor.system).is_some_and(|shared| shared.cell_of(actor).is_some()),
+    })
+}
+
 /// Sends what takes no place to an actor of the system with this tag.
 pub(crate) fn send_uncounted(tag: u32, parcel: Parcel) {
     worker::with(|worker| match worker {

@@ -7,6 +7,7 @@ use crate::actor::{ActorRef, Address, Behavior};
 use crate::config::{MailboxConfig, Overflow, WhenFull};
 use crate::dispatcher::Dispatcher;
 use crate::handle::{Actor, Handle};
+use crate::plan::timers::nanoseconds;
 use crate::sync::inbox::CAPACITY_MAX;
 use crate::sync::lock;
 use std::any::TypeId;
@@ -15,6 +16,7 @@ use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// Why an actor could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +126,7 @@ pub struct Prepare<'a, B: Behavior> {
     capacity: Option<usize>,
     place: Place,
     name: Option<String>,
+    ask_timeout_ns: Option<u64>,
 }
 
 impl<'a, B: Behavior> Prepare<'a, B> {
@@ -136,6 +139,7 @@ impl<'a, B: Behavior> Prepare<'a, B> {
             capacity: None,
             place: Place::Default,
             name: None,
+            ask_timeout_ns: None,
         }
     }
 
@@ -160,6 +164,12 @@ impl<'a, B: Behavior> Prepare<'a, B> {
     /// What its own plans do when a target is full.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.mailbox.when_full = when_full;
+        self
+    }
+
+    /// How long its asks wait that do not say; `system.ask_timeout` if not given.
+    pub fn ask_timeout(mut self, timeout: Duration) -> Self {
+        self.ask_timeout_ns = Some(nanoseconds(timeout));
         self
     }
 
@@ -215,6 +225,10 @@ impl<'a, B: Behavior> Prepare<'a, B> {
                 return Err(error);
             }
         };
+        if let (Some(timeout_ns), Some(cell)) = (self.ask_timeout_ns, shared.cell_of(actor.address))
+        {
+            cell.set_ask_timeout(timeout_ns);
+        }
         let prepared = Prepared {
             actor: Actor::new(Handle::new(shared.clone(), actor)),
             started: false,

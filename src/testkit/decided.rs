@@ -311,6 +311,31 @@ impl<B: Behavior> Decided<B> {
             > 0
     }
 
+    /// What the questions of a [`Plan::gather`] become with these outcomes, in the order of the
+    /// targets.
+    ///
+    /// # Panics
+    ///
+    /// If the plan has another number of them that have no outcome yet, or asks for another type
+    /// than `T`.
+    #[track_caller]
+    pub fn gathered<T: Send + 'static>(
+        &mut self,
+        outcomes: impl IntoIterator<Item = Result<T, AskError>>,
+    ) -> B::Message {
+        let mut message = None;
+        for outcome in outcomes {
+            let is_open = |step: &Step| step.parcel.kind() == Kind::Gather;
+            let Some(place) = self.steps.iter().position(is_open) else {
+                panic!("one more question expected: {self:?}");
+            };
+            let step = self.steps.remove(place).parcel;
+            let outcome = outcome.map(|answer| Parcel::new(Kind::Answer, answer));
+            message = step.call_with::<AskError, Option<B::Message>>(outcome);
+        }
+        message.unwrap_or_else(|| panic!("an outcome for each question expected: {self:?}"))
+    }
+
     /// What the plan answers to [`reply`]`(number)`; none if it doesn't, or with another type.
     pub fn replied<T: 'static>(&self, number: u64) -> Option<&T> {
         self.of(Kind::Reply)
@@ -424,7 +449,7 @@ impl<B: Behavior> Decided<B> {
         // A continuation is seen with its question.
         let unseen: Vec<_> = unseen
             .into_iter()
-            .filter(|step| step.parcel.kind() != Kind::Continue)
+            .filter(|step| !matches!(step.parcel.kind(), Kind::Continue | Kind::Gather))
             .map(|step| self.line(step))
             .collect();
         assert!(
@@ -457,7 +482,9 @@ impl<B: Behavior> Decided<B> {
                 let after = Duration::from_nanos(after_ns);
                 format!("{kind:?} key {key} {after:?} {name}")
             }
-            (Kind::Step | Kind::Later | Kind::Continue | Kind::Unstash, _) => format!("{kind:?}"),
+            (Kind::Step | Kind::Later | Kind::Continue | Kind::Gather | Kind::Unstash, _) => {
+                format!("{kind:?}")
+            }
             (Kind::Become, _) => {
                 let switch = step.parcel.peek::<Switch<B::Machine>>();
                 let name = switch.and_then(Switch::name);
