@@ -444,7 +444,7 @@ impl Future for Ended {
 }
 
 /// Waits for a slot's answer: spins for 50 microseconds, then parks the thread.
-fn wait<T>(asker: &mut Asker<T>, limit: Duration) -> Option<Result<T, Unanswered>> {
+pub(crate) fn wait<T>(asker: &mut Asker<T>, limit: Duration) -> Option<Result<T, Unanswered>> {
     let start = Instant::now();
     let patience = Patience {
         spin_ns: 50_000,

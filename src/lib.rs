@@ -467,6 +467,8 @@ pub mod testkit;
 #[cfg(not(loom))]
 #[doc(hidden)] // for the benches
 pub mod timer;
+#[cfg(not(loom))]
+pub mod timers;
 
 #[cfg(not(loom))]
 mod front {
