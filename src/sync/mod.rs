@@ -10,6 +10,8 @@ pub mod anchor;
 pub mod clock;
 pub mod idle;
 pub mod inbox;
+#[cfg(mainspring_jitter)]
+mod jitter;
 pub mod oneshot;
 pub mod parker;
 #[cfg(not(loom))]
@@ -22,9 +24,15 @@ mod tsan;
 mod imp {
     #[cfg(mainspring_tsan)]
     pub use super::tsan::{Condvar, Mutex, MutexGuard, atomic};
+    #[cfg(mainspring_jitter)]
+    pub mod atomic {
+        pub use crate::sync::jitter::*;
+    }
     pub use std::sync::Arc;
+    #[cfg(not(any(mainspring_tsan, mainspring_jitter)))]
+    pub use std::sync::atomic;
     #[cfg(not(mainspring_tsan))]
-    pub use std::sync::{Condvar, Mutex, MutexGuard, atomic};
+    pub use std::sync::{Condvar, Mutex, MutexGuard};
     pub use std::thread;
 
     /// A cell that loom can track: access is by closure over the raw pointer.
