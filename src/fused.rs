@@ -1,5 +1,8 @@
 //! What the code that `chart!` makes needs beyond the public interface.
 
+pub mod describe;
+pub mod kernel;
+
 use crate::Machine;
 use crate::plan::output::Output;
 use crate::plan::timers::Key;

@@ -223,6 +223,29 @@ mod fused {
             }
         }
     }
+
+    mainspring::chart! {
+        pub(super) chart Regions(count: u64, event: u8, out: out) {
+            initial P;
+            on 9 => Kept;
+            parallel P {
+                history deep Kept;
+                on 3 => reenter P;
+                state Left {
+                    initial A;
+                    state A { on 1 => B { *count += 1; out.raise(2) } }
+                    state B { on 1 => A { *count += 1 } }
+                }
+                state Right {
+                    initial C;
+                    history Back;
+                    on 4 => Back { *count += 1 }
+                    state C { on 2 => D { *count += 1 } }
+                    state D { always if count.is_multiple_of(2) => C { *count += 1 } }
+                }
+            }
+        }
+    }
 }
 
 #[cfg(feature = "macros")]
@@ -246,4 +269,27 @@ fn an_event_of_the_macros_chart_allocates_nothing_in_steady_state() {
     let after = COUNT.with(Cell::get);
     assert!(round() > first + 2000, "the chart moved");
     assert_eq!(after - before, 0, "allocations in 6,006 events");
+}
+
+#[cfg(feature = "macros")]
+#[test]
+fn an_event_in_the_macros_regions_allocates_nothing_in_steady_state() {
+    let mut chart = fused::Regions::new(0).unwrap();
+    let mut round = || {
+        for event in [1, 4, 1, 3, 1, 9, 7] {
+            chart.step(event).unwrap();
+        }
+        *chart.context()
+    };
+    for _ in 0..64 {
+        round(); // the buffers find their size
+    }
+    let before = COUNT.with(Cell::get);
+    let first = round();
+    for _ in 0..1000 {
+        round();
+    }
+    let after = COUNT.with(Cell::get);
+    assert!(round() > first + 4000, "the chart moved");
+    assert_eq!(after - before, 0, "allocations in 7,007 events");
 }

@@ -10,6 +10,9 @@ pub(crate) struct Tree {
     pub(crate) nodes: Vec<Node>,
     /// How many states have `after` transitions' timers, over all.
     pub(crate) timers: usize,
+    /// Whether a configuration may have several leaves, or a transition's domain is known only
+    /// when it is taken: the kernel runs such a chart.
+    pub(crate) needs_kernel: bool,
 }
 
 pub(crate) struct Node {
@@ -29,6 +32,7 @@ pub(crate) enum Sort {
     Leaf,
     Final,
     Compound { initial: usize },
+    Parallel,
     History { deep: bool, default: usize },
 }
 
@@ -45,6 +49,8 @@ pub(crate) struct Arrow {
     pub(crate) guard: Option<Expr>,
     pub(crate) reenter: bool,
     pub(crate) target: Option<usize>,
+    /// Further targets, in other regions.
+    pub(crate) beside: Vec<usize>,
     pub(crate) action: Option<Block>,
 }
 
@@ -72,6 +78,24 @@ impl Tree {
     pub(crate) fn histories(&self) -> impl Iterator<Item = usize> + '_ {
         let is_history = |s: &usize| matches!(self.nodes[*s].kind, Sort::History { .. });
         (0..self.nodes.len()).filter(is_history)
+    }
+
+    /// Whether both states can be active at once, neither in the other.
+    fn may_join(&self, a: usize, b: usize) -> bool {
+        let common = self.up(a).find(|&at| self.is_within(b, at));
+        let is_parallel = |at: usize| matches!(self.nodes[at].kind, Sort::Parallel);
+        common.is_some_and(|at| at != a && at != b && is_parallel(at))
+    }
+
+    /// A state inside of `s`, or itself, for want of whose final state `s` is never complete.
+    fn never_completes(&self, s: usize) -> Option<usize> {
+        let kind = |child: &usize| &self.nodes[*child].kind;
+        let mut children = self.nodes[s].children.iter();
+        match self.nodes[s].kind {
+            Sort::Final | Sort::History { .. } => None,
+            Sort::Parallel => children.find_map(|&child| self.never_completes(child)),
+            _ => (!children.any(|child| matches!(kind(child), Sort::Final))).then_some(s),
+        }
     }
 
     pub(crate) fn has(&self, is: impl Fn(&Cause) -> bool) -> bool {
@@ -192,6 +216,7 @@ pub(crate) fn analyze(name: &Ident, body: parse::Body, has_after: bool) -> syn::
     let mut tree = Tree {
         nodes: Vec::new(),
         timers: 0,
+        needs_kernel: false,
     };
     let kinds: Vec<bool> = (drafts.iter())
         .map(|draft| matches!(draft.kind, Kind::History { .. }))
@@ -234,6 +259,8 @@ pub(crate) fn analyze(name: &Ident, body: parse::Body, has_after: bool) -> syn::
             arrow(s, transition, has_after, &mut tree, &names, &mut errors);
         }
     }
+    let is_parallel = |node: &Node| matches!(node.kind, Sort::Parallel);
+    tree.needs_kernel |= tree.nodes.iter().any(is_parallel);
     match errors.0 {
         Some(errors) => Err(errors),
         None => Ok(tree),
@@ -245,6 +272,17 @@ fn sort(s: usize, draft: &Draft, histories: &[bool], names: &Names, errors: &mut
     let substates = draft.children.iter().filter(|&&child| !histories[child]);
     let has_substates = substates.count() > 0;
     match &draft.kind {
+        Kind::Parallel => {
+            if !has_substates {
+                let what = format!("`{name}` is parallel and has no states inside to run");
+                errors.add(name.span(), what);
+            }
+            if let Some(initial) = &draft.initial {
+                let what = format!("`{name}` is parallel: it begins with all states inside");
+                errors.add(initial.span(), what);
+            }
+            Sort::Parallel
+        }
         Kind::History { deep, default } => {
             let default = default.as_ref().and_then(|name| names.find(name, errors));
             Sort::History {
@@ -300,36 +338,48 @@ fn arrow(
     errors: &mut Errors,
 ) {
     let place = transition.place;
-    let target = transition.target.as_ref();
-    let found = target.and_then(|name| names.find(name, errors));
-    let span = target.map_or(place, Ident::span);
-    if let Some(to) = found
-        && let Sort::History { .. } = tree.nodes[to].kind
-        && let Some(parent) = tree.nodes[to].parent
-        && tree.is_within(s, parent)
-    {
-        let what = "a history asked for from inside of what it remembers is not in the macro yet";
-        errors.add(span, what);
+    let (mut found, mut beside) = (None, Vec::new());
+    for name in &transition.targets {
+        let Some(to) = names.find(name, errors) else {
+            continue;
+        };
+        if let Sort::History { .. } = tree.nodes[to].kind
+            && let Some(parent) = tree.nodes[to].parent
+            && tree.is_within(s, parent)
+        {
+            tree.needs_kernel = true;
+        }
+        let Some(first) = found else {
+            found = Some(to);
+            continue;
+        };
+        let others = std::iter::once(first).chain(beside.iter().copied());
+        if let Some(other) = others.into_iter().find(|&other| !tree.may_join(other, to)) {
+            let what = format!(
+                "`{name}` and `{}` are never active together",
+                tree.nodes[other].name
+            );
+            errors.add(name.span(), what);
+        }
+        beside.push(to);
     }
-    if transition.reenter && target.is_none() {
+    let leads_nowhere = transition.targets.is_empty();
+    if transition.reenter && leads_nowhere {
         errors.add(place, "`reenter` needs a state to enter");
     }
     let cause = match transition.trigger {
         Trigger::On(pattern) => Cause::On(pattern),
         Trigger::Always => {
             let stays = found == Some(s) && !transition.reenter;
-            if target.is_none() || stays {
-                errors.add(
-                    place,
-                    "an `always` that leads nowhere would be taken for ever",
-                );
+            if (leads_nowhere || stays) && transition.guard.is_none() {
+                let what = "an `always` without `if` that leads nowhere would be taken for ever";
+                errors.add(place, what);
             }
             Cause::Always
         }
         Trigger::Done => {
-            let is_final = |&child: &usize| matches!(tree.nodes[child].kind, Sort::Final);
-            if !tree.nodes[s].children.iter().any(is_final) || s == 0 {
-                let what = format!("`{}` has no final state inside", tree.nodes[s].name);
+            if let Some(lacks) = tree.never_completes(s).or((s == 0).then_some(s)) {
+                let what = format!("`{}` has no final state inside", tree.nodes[lacks].name);
                 errors.add(place, what);
             }
             Cause::Done
@@ -349,6 +399,7 @@ fn arrow(
         guard: transition.guard,
         reenter: transition.reenter,
         target: found,
+        beside,
         action: transition.action,
     });
 }

@@ -4,6 +4,7 @@
 //! user's own patterns, and what it does not take goes to the state around it.
 
 use crate::analyze::{Arrow, Cause, Sort, Tree};
+use crate::describe::{self, Deeds};
 use crate::lower::{self, Op};
 use crate::parse;
 use proc_macro2::{Ident, Literal, Span, TokenStream};
@@ -17,6 +18,37 @@ struct Emit<'a> {
     speaks: bool,
     /// Whether one event may cause more than one microstep.
     goes_on: bool,
+}
+
+/// The states' names as a type.
+pub(crate) fn state_enum(chart: &parse::Chart, tree: &Tree) -> TokenStream {
+    let (visibility, name) = (&chart.visibility, &chart.name);
+    let state = format_ident!("{name}State");
+    let is_state = |s: &usize| !matches!(tree.nodes[*s].kind, Sort::History { .. });
+    let variants = (1..tree.nodes.len()).filter(is_state).map(|s| {
+        let state = &tree.nodes[s].name;
+        let docs = format!("`{state}`.");
+        quote! { #[doc = #docs] #state }
+    });
+    let docs = format!("The states of [`{name}`].");
+    quote! {
+        #[doc = #docs]
+        #[allow(dead_code)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #visibility enum #state { #(#variants),* }
+    }
+}
+
+/// The function that gives the chart as data.
+pub(crate) fn model(chart: &parse::Chart, tree: &Tree, deeds: &Deeds<'_>) -> TokenStream {
+    let visibility = &chart.visibility;
+    let model = describe::model(&chart.name, tree, deeds);
+    quote! {
+        /// The chart as data, to be checked, drawn and searched for paths. An event has its
+        /// pattern's name, an action and a guard their text.
+        #[cold]
+        #visibility fn model() -> ::mainspring::chart::Model { #model }
+    }
 }
 
 /// The code of a chart.
@@ -64,12 +96,9 @@ impl Emit<'_> {
     fn types(&self) -> TokenStream {
         let chart = self.chart;
         let (attributes, visibility, name) = (&chart.attributes, &chart.visibility, &chart.name);
-        let (leaf, state) = (self.leaf_type(), self.state_type());
+        let leaf = self.leaf_type();
         let context = &chart.context.1;
         let leaves: Vec<_> = self.tree.leaves().map(|s| self.name(s)).collect();
-        let is_state = |s: &usize| !matches!(self.tree.nodes[*s].kind, Sort::History { .. });
-        let states = (1..self.tree.nodes.len()).filter(is_state);
-        let states: Vec<_> = states.map(|s| self.name(s)).collect();
         let number = match leaves.len() {
             0..=256 => quote! { u8 },
             _ => quote! { u16 },
@@ -83,11 +112,7 @@ impl Emit<'_> {
             let memory = (memories > 0).then(|| quote! { , [Option<#leaf>; #memories] });
             quote! { undo: Option<(#leaf, #context #memory)>, }
         });
-        let docs = format!("The states of [`{name}`].");
-        let variants = states.iter().map(|state| {
-            let docs = format!("`{state}`.");
-            quote! { #[doc = #docs] #state }
-        });
+        let states = state_enum(chart, self.tree);
         quote! {
             #(#attributes)*
             #visibility struct #name {
@@ -98,10 +123,7 @@ impl Emit<'_> {
                 #undo
             }
 
-            #[doc = #docs]
-            #[allow(dead_code)]
-            #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-            #visibility enum #state { #(#variants),* }
+            #states
 
             #[doc(hidden)]
             #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +158,7 @@ impl Emit<'_> {
                     let leaf = self.leaf(s);
                     quote! { self.leaf == #leaf }
                 }
-                Sort::Compound { .. } => {
+                Sort::Compound { .. } | Sort::Parallel => {
                     let first = Literal::usize_unsuffixed(range.start);
                     let last = Literal::usize_unsuffixed(range.end - 1);
                     quote! { (#first..=#last).contains(&(self.leaf as usize)) }
@@ -168,6 +190,7 @@ impl Emit<'_> {
             },
         };
         let done = self.is_done();
+        let model = model(chart, self.tree, &Deeds::of(self.tree));
         quote! {
             #[allow(clippy::all, unused, non_snake_case, unreachable_patterns)]
             impl #name {
@@ -198,6 +221,12 @@ impl Emit<'_> {
                     match self.leaf { #(#leaves)* }
                 }
 
+                /// The innermost active states: one, [`state`](Self::state).
+                #[inline]
+                #visibility fn states(&self) -> impl Iterator<Item = #state> + '_ {
+                    ::core::iter::once(self.state())
+                }
+
                 /// Whether an active state has that tag.
                 #visibility fn has_tag(&self, tag: &str) -> bool {
                     let tags: &[&str] = match self.leaf { #(#tags)* };
@@ -226,6 +255,8 @@ impl Emit<'_> {
                 #visibility fn step(&mut self, event: #event) -> Result<bool, #error> {
                     #step
                 }
+
+                #model
             }
             const _: fn(#leaf) = |_| {};
         }
@@ -411,7 +442,9 @@ impl Emit<'_> {
 
     fn guard(&self, guard: &syn::Expr) -> TokenStream {
         let context = &self.chart.context.0;
-        quote_spanned! { guard.span() => { let #context = &self.context; #guard } }
+        let states = self.chart.states.as_ref();
+        let states = states.map(|states| quote! { let #states = &*self; });
+        quote_spanned! { guard.span() => { let #context = &self.context; #states #guard } }
     }
 
     fn taken(&self, s: usize, arrow: &Arrow) -> TokenStream {
@@ -419,7 +452,11 @@ impl Emit<'_> {
             &lower::transition(self.tree, s, arrow),
             arrow.action.as_ref(),
         );
-        quote! { #code true }
+        // An eventless transition that changes nothing ends the asking (XState).
+        let idle = arrow.action.is_none()
+            && (arrow.target.is_none() || arrow.target == Some(s) && !arrow.reenter);
+        let goes_on = !(idle && matches!(arrow.cause, Cause::Always));
+        quote! { #code #goes_on }
     }
 
     /// Which function an event goes to that begins at `s`: the first state upward that takes any.

@@ -1,11 +1,15 @@
 //! The chart macro of mainspring. Use it as `mainspring::chart!`, with the feature `macros`.
 //!
 //! ```text
-//!   tokens ─▶ parse ─▶ analyze ─▶ lower ─▶ emit ─▶ one function a state, one jump an event
+//!   tokens ─▶ parse ─▶ analyze ┬▶ lower ─▶ emit ─▶ one function a state, one jump an event
+//!                              ├▶ kernel ────────▶ bodies by number, where states are parallel
+//!                              └▶ describe ──────▶ the chart as data
 //! ```
 
 mod analyze;
+mod describe;
 mod emit;
+mod kernel;
 mod lower;
 mod parse;
 #[cfg(test)]
@@ -19,6 +23,7 @@ pub fn chart(input: TokenStream) -> TokenStream {
     let mut chart = syn::parse_macro_input!(input as parse::Chart);
     let body = std::mem::take(&mut chart.body);
     match analyze::analyze(&chart.name, body, chart.after.is_some()) {
+        Ok(tree) if tree.needs_kernel => kernel::emit(&chart, &tree).into(),
         Ok(tree) => emit::emit(&chart, &tree).into(),
         Err(errors) => errors.into_compile_error().into(),
     }

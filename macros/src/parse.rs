@@ -10,6 +10,7 @@ mod word {
     syn::custom_keyword!(event);
     syn::custom_keyword!(out);
     syn::custom_keyword!(after);
+    syn::custom_keyword!(states);
     syn::custom_keyword!(initial);
     syn::custom_keyword!(state);
     syn::custom_keyword!(parallel);
@@ -34,6 +35,8 @@ pub(crate) struct Chart {
     pub(crate) event: Type,
     /// What bodies call what they ask for, if they do.
     pub(crate) out: Option<Ident>,
+    /// What guards call the active states, if they ask for them.
+    pub(crate) states: Option<Ident>,
     /// Makes the events of `after`.
     pub(crate) after: Option<Path>,
     pub(crate) body: Body,
@@ -59,6 +62,7 @@ pub(crate) struct State {
 #[derive(PartialEq)]
 pub(crate) enum Kind {
     State,
+    Parallel,
     Final,
     History { deep: bool, default: Option<Ident> },
 }
@@ -76,7 +80,8 @@ pub(crate) struct Transition {
     pub(crate) trigger: Trigger,
     pub(crate) guard: Option<Expr>,
     pub(crate) reenter: bool,
-    pub(crate) target: Option<Ident>,
+    /// More than one only into regions of one parallel state.
+    pub(crate) targets: Vec<Ident>,
     pub(crate) action: Option<Block>,
 }
 
@@ -96,7 +101,7 @@ impl Parse for Chart {
         head.parse::<word::event>()?;
         head.parse::<Token![:]>()?;
         let event = head.parse()?;
-        let (mut out, mut after) = (None, None);
+        let (mut out, mut states, mut after) = (None, None, None);
         while !head.is_empty() {
             head.parse::<Token![,]>()?;
             if head.is_empty() {
@@ -110,8 +115,13 @@ impl Parse for Chart {
                 head.parse::<word::out>()?;
                 head.parse::<Token![:]>()?;
                 out = Some(head.parse()?);
+            } else if head.peek(word::states) && head.peek2(Token![:]) {
+                head.parse::<word::states>()?;
+                head.parse::<Token![:]>()?;
+                states = Some(head.parse()?);
             } else {
-                return Err(head.error("expected `out: NAME` or `after: VARIANT`"));
+                let what = "expected `out: NAME`, `states: NAME` or `after: VARIANT`";
+                return Err(head.error(what));
             }
         }
         let inner;
@@ -123,6 +133,7 @@ impl Parse for Chart {
             context,
             event,
             out,
+            states,
             after,
             body: inner.parse()?,
         })
@@ -163,15 +174,10 @@ impl Body {
                 }
             }
             input.parse::<Token![;]>()?;
-        } else if look.peek(word::state) || look.peek(Token![final]) {
+        } else if look.peek(word::state) || look.peek(word::parallel) || look.peek(Token![final]) {
             self.states.push(state(input)?);
         } else if look.peek(word::history) {
             self.states.push(history(input)?);
-        } else if look.peek(word::parallel) {
-            let place = input.parse::<word::parallel>()?.span;
-            let what = "parallel states are not in the macro yet; write the chart as XState JSON \
-                        or SCXML and load it, see `mainspring::HostedChart`";
-            return Err(syn::Error::new(place, what));
         } else if look.peek(word::on)
             || look.peek(word::always)
             || look.peek(word::done)
@@ -188,6 +194,8 @@ impl Body {
 fn state(input: ParseStream<'_>) -> syn::Result<State> {
     let kind = if input.parse::<Option<Token![final]>>()?.is_some() {
         Kind::Final
+    } else if input.parse::<Option<word::parallel>>()?.is_some() {
+        Kind::Parallel
     } else {
         input.parse::<word::state>()?;
         Kind::State
@@ -248,7 +256,7 @@ impl Parse for Transition {
             trigger,
             guard,
             reenter: false,
-            target: None,
+            targets: Vec::new(),
             action: None,
         };
         if input.parse::<Option<Token![;]>>()?.is_some() {
@@ -260,7 +268,10 @@ impl Parse for Transition {
             transition.reenter = true;
         }
         if !input.peek(token::Brace) {
-            transition.target = Some(input.parse()?);
+            transition.targets.push(input.parse()?);
+            while input.parse::<Option<Token![&]>>()?.is_some() {
+                transition.targets.push(input.parse()?);
+            }
         }
         if input.peek(token::Brace) {
             transition.action = Some(input.parse()?);

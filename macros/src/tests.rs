@@ -68,22 +68,35 @@ fn a_state_with_states_inside_says_where_it_begins() {
 }
 
 #[test]
-fn what_the_macro_cannot_do_yet_is_said_where_it_is_asked_for() {
-    let said = wrong("initial A; parallel A { state B {} }");
-    assert_eq!(said[0].0, "parallel");
-    assert!(said[0].1.contains("HostedChart"), "{said:?}");
+fn a_parallel_state_has_regions_and_no_beginning() {
+    let said = wrong("initial P; parallel P { initial A; state A {} state B {} }");
     assert_eq!(
-        wrong("initial A; state A { initial B; history H; state B { on 1 => H; } }"),
-        one(
-            "H",
-            "a history asked for from inside of what it remembers is not in the macro yet"
-        )
+        said,
+        one("A", "`P` is parallel: it begins with all states inside")
+    );
+    assert_eq!(
+        wrong("initial P; parallel P { history H; }"),
+        one("P", "`P` is parallel and has no states inside to run")
+    );
+    let regions = "initial P; parallel P {
+        state A { initial C; state C { on 1 => B & X; } state D {} }
+        state B { initial X; state X { on 2 => C & D; on 3 => C & Y; on 4 => D & X; } final Y; }
+        done => A;
+    }";
+    assert_eq!(
+        wrong(regions),
+        [
+            ("done", "`A` has no final state inside"),
+            ("X", "`X` and `B` are never active together"),
+            ("D", "`D` and `C` are never active together"),
+        ]
+        .map(|(word, what)| (word.to_owned(), what.to_owned()))
     );
 }
 
 #[test]
 fn transitions_that_cannot_be_are_said() {
-    let loops = "an `always` that leads nowhere would be taken for ever";
+    let loops = "an `always` without `if` that leads nowhere would be taken for ever";
     assert_eq!(
         wrong("initial A; state A { always => A; }"),
         one("always", loops)
@@ -92,6 +105,7 @@ fn transitions_that_cannot_be_are_said() {
         wrong("initial A; state A { always => {} }"),
         one("always", loops)
     );
+    assert_eq!(wrong("initial A; state A { always if true => {} }"), []);
     assert_eq!(
         wrong("initial A; state A { done => A; }"),
         one("done", "`A` has no final state inside")

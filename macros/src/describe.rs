@@ -1,0 +1,265 @@
+//! The chart as data: what its actions, guards and events are called, and the code of `model()`.
+//!
+//! Actions are numbered state by state: entry, delays armed, exit, delays cancelled, transitions.
+
+use crate::analyze::{Arrow, Cause, Node, Sort, Tree};
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{ToTokens, quote};
+use syn::{Block, Expr, Pat};
+
+/// What an action does.
+pub(crate) enum Deed<'a> {
+    /// A body, and the event that it may see.
+    Body(&'a Block, Option<&'a Pat>),
+    Arm(usize, &'a Expr),
+    Disarm(usize),
+}
+
+/// A chart's actions by number, and where they run.
+#[derive(Default)]
+pub(crate) struct Deeds<'a> {
+    pub(crate) all: Vec<Deed<'a>>,
+    /// By state.
+    entry: Vec<Vec<usize>>,
+    exit: Vec<Vec<usize>>,
+    /// By state and transition.
+    bodies: Vec<Vec<Option<usize>>>,
+}
+
+impl<'a> Deeds<'a> {
+    pub(crate) fn of(tree: &'a Tree) -> Self {
+        let mut deeds = Self::default();
+        for node in &tree.nodes {
+            let timers = node.arrows.iter().filter_map(|arrow| match &arrow.cause {
+                Cause::After(number, delay) => Some((*number, delay)),
+                _ => None,
+            });
+            let body = |block| Deed::Body(block, None);
+            let arm = timers
+                .clone()
+                .map(|(number, delay)| Deed::Arm(number, delay));
+            let entry = deeds.add(node.entry.iter().map(body).chain(arm));
+            deeds.entry.push(entry);
+            let disarm = timers.map(|(number, _)| Deed::Disarm(number));
+            let exit = deeds.add(node.exit.iter().map(body).chain(disarm));
+            deeds.exit.push(exit);
+            let mut bodies = Vec::new();
+            for arrow in &node.arrows {
+                let pattern = match &arrow.cause {
+                    Cause::On(pattern) => Some(pattern),
+                    _ => None,
+                };
+                let action = arrow.action.iter().map(|block| Deed::Body(block, pattern));
+                bodies.push(deeds.add(action).pop());
+            }
+            deeds.bodies.push(bodies);
+        }
+        deeds
+    }
+
+    fn add(&mut self, more: impl Iterator<Item = Deed<'a>>) -> Vec<usize> {
+        let start = self.all.len();
+        self.all.extend(more);
+        (start..self.all.len()).collect()
+    }
+}
+
+/// The code that makes the chart's model.
+pub(crate) fn model(name: &Ident, tree: &Tree, deeds: &Deeds<'_>) -> TokenStream {
+    let mut guards = Vec::new();
+    let mut states = TokenStream::new();
+    for (s, node) in tree.nodes.iter().enumerate() {
+        let (text, tags) = (node.name.to_string(), &node.tags);
+        let parent = match node.parent {
+            Some(parent) => {
+                let parent = number(parent);
+                quote! { Some(#parent) }
+            }
+            None => quote! { None },
+        };
+        let (kind, initial) = kind(node);
+        let initial = initial.into_iter().map(number);
+        let entry = deeds.entry[s].iter().copied().map(number);
+        let exit = deeds.exit[s].iter().copied().map(number);
+        states.extend(quote! {
+            describe::state(
+                &mut model, (#text, #parent, Kind::#kind),
+                &[#(#initial),*], [&[#(#entry),*], &[#(#exit),*]], &[#(#tags),*],
+            );
+        });
+        for (arrow, body) in node.arrows.iter().zip(&deeds.bodies[s]) {
+            let names = names(node, arrow);
+            let asked = conditions(arrow).into_iter().map(|text| {
+                let known = guards.iter().position(|known| *known == text);
+                number(known.unwrap_or_else(|| {
+                    guards.push(text);
+                    guards.len() - 1
+                }))
+            });
+            let asked: Vec<_> = asked.collect();
+            let targets = arrow
+                .target
+                .iter()
+                .chain(&arrow.beside)
+                .map(|&to| number(to));
+            let (reenter, body) = (arrow.reenter, body.iter().map(|&body| number(body)));
+            states.extend(quote! {
+                describe::transition(
+                    &mut model, &[#(#names),*], &[#(#asked),*], &[#(#targets),*],
+                    #reenter, &[#(#body),*],
+                );
+            });
+        }
+    }
+    let actions = deeds.all.iter().map(|deed| match deed {
+        Deed::Body(block, _) => statements(block),
+        Deed::Arm(_, delay) => format!("after {}", tidy(delay)),
+        Deed::Disarm(number) => format!("cancel after {number}"),
+    });
+    let name = name.to_string();
+    quote! {
+        use ::mainspring::chart::model::Kind;
+        use ::mainspring::fused::describe;
+        let mut model = describe::model(#name, &[#(#actions),*], &[#(#guards),*]);
+        #states
+        model
+    }
+}
+
+pub(crate) fn number(value: usize) -> Literal {
+    Literal::usize_unsuffixed(value)
+}
+
+/// What a state is, and where it begins.
+fn kind(node: &Node) -> (TokenStream, Option<usize>) {
+    match node.kind {
+        Sort::Leaf => (quote! { Atomic }, None),
+        Sort::Final => (quote! { Final }, None),
+        Sort::Parallel => (quote! { Parallel }, None),
+        Sort::Compound { initial } => (quote! { Compound }, Some(initial)),
+        Sort::History { deep, default } => {
+            let default = Some(default).filter(|&default| default != 0);
+            (quote! { History { deep: #deep } }, default)
+        }
+    }
+}
+
+/// The events of a transition.
+fn names(node: &Node, arrow: &Arrow) -> Vec<String> {
+    match &arrow.cause {
+        Cause::Always => Vec::new(),
+        Cause::Done => vec![format!("xstate.done.state.{}", node.name)],
+        Cause::After(_, delay) => {
+            let delay = tidy(delay).replace('.', "_");
+            vec![format!("xstate.after.{delay}.{}", node.name)]
+        }
+        Cause::On(pattern) => {
+            let mut names = Vec::new();
+            pattern_names(pattern, &mut names);
+            names
+        }
+    }
+}
+
+fn pattern_names(pattern: &Pat, names: &mut Vec<String>) {
+    let last = |path: &syn::Path| match path.segments.last() {
+        Some(segment) => segment.ident.to_string(),
+        None => "*".to_owned(),
+    };
+    let name = match pattern {
+        Pat::Or(or) => {
+            for case in &or.cases {
+                pattern_names(case, names);
+            }
+            return;
+        }
+        Pat::Paren(inner) => return pattern_names(&inner.pat, names),
+        Pat::Reference(inner) => return pattern_names(&inner.pat, names),
+        Pat::Ident(ident) => match &ident.subpat {
+            Some((_, inner)) => return pattern_names(inner, names),
+            None if is_binding(&ident.ident) => "*".to_owned(),
+            None => ident.ident.to_string(),
+        },
+        Pat::Wild(_) => "*".to_owned(),
+        Pat::Path(path) => last(&path.path),
+        Pat::TupleStruct(inner) => last(&inner.path),
+        Pat::Struct(inner) => last(&inner.path),
+        // A dot would end the name that a wildcard knows.
+        other => tidy(other).trim_matches('"').replace('.', "_"),
+    };
+    names.push(name);
+}
+
+/// What must hold: what the pattern asks beyond its event's name, and the guard.
+fn conditions(arrow: &Arrow) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Cause::On(pattern) = &arrow.cause
+        && !takes_all(pattern)
+    {
+        all.push(format!("event is {}", tidy(pattern)));
+    }
+    all.extend(arrow.guard.as_ref().map(tidy));
+    all
+}
+
+/// Whether the pattern takes all events of its names.
+fn takes_all(pattern: &Pat) -> bool {
+    match pattern {
+        Pat::Or(or) => or.cases.iter().all(takes_all),
+        Pat::Paren(inner) => takes_all(&inner.pat),
+        Pat::Reference(inner) => takes_all(&inner.pat),
+        Pat::Ident(ident) => ident
+            .subpat
+            .as_ref()
+            .is_none_or(|(_, inner)| takes_all(inner)),
+        Pat::TupleStruct(inner) => inner.elems.iter().all(takes_any_value),
+        Pat::Struct(inner) => inner.fields.iter().all(|field| takes_any_value(&field.pat)),
+        _ => true,
+    }
+}
+
+fn takes_any_value(pattern: &Pat) -> bool {
+    match pattern {
+        Pat::Wild(_) | Pat::Rest(_) => true,
+        Pat::Ident(ident) => ident.subpat.is_none() && is_binding(&ident.ident),
+        Pat::Tuple(inner) => inner.elems.iter().all(takes_any_value),
+        Pat::Paren(inner) => takes_any_value(&inner.pat),
+        _ => false,
+    }
+}
+
+/// Names of constants and variants begin with a capital.
+pub(crate) fn is_binding(name: &Ident) -> bool {
+    !name.to_string().starts_with(char::is_uppercase)
+}
+
+/// A body's text without its braces.
+fn statements(block: &Block) -> String {
+    let text = block.stmts.iter().map(tidy).collect::<Vec<_>>().join(" ");
+    text.trim_end_matches(';').to_owned()
+}
+
+/// Rust's text as one would write it, more or less: only people read it.
+pub(crate) fn tidy(tokens: &impl ToTokens) -> String {
+    let mut text = tokens.to_token_stream().to_string();
+    for (long, short) in [
+        ("\n", " "),
+        (" . ", "."),
+        (" :: ", "::"),
+        (" (", "("),
+        ("( ", "("),
+        (" )", ")"),
+        (" [", "["),
+        ("[ ", "["),
+        (" ]", "]"),
+        (" ,", ","),
+        (" ;", ";"),
+        (" !(", "!("),
+    ] {
+        text = text.replace(long, short);
+    }
+    match text.strip_prefix("* ") {
+        Some(rest) => format!("*{rest}"),
+        None => text,
+    }
+}

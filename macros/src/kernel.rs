@@ -1,0 +1,316 @@
+//! Last pass for a chart that the kernel runs: its bodies and guards by number.
+//!
+//! A step may take several transitions for one event, so a guard or body whose pattern binds
+//! anything gets a clone of the event.
+
+use crate::analyze::{Cause, Sort, Tree};
+use crate::describe::{Deed, Deeds, is_binding, number};
+use crate::emit;
+use crate::parse;
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::Pat;
+use syn::spanned::Spanned;
+use syn::visit::Visit;
+use syn::visit_mut::VisitMut;
+
+/// The code of a chart.
+pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
+    let (attributes, visibility, name) = (&chart.attributes, &chart.visibility, &chart.name);
+    let (context, event) = (&chart.context.1, &chart.event);
+    let state = format_ident!("{name}State");
+    let error = quote! { ::mainspring::chart::StepError<::core::convert::Infallible> };
+    let deeds = Deeds::of(tree);
+    let guards = guards(chart, tree);
+    let acts = deeds
+        .all
+        .iter()
+        .enumerate()
+        .map(|(at, deed)| act(chart, at, deed));
+    let raises = chart.out.is_some();
+    let states = emit::state_enum(chart, tree);
+    let model = emit::model(chart, tree, &deeds);
+    let is_state = |s: &usize| !matches!(tree.nodes[*s].kind, Sort::History { .. });
+    let numbers = (1..tree.nodes.len()).filter(is_state).map(|s| {
+        let (name, number) = (&tree.nodes[s].name, number(s));
+        quote! { #state::#name => #number, }
+    });
+    let leaves = tree.leaves().map(|s| {
+        let (name, number) = (&tree.nodes[s].name, number(s));
+        quote! { #number => #state::#name, }
+    });
+    let first = tree.leaves().next().map(|s| &tree.nodes[s].name);
+    let is_parallel = |node: &crate::analyze::Node| matches!(node.kind, Sort::Parallel);
+    let only = (!tree.nodes.iter().any(is_parallel)).then(|| {
+        quote! {
+            /// The innermost active state.
+            #visibility fn state(&self) -> #state {
+                self.states().next().unwrap_or(#state::#first)
+            }
+        }
+    });
+    let asks = chart.states.as_ref().map(|_| {
+        let asked = format_ident!("__{name}Active");
+        quote! {
+            #[doc(hidden)]
+            struct #asked<'a>(::mainspring::chart::View<'a>);
+            impl #asked<'_> {
+                fn is(&self, state: #state) -> bool {
+                    self.0.is_in(#name::__number(state))
+                }
+            }
+        }
+    });
+    quote! {
+        #(#attributes)*
+        #visibility struct #name {
+            kernel: ::mainspring::fused::kernel::Kernel<Self>,
+        }
+
+        #states
+        #asks
+
+        #[allow(clippy::all, unused, reason = "what a chart does not use of itself")]
+        impl #name {
+            /// A machine in its initial states.
+            ///
+            /// # Errors
+            ///
+            /// [`Limit`](::mainspring::chart::StepError::Limit) when it never comes to rest.
+            #visibility fn new(context: #context) -> Result<Self, #error> {
+                let kernel = ::mainspring::fused::kernel::Kernel::new(context)?;
+                Ok(Self { kernel })
+            }
+
+            /// Whether a state is active. O(active leaves).
+            #visibility fn is(&self, state: #state) -> bool {
+                self.kernel.is_in(Self::__number(state))
+            }
+
+            /// The innermost active states, in document order.
+            #visibility fn states(&self) -> impl Iterator<Item = #state> + '_ {
+                self.kernel.leaves().iter().map(|&leaf| match leaf {
+                    #(#leaves)*
+                    _ => #state::#first,
+                })
+            }
+
+            #only
+
+            /// Whether an active state has that tag.
+            #visibility fn has_tag(&self, tag: &str) -> bool {
+                self.kernel.has_tag(tag)
+            }
+
+            /// The chart's data.
+            #visibility fn context(&self) -> &#context {
+                self.kernel.context()
+            }
+
+            /// Whether a final state of the chart itself was reached: it takes no more events.
+            #visibility fn is_done(&self) -> bool {
+                self.kernel.is_done()
+            }
+
+            /// Takes `event` and runs to rest; gives whether a transition was taken for it.
+            ///
+            /// # Errors
+            ///
+            /// [`Limit`](::mainspring::chart::StepError::Limit) when it never comes to rest;
+            /// the old state was kept.
+            #visibility fn step(&mut self, event: #event) -> Result<bool, #error> {
+                self.kernel.step(event)
+            }
+
+            #model
+
+            fn __number(state: #state) -> u32 {
+                match state { #(#numbers)* }
+            }
+        }
+
+        #[allow(
+            clippy::all, unused, unreachable_patterns,
+            reason = "what a chart does not use of itself"
+        )]
+        impl ::mainspring::fused::kernel::Bodies for #name {
+            type Context = #context;
+            const RAISES: bool = #raises;
+
+            fn model() -> ::mainspring::chart::Model {
+                #name::model()
+            }
+
+            fn chart() -> &'static ::mainspring::fused::kernel::Compiled<Self> {
+                static CHART: ::std::sync::LazyLock<
+                    ::mainspring::fused::kernel::Compiled<#name>,
+                > = ::std::sync::LazyLock::new(::mainspring::fused::kernel::Compiled::new);
+                &CHART
+            }
+
+            fn guard(
+                transition: u32,
+                context: &#context,
+                event: Option<&#event>,
+                active: ::mainspring::chart::View<'_>,
+            ) -> bool {
+                match transition { #guards _ => true }
+            }
+
+            fn act(
+                action: u32,
+                context: &mut #context,
+                effects: &mut ::mainspring::fused::Effects<Self>,
+                event: Option<&#event>,
+            ) {
+                match action { #(#acts)* _ => {} }
+            }
+        }
+
+        impl ::mainspring::Machine for #name {
+            type Event = #event;
+
+            /// Takes the event; one that leads to no rest changes nothing.
+            fn apply(&mut self, event: #event) {
+                let _ = self.kernel.step(event);
+            }
+
+            fn try_apply(&mut self, event: #event) -> Result<(), ::mainspring::Refusal> {
+                self.kernel.try_apply(event)
+            }
+
+            fn begin(&mut self) {
+                self.kernel.begin();
+            }
+
+            fn roll_back(&mut self) {
+                self.kernel.roll_back();
+            }
+
+            fn output(&mut self, output: &mut ::mainspring::Output<Self>) {
+                self.kernel.output(output);
+            }
+        }
+    }
+}
+
+/// For each transition that asks anything, its number and whether it holds.
+fn guards(chart: &parse::Chart, tree: &Tree) -> TokenStream {
+    let name = &chart.context.0;
+    let asked = chart.states.as_ref().map(|states| {
+        let active = format_ident!("__{}Active", chart.name);
+        quote! { let #states = #active(active); }
+    });
+    let mut code = TokenStream::new();
+    let arrows = tree.nodes.iter().flat_map(|node| &node.arrows);
+    for (at, arrow) in arrows.enumerate() {
+        let guard = arrow.guard.as_ref().map(|guard| {
+            quote_spanned! { guard.span() => { let #name = context; #asked #guard } }
+        });
+        let holds = match (&arrow.cause, guard) {
+            (Cause::Always | Cause::Done, None) => continue,
+            (Cause::Always | Cause::Done, Some(guard)) => guard,
+            (Cause::After(timer, _), guard) => {
+                let (after, timer) = (chart.after.as_ref(), number(*timer));
+                let guard = guard.map(|guard| quote! { && #guard });
+                quote! { event.is_some_and(|event| matches!(*event, #after(#timer)) #guard) }
+            }
+            (Cause::On(pattern), Some(guard)) if binds(pattern) => quote! {
+                match event {
+                    Some(event) => match ::core::clone::Clone::clone(event) {
+                        #pattern => #guard,
+                        _ => false,
+                    },
+                    None => false,
+                }
+            },
+            (Cause::On(pattern), guard) => {
+                let pattern = without_bindings(pattern);
+                let guard = guard.map(|guard| quote! { && #guard });
+                quote! { event.is_some_and(|event| matches!(*event, #pattern) #guard) }
+            }
+        };
+        let at = number(at);
+        code.extend(quote! { #at => #holds, });
+    }
+    code
+}
+
+fn act(chart: &parse::Chart, at: usize, deed: &Deed<'_>) -> TokenStream {
+    let (at, name) = (number(at), &chart.context.0);
+    let code = match deed {
+        Deed::Body(block, pattern) => {
+            let out = chart.out.as_ref();
+            let out = out.map(|out| quote! { let #out = &mut *effects; });
+            let body = quote_spanned! { block.span() => {
+                let #name = &mut *context;
+                #out
+                #block
+            } };
+            match pattern.filter(|pattern| binds(pattern)) {
+                Some(pattern) => quote! {
+                    if let Some(event) = event {
+                        match ::core::clone::Clone::clone(event) {
+                            #pattern => { #body; }
+                            _ => {}
+                        }
+                    }
+                },
+                None => quote! { #body; },
+            }
+        }
+        Deed::Arm(timer, delay) => {
+            let (after, timer) = (chart.after.as_ref(), number(*timer));
+            quote! {
+                let delay = { let #name = &*context; #delay };
+                effects.arm(#timer, delay, #after(#timer));
+            }
+        }
+        Deed::Disarm(timer) => {
+            let timer = number(*timer);
+            quote! { effects.disarm(#timer); }
+        }
+    };
+    quote! { #at => { #code } }
+}
+
+/// Whether the pattern gives a name to anything.
+fn binds(pattern: &Pat) -> bool {
+    struct Found(bool);
+    impl Visit<'_> for Found {
+        fn visit_pat_ident(&mut self, ident: &syn::PatIdent) {
+            self.0 |= is_binding(&ident.ident) || ident.subpat.is_some();
+        }
+    }
+    let mut found = Found(false);
+    found.visit_pat(pattern);
+    found.0
+}
+
+/// The pattern with `_` for each name that it gives: matching moves nothing then.
+fn without_bindings(pattern: &Pat) -> Pat {
+    struct Forget;
+    impl VisitMut for Forget {
+        fn visit_pat_mut(&mut self, pattern: &mut Pat) {
+            if let Pat::Ident(ident) = pattern {
+                match ident.subpat.take() {
+                    Some((_, inner)) => *pattern = *inner,
+                    None if is_binding(&ident.ident) => *pattern = syn::parse_quote! { _ },
+                    None => return,
+                }
+            }
+            syn::visit_mut::visit_pat_mut(self, pattern);
+        }
+
+        /// `Push { force }` is `Push { force: _ }` then.
+        fn visit_field_pat_mut(&mut self, field: &mut syn::FieldPat) {
+            if field.colon_token.is_none() && !matches!(*field.pat, Pat::Wild(_)) {
+                field.colon_token = Some(Default::default());
+            }
+            syn::visit_mut::visit_field_pat_mut(self, field);
+        }
+    }
+    let mut pattern = pattern.clone();
+    Forget.visit_pat_mut(&mut pattern);
+    pattern
+}

@@ -1,0 +1,337 @@
+//! Charts of the macro that the kernel runs: those with parallel states, and those that ask for a
+//! history from inside of what it remembers.
+//!
+//! ```text
+//!   chart! ─▶ model() ─▶ numbered guards ─▶ Table ─┐
+//!        └──▶ bodies by number ─────────────────────┴─▶ Kernel, the machine's only field
+//! ```
+//!
+//! The table knows one class of events, the user's; which transition an event means is asked of the
+//! patterns, as guards. So candidates go in the order in which they were written.
+
+use super::{Effects, Inner};
+use crate::Machine;
+use crate::actor::Refusal;
+use crate::chart::lower::lower;
+use crate::chart::model::{Guard, StateId, Trigger};
+use crate::chart::{
+    Ask, Buffers, Chart, Class, Instance, Logic, Model, Scope, Status, StepError, Table, View,
+};
+use crate::plan::output::Output;
+use std::convert::Infallible;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// What the macro makes of a chart for the kernel.
+#[doc(hidden)]
+pub trait Bodies: Machine {
+    type Context: Clone + Send + 'static;
+    /// Whether bodies may raise events.
+    const RAISES: bool;
+
+    fn model() -> Model;
+
+    /// The same for all machines of the type.
+    fn chart() -> &'static Compiled<Self>;
+
+    /// Whether the transition of that number, in document order, takes the event.
+    fn guard(
+        transition: u32,
+        context: &Self::Context,
+        event: Option<&Self::Event>,
+        active: View<'_>,
+    ) -> bool;
+
+    fn act(
+        action: u32,
+        context: &mut Self::Context,
+        effects: &mut Effects<Self>,
+        event: Option<&Self::Event>,
+    );
+}
+
+/// A chart's table, shared by its machines.
+#[doc(hidden)]
+pub struct Compiled<M: Bodies> {
+    chart: Chart<Runner<M>>,
+    model: Model,
+    event: Class,
+    /// By state, where a transition waits for its completion.
+    done: Vec<Option<Class>>,
+}
+
+const EVENT: &str = "event";
+const DONE: &str = "xstate.done.state.";
+
+impl<M: Bodies> Compiled<M> {
+    #[expect(clippy::new_without_default, reason = "nobody makes one but the macro")]
+    pub fn new() -> Self {
+        let model = M::model();
+        let mut numbered = model.clone();
+        let all = numbered.states.iter_mut().flat_map(|s| &mut s.transitions);
+        for (transition, number) in all.zip(0..) {
+            let is_event = match &mut transition.trigger {
+                Trigger::Events(names) => !names[0].starts_with(DONE),
+                Trigger::Always => false,
+            };
+            if is_event {
+                transition.trigger = Trigger::Events(vec![EVENT.to_owned()]);
+            }
+            if is_event || transition.guard.is_some() {
+                transition.guard = Some(Guard::Host(number));
+            }
+        }
+        let table = lower(&numbered);
+        let class = |name: &str| Some(table.class(name)).filter(|&c| c != Class::OTHER);
+        let event = class(EVENT).unwrap_or(Class::OTHER);
+        let ids = model.states.iter().map(|state| &state.id);
+        let done = ids.map(|id| class(&format!("{DONE}{id}"))).collect();
+        Self {
+            chart: Chart::new(table, Runner(PhantomData)),
+            model,
+            event,
+            done,
+        }
+    }
+}
+
+/// What is queued inside of a chart, or starts it.
+#[doc(hidden)]
+pub enum Taken<E> {
+    Start,
+    Event(E),
+    Complete(StateId),
+}
+
+impl<E> Taken<E> {
+    fn event(&self) -> Option<&E> {
+        match self {
+            Self::Event(event) => Some(event),
+            _ => None,
+        }
+    }
+}
+
+/// The user's data, and what bodies asked for.
+#[doc(hidden)]
+pub struct Data<M: Bodies> {
+    context: M::Context,
+    effects: Effects<M>,
+}
+
+impl<M: Bodies> Clone for Data<M> {
+    fn clone(&self) -> Self {
+        Self {
+            context: self.context.clone(),
+            effects: self.effects.clone(),
+        }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.context.clone_from(&other.context);
+        self.effects.forget();
+    }
+}
+
+#[doc(hidden)]
+pub struct Runner<M>(PhantomData<fn() -> M>);
+
+impl<M: Bodies> Logic for Runner<M> {
+    type Context = Data<M>;
+    type Event = Taken<M::Event>;
+    type Effect = Infallible;
+    type Fault = Infallible;
+
+    fn class(&self, _table: &Table, event: &Taken<M::Event>) -> Class {
+        let compiled = M::chart();
+        match event {
+            Taken::Start => Class::OTHER,
+            Taken::Event(_) => compiled.event,
+            Taken::Complete(state) => compiled.done[*state as usize].unwrap_or(Class::OTHER),
+        }
+    }
+
+    #[inline]
+    fn guard(&self, transition: u32, ask: &Ask<'_, Self>) -> Result<bool, Infallible> {
+        let context = &ask.context.context;
+        Ok(M::guard(transition, context, ask.event.event(), ask.view))
+    }
+
+    #[inline]
+    fn act(&self, action: u32, scope: &mut Scope<'_, Self>) -> Result<(), Infallible> {
+        let data = &mut *scope.context;
+        M::act(
+            action,
+            &mut data.context,
+            &mut data.effects,
+            scope.event.event(),
+        );
+        if M::RAISES {
+            while let Some(raised) = scope.context.effects.pop() {
+                scope.raise(match raised {
+                    Inner::Event(event) => Taken::Event(event),
+                    Inner::Complete(state) => Taken::Complete(state),
+                });
+            }
+        }
+        scope.touch();
+        Ok(())
+    }
+
+    fn completed(
+        &self,
+        state: StateId,
+        _by: Option<StateId>,
+        scope: &mut Scope<'_, Self>,
+    ) -> Result<(), Infallible> {
+        if M::chart().done[state as usize].is_some() {
+            scope.raise(Taken::Complete(state));
+        }
+        Ok(())
+    }
+
+    fn finished(
+        &self,
+        _by: StateId,
+        _whole: StateId,
+        scope: &mut Scope<'_, Self>,
+    ) -> Result<(), Infallible> {
+        scope.context.effects.finish();
+        Ok(())
+    }
+
+    fn failure(&self, fault: Infallible) -> Option<Taken<M::Event>> {
+        match fault {}
+    }
+
+    /// A completion is queued too, and what is queued may lead to no rest.
+    fn is_fallible(&self) -> bool {
+        true
+    }
+
+    fn is_calm(&self, _action: u32) -> bool {
+        !M::RAISES
+    }
+}
+
+/// A running chart.
+#[doc(hidden)]
+pub struct Kernel<M: Bodies> {
+    instance: Instance<Data<M>>,
+    buffers: Buffers<Runner<M>>,
+    undo: Option<Instance<Data<M>>>,
+}
+
+impl<M: Bodies> Kernel<M> {
+    /// # Errors
+    ///
+    /// [`StepError::Limit`] when it never comes to rest.
+    pub fn new(context: M::Context) -> Result<Self, StepError<Infallible>> {
+        let data = Data {
+            context,
+            effects: Effects::default(),
+        };
+        let mut buffers = Buffers::default();
+        let (instance, started) = M::chart().chart.start(data, &Taken::Start, &mut buffers);
+        started.map(|()| Self {
+            instance,
+            buffers,
+            undo: None,
+        })
+    }
+
+    /// # Errors
+    ///
+    /// [`StepError::Limit`] when it never comes to rest; the old state was kept.
+    pub fn step(&mut self, event: M::Event) -> Result<bool, StepError<Infallible>> {
+        let compiled = M::chart();
+        let event = Taken::Event(event);
+        let (instance, buffers) = (&mut self.instance, &mut self.buffers);
+        compiled
+            .chart
+            .step(instance, compiled.event, &event, buffers)
+    }
+
+    pub fn is_in(&self, state: StateId) -> bool {
+        M::chart().chart.is_in(&self.instance, state)
+    }
+
+    pub fn leaves(&self) -> &[StateId] {
+        self.instance.leaves()
+    }
+
+    pub fn context(&self) -> &M::Context {
+        &self.instance.context.context
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.instance.status() == Status::Done
+    }
+
+    pub fn has_tag(&self, tag: &str) -> bool {
+        let states = &M::chart().model.states;
+        self.leaves().iter().any(|&leaf| {
+            let parent = |at: &StateId| states[*at as usize].parent;
+            let mut around = std::iter::successors(Some(leaf), parent);
+            around.any(|at| states[at as usize].tags.iter().any(|own| own == tag))
+        })
+    }
+
+    pub fn begin(&mut self) {
+        match &mut self.undo {
+            Some(undo) => undo.copy_from(&self.instance),
+            None => self.undo = Some(self.instance.clone()),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// The chart came to no rest; [`roll_back`](Self::roll_back) is the caller's.
+    pub fn try_apply(&mut self, event: M::Event) -> Result<(), Refusal> {
+        let compiled = M::chart();
+        let event = Taken::Event(event);
+        let (instance, buffers) = (&mut self.instance, &mut self.buffers);
+        let taken = compiled
+            .chart
+            .step_in_turn(instance, compiled.event, &event, buffers);
+        match taken {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Refusal::new(error.to_string())),
+        }
+    }
+
+    pub fn roll_back(&mut self) {
+        if let Some(undo) = self.undo.take() {
+            self.instance = undo;
+        }
+    }
+
+    pub fn output(&mut self, output: &mut Output<M>) {
+        self.instance.context.effects.give(output);
+    }
+}
+
+impl<M: Bodies> Clone for Kernel<M> {
+    /// The same states and data; what was asked for is the original's to do.
+    fn clone(&self) -> Self {
+        Self {
+            instance: self.instance.clone(),
+            buffers: Buffers::default(),
+            undo: None,
+        }
+    }
+}
+
+impl<M: Bodies> fmt::Debug for Kernel<M>
+where
+    M::Context: fmt::Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let states = &M::chart().model.states;
+        let leaves = self.leaves().iter().map(|&leaf| &states[leaf as usize].id);
+        f.debug_struct("Kernel")
+            .field("states", &leaves.collect::<Vec<_>>())
+            .field("context", self.context())
+            .finish_non_exhaustive()
+    }
+}
