@@ -108,7 +108,7 @@
 //! | [`reply`](Plan::reply), [`reply_err`](Plan::reply_err) | answers, now or in a later turn, for oneself or another |
 //! | [`after`](Plan::after), [`every`](Plan::every), [`cancel`](Plan::cancel) | timers by key |
 //! | [`spawn`](Plan::spawn), [`stop`](Plan::stop), [`stop_because`](Plan::stop_because), [`stop_actor`](Plan::stop_actor) | begins and ends actors |
-//! | [`monitor`](Plan::monitor), [`link`](Plan::link), [`subscribe`](Plan::subscribe) | hears of others |
+//! | [`monitor`](Plan::monitor), [`link`](Plan::link), [`subscribe`](Plan::subscribe), [`subscribe_all`](Plan::subscribe_all) | hears of others |
 //! | `compute` (feature `compute`) | works off the turn; the result is a message |
 //! | [`none`](Plan::none), [`unhandled`](Plan::unhandled) | nothing; nothing, and the message counts as a dead letter |
 //!

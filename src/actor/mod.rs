@@ -9,6 +9,7 @@ mod reference;
 mod snapshot;
 pub(crate) mod stream;
 pub(crate) mod subscription;
+pub(crate) mod topic;
 
 pub use assign::{Assign, Context};
 pub use behavior::{Behavior, Events, Machine, Refusal};

@@ -7,8 +7,9 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// The events of one actor's machine, from [`Actor::events`](crate::Actor::events) on until the
-/// actor ends. Dropping it ends the subscription.
+/// Events as they happen: those of one actor's machine, from [`Actor::events`](crate::Actor::events)
+/// on until the actor ends, or all of one type, from [`System::events`](crate::System::events) on
+/// until the system does. Dropping it ends the subscription.
 pub struct EventStream<E> {
     stream: Arc<Stream<E>>,
 }

@@ -1,7 +1,9 @@
 //! Subscriptions: events of one actor's machine as messages of another.
 
+use super::cell::Running;
 use super::extension::{Call, Extension};
 use super::stream::Feed;
+use super::topic;
 use super::{ActorRef, Behavior, Machine};
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel};
@@ -53,15 +55,26 @@ pub(crate) fn adding<P: Behavior>(subscriber: Subscriber<<P::Machine as Machine>
     }))
 }
 
+/// Whether somebody may subscribe to the running actor's events, or to all of a type.
+#[inline(always)]
+pub(crate) fn may_be(run: &Running<'_>, worker: &Worker) -> bool {
+    run.existing().is_some() || worker.shared.topics.any()
+}
+
 /// Makes the messages for all subscribers of `event`; they are sent with the commit.
 #[inline(always)]
 pub(crate) fn collect<B: Behavior>(
-    extension: &Extension,
+    run: &Running<'_>,
     worker: &Worker,
     event: &<B::Machine as Machine>::Event,
 ) {
-    if extension.subscribers.borrow().is_some() {
+    if let Some(extension) = run.existing()
+        && extension.subscribers.borrow().is_some()
+    {
         collect_all::<B>(extension, worker, event);
+    }
+    if worker.shared.topics.any() {
+        topic::collect(worker, worker.me(), event);
     }
 }
 

@@ -4,7 +4,7 @@ use super::worker::Worker;
 use crate::actor::cell::{ActorCell, Body, Limits, Running, life, quietly};
 use crate::actor::{ActorRef, Address, Behavior, Exit};
 use crate::ask::{self, Asks};
-use crate::dead_letter::{Cause, DeadLetter};
+use crate::dead_letter::Cause;
 use crate::envelope::{Kind, Parcel, push};
 use crate::plan::Steps;
 use crate::plan::timers::{Armed, Missed, Repeat, Tick};
@@ -102,11 +102,7 @@ impl Worker {
     }
 
     pub(crate) fn dead_letter(&self, actor: Address, message: &'static str, cause: Cause) {
-        self.shared.dead_letters.add(DeadLetter {
-            actor,
-            message,
-            cause,
-        });
+        self.shared.dead_letter(actor, message, cause);
     }
 
     pub(crate) fn count_panic(&self) {
@@ -117,10 +113,15 @@ impl Worker {
         self.stats.overdraft.add(u64::from(places));
     }
 
-    /// Sends the messages for subscribers of the events just applied. One who has no room misses
+    /// Sends the messages for subscribers of the events just applied, after what the actor sent
+    /// before: a chain that was pending is published, its lease is gone. One who has no room misses
     /// the event.
     pub(crate) fn send_collected(&self, me: u32) {
         let mut collected = self.take_collected();
+        if collected.is_empty() {
+            return;
+        }
+        self.flush();
         while let Some(parcel) = collected.pop_front() {
             if parcel.kind() == Kind::Step {
                 quietly(|| parcel.call::<(), ()>(()));

@@ -5,6 +5,7 @@ use super::{Plan, Steps, flag};
 use crate::SpawnError;
 use crate::actor::cell::{Limits, life};
 use crate::actor::subscription::{self, Subscriber};
+use crate::actor::topic::Listener;
 use crate::actor::{ActorRef, Address, Behavior, Down, Machine};
 use crate::config::{Overflow, WhenFull};
 use crate::dispatcher::worker;
@@ -246,6 +247,38 @@ impl<B: Behavior> Plan<B> {
                 return;
             }
             worker.send_to(publisher.address, Parcel::new(Kind::Call, call));
+        }))
+    }
+
+    /// All events of type `E` that machines of the system apply become, as clones, messages that
+    /// `map` makes of them and of whose they are, from this commit on until the actor ends or
+    /// [unsubscribes](Plan::unsubscribe_all). They come with the commit of the turn that they
+    /// happened in, those of one actor in order. One for which the actor's mailbox has no room
+    /// becomes a dead letter.
+    ///
+    /// [`DeadLetter`](crate::DeadLetter) is such a type too: those that the telling itself causes,
+    /// and those for which there is no room, are not told. So is a supervisor's
+    /// [`Supervision`](crate::supervise::Supervision).
+    ///
+    /// One allocation; see [`System::events`](crate::System::events) for what an event costs. `map`
+    /// runs in the publisher's turn, under a lock, and must not subscribe; a panic of it ends the
+    /// subscription.
+    pub fn subscribe_all<E: Clone + Send + 'static>(
+        map: impl Fn(Address, E) -> B::Message + Send + 'static,
+    ) -> Self {
+        let me = ActorRef::<B::Message>::from_address(me());
+        let listener = Listener::new(me, map);
+        Self::of(step(flag::OTHER, move |worker| {
+            worker.shared.listen(listener);
+        }))
+    }
+
+    /// Ends the actor's subscriptions to all events of type `E`. Those that happened before may be
+    /// in its mailbox still.
+    pub fn unsubscribe_all<E: Clone + Send + 'static>() -> Self {
+        let me = me();
+        Self::of(step(flag::OTHER, move |worker| {
+            worker.shared.forget_listeners::<E>(|actor| actor == me);
         }))
     }
 }

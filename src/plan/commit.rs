@@ -163,7 +163,7 @@ fn evolve_usual<B: Behavior>(
     event: <B::Machine as Machine>::Event,
     target: Option<&ActorCell>,
 ) -> Usual {
-    let said = if run.existing().is_some() {
+    let said = if subscription::may_be(run, worker) {
         evolve_one(run, body, worker, event)
     } else {
         body.machine.begin();
@@ -316,16 +316,14 @@ fn evolve_one<B: Behavior>(
     event: <B::Machine as Machine>::Event,
 ) -> Result<Steps, Cause> {
     body.machine.begin();
-    if let Some(extension) = run.existing() {
-        subscription::collect::<B>(extension, worker, &event);
-    }
+    subscription::collect::<B>(run, worker, &event);
     if let Err(refusal) = body.machine.try_apply(event) {
         body.machine.roll_back();
         worker.drop_collected();
         return Err(Cause::from(refusal));
     }
     let said = listen(run, body, worker)?;
-    if run.existing().is_some() {
+    if subscription::may_be(run, worker) {
         worker.send_collected(run.number());
     }
     Ok(said)
@@ -359,10 +357,10 @@ fn check_said<B: Behavior>(
         worker.drop_collected();
         return Err(cause);
     }
-    if let Some(extension) = run.existing() {
+    if subscription::may_be(run, worker) {
         let emitted = said.list.iter().filter(|step| step.kind() == Kind::Event);
         for event in emitted.filter_map(Parcel::peek) {
-            subscription::collect::<B>(extension, worker, event);
+            subscription::collect::<B>(run, worker, event);
         }
     }
     Ok(())
@@ -499,6 +497,14 @@ fn commit_one_send<B: Behavior>(
             }
             Ok(said) if !said.list.is_empty() => {
                 say_all(run, worker, said); // gives the lease back
+                if !cell.inbox.has_room(cell.bound()) {
+                    worker.count_overdraft(1);
+                }
+                push_above(run, worker, cell, parcel);
+                return Committed::Done;
+            }
+            Ok(_) if !pending.has_place(target) => {
+                // Subscribers' messages went first, and gave the lease back.
                 if !cell.inbox.has_room(cell.bound()) {
                     worker.count_overdraft(1);
                 }
@@ -852,9 +858,7 @@ fn evolve_all<B: Behavior>(
         .filter(|step| step.kind() == Kind::Event);
     let others = others.filter_map(Parcel::try_take::<<B::Machine as Machine>::Event>);
     for event in first.into_iter().chain(others) {
-        if let Some(extension) = run.existing() {
-            subscription::collect::<B>(extension, worker, &event);
-        }
+        subscription::collect::<B>(run, worker, &event);
         if let Err(refusal) = body.machine.try_apply(event) {
             body.machine.roll_back();
             worker.drop_collected();
@@ -865,7 +869,7 @@ fn evolve_all<B: Behavior>(
     if plan.steps.flags & flag::LATER != 0 {
         answer_later(&body.machine, &mut plan.steps);
     }
-    if run.existing().is_some() {
+    if subscription::may_be(run, worker) {
         worker.send_collected(run.number());
     }
     Ok(said)

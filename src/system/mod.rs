@@ -7,6 +7,8 @@ pub(crate) mod waits;
 pub(crate) mod watch;
 
 use crate::actor::cell::{ActorCell, Counts, life, quietly};
+use crate::actor::stream::{self, EventStream};
+use crate::actor::topic::{Listener, Topics};
 use crate::actor::{ActorRef, Address, Behavior, Machine};
 #[cfg(feature = "compute")]
 use crate::compute::Compute;
@@ -78,6 +80,7 @@ pub(crate) struct Shared {
     /// Timers that are armed.
     pub(crate) timers: Quota,
     pub(crate) watches: Mutex<watch::Watches>,
+    pub(crate) topics: Topics,
     pub(crate) watchdog: Watchdog,
     pub(crate) restarts: Mutex<crate::supervise::ceiling::Ceiling>,
     circuits: Mutex<Circuits>,
@@ -430,13 +433,17 @@ impl Shared {
         }
     }
 
-    /// Notes a dead letter from outside.
+    /// Notes a dead letter, and tells those who listen to them.
     pub(crate) fn dead_letter(&self, actor: Address, message: &'static str, cause: Cause) {
-        self.dead_letters.add(DeadLetter {
+        let letter = DeadLetter {
             actor,
             message,
             cause,
-        });
+        };
+        if self.topics.any() {
+            self.announce(&letter);
+        }
+        self.dead_letters.add(letter);
     }
 }
 
@@ -600,6 +607,7 @@ impl System {
             asks: Quota::new(config.system.max_asks_in_flight, first_worker as usize),
             timers: Quota::new(config.system.max_timers, first_worker as usize),
             watches: Mutex::default(),
+            topics: Topics::default(),
             watchdog,
             waiting: AtomicUsize::new(0),
             numbers_scarce: AtomicBool::new(false),
@@ -785,6 +793,58 @@ impl System {
             .breaker(target.into(), self.shared.clock.now_ns())
     }
 
+    /// The events of type `E` that any machine of the system applies from now on, as clones, with
+    /// whose they are, until the system shuts down. When the reader is behind by `capacity` events
+    /// the oldest makes room; [`EventStream::missed`] counts them. Zero counts as one.
+    ///
+    /// The events of one actor come in the order in which they happened. [`DeadLetter`] is such a
+    /// type too, published when one is noted. While somebody listens, all events of this type take
+    /// the same lock in turn; an event of a type that nobody listens to costs a look at the list of
+    /// types, and while nobody listens to anything, one load.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mainspring::prelude::*;
+    /// use mainspring::{Cause, DeadLetter};
+    /// use std::time::Duration;
+    ///
+    /// # struct Sum(u64);
+    /// # impl Machine for Sum {
+    /// #     type Event = u64;
+    /// #     fn apply(&mut self, number: u64) {
+    /// #         self.0 += number;
+    /// #     }
+    /// # }
+    /// #[derive(Clone, Copy)]
+    /// struct Even;
+    /// impl Behavior for Even {
+    ///     type Machine = Sum;
+    ///     type Message = u64;
+    ///     fn on_message(&self, number: u64, _: Snapshot<Self>) -> Plan<Self> {
+    ///         match number % 2 {
+    ///             0 => Plan::emit(number),
+    ///             _ => Plan::unhandled(),
+    ///         }
+    ///     }
+    /// }
+    /// let system = System::new()?;
+    /// let mut numbers = system.events::<u64>(16);
+    /// let mut letters = system.events::<DeadLetter>(16);
+    /// let sum = system.spawn(Even, Sum(0))?;
+    /// sum.tell(1)?;
+    /// sum.tell(2)?;
+    /// let second = Duration::from_secs(1);
+    /// assert_eq!(numbers.next(second), Some((sum.actor().address(), 2)));
+    /// assert_eq!(letters.next(second).map(|(_, letter)| letter.cause), Some(Cause::Unhandled));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn events<E: Clone + Send + 'static>(&self, capacity: usize) -> EventStream<(Address, E)> {
+        let (feed, stream) = stream::channel(capacity);
+        self.shared.listen(Listener::<E>::outside(feed));
+        stream
+    }
+
     /// What the workers, the actor types and the memory are doing.
     ///
     /// Free when not called; a call walks over all cells.
@@ -900,6 +960,7 @@ impl System {
                 .compute
                 .end(start + deadline + Duration::from_secs(1));
         }
+        self.shared.topics.close();
         if let Some(systems) = lock(&SYSTEMS).as_mut() {
             systems.remove(&self.shared.tag);
         }

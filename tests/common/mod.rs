@@ -134,6 +134,11 @@ impl Tape {
         self
     }
 
+    /// What it writes to.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Something that lives as long as the machine.
     pub fn keep(mut self, kept: impl Any + Send) -> Self {
         self.kept.push(Box::new(kept));

@@ -1,0 +1,227 @@
+//! Topics: the events of one type, whichever actor of the system they happened to.
+//!
+//! A topic is a list of listeners under a lock of its own; who publishes takes the list of topics'
+//! lock for a look, then the topic's, never the two at once. While nobody listens to anything an
+//! event costs one relaxed load.
+
+use super::stream::Feed;
+use super::{ActorRef, Address};
+use crate::actor::cell::quietly;
+use crate::dead_letter::DeadLetter;
+use crate::dispatcher::worker::Worker;
+use crate::envelope::{Kind, Parcel, is_counted_in, push, with_outside_pool};
+use crate::sync::inbox::Wake;
+use crate::sync::{Mutex, lock};
+use crate::system::Shared;
+use hashbrown::HashMap;
+use std::any::{Any, TypeId};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// All of a system's topics.
+#[derive(Default)]
+pub(crate) struct Topics {
+    /// Whether there is any. Who was told of a subscription sees it: a message is a stronger order.
+    any: AtomicBool,
+    /// A [`Topic`] of each type of events that somebody listens to.
+    by_type: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+}
+
+type Topic<E> = Mutex<Vec<Listener<E>>>;
+
+/// One who wants all events `E`.
+pub(crate) struct Listener<E> {
+    /// The actor that gets them; none for somebody outside.
+    actor: Option<Address>,
+    make: Box<Make<E>>,
+}
+
+/// Makes the message for an event, or the step that hands it to somebody outside; nothing once it
+/// has gone.
+type Make<E> = dyn Fn(Address, &E) -> Option<Parcel> + Send;
+
+impl<E: Clone + Send + 'static> Listener<E> {
+    /// Sends `target` what `map` makes of the publisher and a clone of each event.
+    pub(crate) fn new<M: Send + 'static>(
+        target: ActorRef<M>,
+        map: impl Fn(Address, E) -> M + Send + 'static,
+    ) -> Self {
+        let make = move |publisher, event: &E| {
+            let parcel = Parcel::new(Kind::Tell, map(publisher, event.clone()));
+            parcel.set_cell(target.address.cell);
+            parcel.set_generation(target.address.generation.get());
+            Some(parcel)
+        };
+        Self {
+            actor: Some(target.address),
+            make: Box::new(make),
+        }
+    }
+
+    /// Puts the publisher and a clone of each event into a stream.
+    pub(crate) fn outside(feed: Feed<(Address, E)>) -> Self {
+        let make = move |publisher, event: &E| {
+            let (event, stream) = ((publisher, event.clone()), feed.stream()?);
+            let put = move |()| stream.put(event);
+            Some(Parcel::closure::<(), (), _>(Kind::Step, put, [0; 2]))
+        };
+        Self {
+            actor: None,
+            make: Box::new(make),
+        }
+    }
+}
+
+impl Topics {
+    /// Whether somebody listens to anything.
+    #[inline(always)]
+    pub(crate) fn any(&self) -> bool {
+        self.any.load(Relaxed)
+    }
+
+    /// Ends all subscriptions.
+    pub(crate) fn close(&self) {
+        let topics = std::mem::take(&mut *lock(&self.by_type));
+        self.any.store(false, Relaxed);
+        quietly(|| drop(topics));
+    }
+
+    fn topic<E: Send + 'static>(&self) -> Option<Arc<Topic<E>>> {
+        let topic = lock(&self.by_type).get(&TypeId::of::<E>())?.clone();
+        topic.downcast::<Topic<E>>().ok()
+    }
+}
+
+impl Shared {
+    /// Lets somebody listen from now on.
+    pub(crate) fn listen<E: Send + 'static>(&self, listener: Listener<E>) {
+        self.forget_listeners::<E>(|actor| self.cell_of(actor).is_none());
+        let mut topics = lock(&self.topics.by_type);
+        let topic = topics
+            .entry(TypeId::of::<E>())
+            .or_insert_with(|| Arc::new(Topic::<E>::default()));
+        if let Some(topic) = topic.downcast_ref::<Topic<E>>() {
+            lock(topic).push(listener);
+        }
+        self.topics.any.store(true, Relaxed);
+    }
+
+    /// Ends the subscriptions of the actors that `is_gone` says have gone.
+    pub(crate) fn forget_listeners<E: Send + 'static>(&self, is_gone: impl Fn(Address) -> bool) {
+        let Some(topic) = self.topics.topic::<E>() else {
+            return;
+        };
+        let gone: Vec<_> = lock(&topic)
+            .extract_if(.., |listener| listener.actor.is_some_and(&is_gone))
+            .collect();
+        // Its drop is user code: not under the lock.
+        quietly(|| drop(gone));
+        self.end_empty::<E>();
+    }
+
+    /// Takes a topic off that nobody listens to.
+    fn end_empty<E: Send + 'static>(&self) {
+        let mut topics = lock(&self.topics.by_type);
+        let id = TypeId::of::<E>();
+        let topic = topics
+            .get(&id)
+            .and_then(|any| any.downcast_ref::<Topic<E>>());
+        if topic.is_some_and(|topic| lock(topic).is_empty()) {
+            topics.remove(&id);
+        }
+        self.topics.any.store(!topics.is_empty(), Relaxed);
+    }
+
+    /// Makes what the listeners to `event` get, and lets `send` have it.
+    fn publish<E: Send + 'static>(
+        &self,
+        publisher: Address,
+        event: &E,
+        mut send: impl FnMut(Parcel),
+    ) {
+        let Some(topic) = self.topics.topic::<E>() else {
+            return;
+        };
+        let mut gone = Vec::new();
+        let mut listeners = lock(&topic);
+        let mut place = 0;
+        while let Some(listener) = listeners.get(place) {
+            let lives = listener
+                .actor
+                .is_none_or(|actor| self.cell_of(actor).is_some());
+            let mut made = None;
+            if lives {
+                quietly(|| made = (listener.make)(publisher, event));
+            }
+            match made {
+                Some(parcel) => {
+                    send(parcel);
+                    place += 1;
+                }
+                None => gone.push(listeners.remove(place)),
+            }
+        }
+        let is_empty = listeners.is_empty();
+        drop(listeners);
+        if is_empty {
+            self.end_empty::<E>();
+        }
+        quietly(|| drop(gone));
+    }
+
+    /// Tells those who listen to dead letters of one, now; who has no room misses it.
+    ///
+    /// Those that come of the telling are not told.
+    #[cold]
+    pub(crate) fn announce(&self, letter: &DeadLetter) {
+        thread_local! {
+            static ANNOUNCES: Cell<bool> = const { Cell::new(false) };
+        }
+        if ANNOUNCES.replace(true) {
+            return;
+        }
+        quietly(|| {
+            with_outside_pool(&self.depot, || {
+                self.publish(letter.actor, letter, |parcel| self.send_bounded(parcel));
+            });
+        });
+        ANNOUNCES.set(false);
+    }
+
+    /// Takes a step, or sends a message to whom has room for it.
+    fn send_bounded(&self, parcel: Parcel) {
+        if parcel.kind() == Kind::Step {
+            return parcel.call::<(), ()>(());
+        }
+        let target = parcel.cell();
+        let Some(cell) = self.cells.get(target) else {
+            return;
+        };
+        // A worker of another system brings an envelope of that one's.
+        let adopted = match is_counted_in(&self.depot) {
+            true => 0,
+            false => parcel.bytes(),
+        };
+        if adopted > 0 {
+            self.depot.adopt(adopted);
+        }
+        match push(&cell.inbox, parcel, cell.bound()) {
+            Ok(Wake::Enqueue) => self.schedule(target, cell),
+            Ok(Wake::Nothing) => {}
+            Err((_, parcel)) => {
+                if adopted > 0 {
+                    self.depot.disown(adopted);
+                }
+                quietly(|| drop(parcel));
+            }
+        }
+    }
+}
+
+/// Makes the messages for all who listen to events of this type; they are sent with the commit.
+#[cold]
+pub(crate) fn collect<E: Send + 'static>(worker: &Worker, publisher: Address, event: &E) {
+    let collect = |parcel| worker.collect(parcel);
+    worker.shared.publish(publisher, event, collect);
+}
