@@ -185,6 +185,10 @@ impl<T: Send + 'static> Drop for Reply<T> {
             // Also a handler that panics with the reply in hand says so.
             let error = match LOSS.get() {
                 AskError::Dropped if std::thread::panicking() => AskError::Panicked,
+                // The question came too late, for its own asker; one outside has its own clock.
+                AskError::Timeout { .. } if matches!(self.0, Some(To::Outside(_))) => {
+                    AskError::Dropped
+                }
                 error => error,
             };
             self.finish(Err(error));
@@ -366,6 +370,19 @@ impl Asks {
         self.live -= 1;
         self.tidy();
         Some(continuation)
+    }
+
+    /// How an ask ends whose reply was dropped with a question that came too late at `now_ns`; that
+    /// may have been another's question.
+    #[cold]
+    pub(crate) fn late(&self, number: u64, now_ns: u64) -> Option<AskError> {
+        let place = self.open.binary_search_by_key(&number, |ask| ask.number);
+        let ask = self.open.get(place.ok()?)?;
+        if now_ns < ask.deadline_ns {
+            return Some(AskError::Dropped);
+        }
+        let waited = Duration::from_nanos(now_ns.saturating_sub(ask.asked_ns));
+        Some(AskError::Timeout { waited })
     }
 
     /// Forgets those that have ended: the oldest at once, those behind an open one when they are

@@ -47,6 +47,8 @@ pub enum Cause {
     TooManyBehaviors,
     /// The turn's plan puts a message aside, and as many are as the actor's mailbox has places.
     StashFull,
+    /// It was a question whose asker's time was up before its turn.
+    Expired,
 }
 
 impl From<Refusal> for Cause {
@@ -57,7 +59,7 @@ impl From<Refusal> for Cause {
 
 impl Cause {
     /// The causes' names, by index.
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 18] = [
         "stopped",
         "shutdown",
         "full",
@@ -75,6 +77,7 @@ impl Cause {
         "undelivered",
         "too many behaviors",
         "stash full",
+        "expired",
     ];
 
     /// Its name, as metrics have it.
@@ -102,6 +105,7 @@ impl Cause {
             Self::Undelivered(_) => 14,
             Self::TooManyBehaviors => 15,
             Self::StashFull => 16,
+            Self::Expired => 17,
         }
     }
 }
@@ -130,6 +134,7 @@ impl fmt::Display for Cause {
             Self::NotSpawned(error) => write!(f, "a child could not be made: {error}"),
             Self::AskFailed(error) => write!(f, "an ask failed: {error}"),
             Self::Undelivered(undelivered) => undelivered.fmt(f),
+            Self::Expired => f.write_str("the time of its asker was up"),
             Self::TooManyBehaviors => f.write_str("as many behaviors are kept as may be"),
             Self::StashFull => {
                 f.write_str("as many messages are put aside as the mailbox has places")

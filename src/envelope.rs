@@ -5,7 +5,7 @@
 //!  ┌────────┬────────────┬───────┬─────────┬──────────────────────────┐
 //!  │ link   │ generation │ tag   │ contents│ payload, or a box of it  │
 //!  └────────┴────────────┴───────┴─────────┴──────────────────────────┘
-//!             of the target  kind (8 bits), target's cell while in a plan,
+//!             of the target  kind, size and a flag (8 bits), target's cell while in a plan,
 //!                            sender's cell while in flight (24 bits)
 //! ```
 //!
@@ -247,6 +247,48 @@ impl Parcel {
         parcel.put(value);
         parcel.set_note(note);
         parcel
+    }
+
+    /// An envelope with a question inside, and room for the time until which it is of use.
+    #[inline(always)]
+    pub(crate) fn asking<T: Send + 'static>(question: T) -> Self {
+        let parcel = Self::empty(class_of::<T>(size_of::<u64>()), Kind::Ask);
+        parcel.put(question);
+        parcel.header().tag.set(parcel.header().tag.get() | TIMED);
+        parcel.set_deadline(u64::MAX);
+        parcel
+    }
+
+    /// Until when the question inside is of use; `u64::MAX` if that was not said.
+    #[inline(always)]
+    pub(crate) fn deadline_ns(&self) -> u64 {
+        if self.header().tag.get() & TIMED == 0 {
+            return u64::MAX;
+        }
+        // SAFETY: the flag says that `asking` left the room, and it was written.
+        unsafe { self.deadline_place().read() }
+    }
+
+    /// Says until when the question inside is of use, if there is room for that.
+    #[inline(always)]
+    pub(crate) fn set_deadline(&self, deadline_ns: u64) {
+        if self.header().tag.get() & TIMED != 0 {
+            // SAFETY: as above, and no reference to it exists.
+            unsafe { self.deadline_place().write(deadline_ns) };
+        }
+    }
+
+    #[inline(always)]
+    fn deadline_place(&self) -> *mut u64 {
+        let end = SIZES[self.class() as usize];
+        // SAFETY: within the envelope.
+        unsafe {
+            self.0
+                .as_ptr()
+                .cast::<u8>()
+                .add(end - size_of::<u64>())
+                .cast()
+        }
     }
 
     /// An envelope with a closure inside, called once by [`Parcel::call`], and a note.
@@ -569,6 +611,8 @@ const _: () = assert!(Kind::Unstash as u8 <= KIND_MASK);
 // An answer's envelope may end with an error instead, which must leave its note alone.
 const _: () = assert!(size_of::<crate::AskError>() <= SIZES[0] - HEADER - NOTE);
 const CLASS_SHIFT: u32 = 5;
+/// The flag of an envelope with a deadline at its end.
+const TIMED: u32 = 1 << 7;
 const CELL_SHIFT: u32 = 8;
 
 impl Drop for Parcel {

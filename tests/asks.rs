@@ -524,3 +524,154 @@ fn the_one_asked_can_see_that_the_asker_has_given_up() {
     }
     assert_eq!(log.take(), [0, 1]);
 }
+
+/// Asks `to`, which answers with 1 when it is asked, for `timeout`; says 1, or 2 for a time-out
+/// after that time, or 3.
+fn ask_once(to: ActorRef<Msg>, timeout: Duration, runs: &Log) -> Msg {
+    let runs = runs.clone();
+    does(move || {
+        let question = move |reply: Reply<u64>| {
+            does(move || {
+                runs.say(1);
+                Plan::reply(reply, 1)
+            })
+        };
+        let ask = Plan::<Script>::ask(to, question)
+            .timeout(timeout)
+            .on_ok(Msg::Say);
+        ask.on_error(move |error| match error {
+            AskError::Timeout { waited } if waited >= timeout => Msg::Say(2),
+            _ => Msg::Say(3),
+        })
+    })
+}
+
+#[test]
+fn a_question_whose_time_is_up_is_dropped_before_it_runs() {
+    for asker_is_first in [true, false] {
+        let (system, hand) = stepped();
+        let (log, runs) = (Log::new(), Log::new());
+        let asker = spawn(&system, &log);
+        let target = system.prepare(Script, Tape::default()).hold().unwrap();
+        asker.tell(ask_once(target.actor(), ms(10), &runs)).unwrap();
+        asker.tell(ask_once(target.actor(), ms(90), &runs)).unwrap();
+        system.run_until_idle();
+        hand.advance(ms(12));
+        if asker_is_first {
+            system.run_until_idle();
+            assert_eq!(log.said(), [2]);
+        }
+        let target = target.start();
+        system.run_until_idle();
+        assert_eq!(runs.said(), [1], "the second is in time");
+        let mut said = log.take();
+        said.sort_unstable();
+        assert_eq!(said, [1, 2]);
+        hand.advance(ms(200));
+        system.run_until_idle();
+        assert!(log.said().is_empty(), "one outcome each");
+        let [letter] = &system.dead_letters()[..] else {
+            panic!("{:?}", system.dead_letters());
+        };
+        assert_eq!(letter.cause, Cause::Expired);
+        let counts = system.counts(target.actor()).unwrap();
+        assert_eq!((counts.dead_lettered, counts.handled), (1, 1));
+        conserves(counts);
+    }
+}
+
+#[test]
+fn the_one_asked_sees_until_when_the_asker_waits() {
+    let (system, hand) = stepped();
+    let seen: Arc<Mutex<Vec<Option<Duration>>>> = Arc::default();
+    let asker = spawn(&system, &Log::new());
+    let target = spawn(&system, &Log::new());
+    let to = target.actor();
+    hand.advance(ms(100));
+    let look = |seen: Arc<Mutex<Vec<Option<Duration>>>>, large: [u64; 40]| {
+        move |reply: Reply<u64>| {
+            act(move |me| {
+                seen.lock().unwrap().push(me.meta().deadline);
+                Plan::reply(reply, large[7])
+            })
+        }
+    };
+    let (first, second) = (look(seen.clone(), [0; 40]), look(seen.clone(), [0; 40]));
+    asker
+        .tell(does(move || {
+            // With other steps around it, and alone.
+            let ask = Plan::ask(to, first).timeout(ms(30)).on_ok(Msg::Say);
+            say(1)
+                .and(Plan::cancel(7))
+                .and(ask)
+                .and(Plan::tell(to, Msg::Say(2)))
+        }))
+        .unwrap();
+    asker
+        .tell(does(move || Plan::ask(to, second).on_ok(Msg::Say).into()))
+        .unwrap();
+    system.run_until_idle();
+    let _ = target.ask(look(seen.clone(), [0; 40]));
+    let outside = seen.clone();
+    target
+        .tell(act(move |me| {
+            outside.lock().unwrap().push(me.meta().deadline);
+            Plan::none()
+        }))
+        .unwrap();
+    system.run_until_idle();
+    let expected = [Some(ms(130)), Some(ms(5_100)), None, None];
+    assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+#[test]
+fn the_time_of_a_question_that_waits_for_room_begins_when_it_is_asked() {
+    let (system, hand) = stepped();
+    let (log, runs) = (Log::new(), Log::new());
+    let asker = spawn(&system, &log);
+    let target = system
+        .prepare(Script, Tape::default())
+        .capacity(1)
+        .hold()
+        .unwrap();
+    let to = target.actor();
+    target.tell(Msg::Say(0)).unwrap();
+    asker.tell(ask_once(to, ms(10), &runs)).unwrap();
+    system.run_until_idle();
+    hand.advance(ms(20));
+    let _target = target.start();
+    system.run_until_idle();
+    assert_eq!((runs.said(), log.said()), (vec![1], vec![1]));
+}
+
+#[test]
+fn a_question_put_aside_for_too_long_is_dropped_too() {
+    let (system, hand) = stepped();
+    let (log, runs) = (Log::new(), Log::new());
+    let asker = spawn(&system, &log);
+    let target = spawn(&system, &Log::new());
+    let to = target.actor();
+    let again = runs.clone();
+    asker
+        .tell(does(move || {
+            let question = move |reply: Reply<u64>| {
+                does(move || {
+                    Plan::stash(does(move || {
+                        again.say(1);
+                        Plan::reply(reply, 1)
+                    }))
+                })
+            };
+            let ask = Plan::<Script>::ask(to, question).timeout(ms(10));
+            ask.on_ok(Msg::Say).on_error(|_| Msg::Say(2))
+        }))
+        .unwrap();
+    system.run_until_idle();
+    hand.advance(ms(12));
+    system.run_until_idle();
+    target.tell(does(Plan::unstash)).unwrap();
+    system.run_until_idle();
+    assert_eq!((runs.said(), log.said()), (vec![], vec![2]));
+    assert_eq!(system.dead_letters()[0].cause, Cause::Expired);
+    conserves(system.counts(to).unwrap());
+}

@@ -46,6 +46,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Flags of a cell's life.
 pub(crate) mod life {
@@ -618,12 +619,11 @@ impl<'a> Running<'a> {
 
     /// Puts a message aside.
     pub(crate) fn stash(&self, worker: &Worker, step: Parcel) {
-        let was_ask = match worker.in_hand() {
-            Some(Kind::Ask) => true,
-            Some(Kind::Stash) => worker.stashed_ask.get(),
-            _ => false,
+        let ask_by_ns = match worker.kind_in_hand() {
+            Some(Kind::Ask | Kind::Stash) => worker.ask_by_ns.get(),
+            _ => 0,
         };
-        step.set_note([u64::from(was_ask), 0]);
+        step.set_note([ask_by_ns, 0]);
         step.set_cell(self.number());
         step.set_generation(self.cell.life.generation());
         let (list, count) = &mut *self.extension().stash.borrow_mut();
@@ -949,7 +949,7 @@ fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
         );
         return Some(worker.dies(Exit::NotStarted(cause)));
     }
-    let turn = worker.turn(false);
+    let turn = worker.turn(0);
     let plan = body.behavior.on_start(Snapshot::new(&body.machine, &turn));
     let end = settle::<B>(run, body, worker, plan, None);
     if matches!(end, None | Some(End::Becomes)) {
@@ -974,14 +974,46 @@ fn message<B: Behavior>(
     parcel: Parcel,
 ) -> Option<End> {
     match parcel.kind() {
-        kind @ (Kind::Tell | Kind::Ask) => {
+        Kind::Tell => {
             // SAFETY: whoever makes an `ActorRef<M>` vouches that the actor of that generation
             // takes `M`, and the caller has just compared the generation.
             let message = unsafe { run.open::<B::Message>(worker, parcel) };
-            handle::<B>(run, body, worker, kind, message)
+            handle::<B>(run, body, worker, Kind::Tell, message)
         }
+        Kind::Ask => question::<B>(run, body, worker, parcel),
         _ => special::<B>(run, body, worker, parcel),
     }
+}
+
+/// Handles a question, unless its asker's time is up.
+#[inline(always)]
+fn question<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    parcel: Parcel,
+) -> Option<End> {
+    let ask_by_ns = parcel.deadline_ns();
+    if ask_by_ns <= worker.looked_ns() {
+        return expired(run, worker, parcel);
+    }
+    worker.ask_by_ns.set(ask_by_ns);
+    // SAFETY: as for what is told.
+    let message = unsafe { run.open::<B::Message>(worker, parcel) };
+    handle_by::<B>(run, body, worker, Kind::Ask, ask_by_ns, message)
+}
+
+/// A question whose asker's time is up: nobody is there for the answer.
+#[cold]
+fn expired(run: &Running<'_>, worker: &Worker, parcel: Parcel) -> Option<End> {
+    run.detach(&parcel);
+    run.dead_letter(worker, parcel.kind(), parcel.type_name(), Cause::Expired);
+    // The asker knows how long it waited.
+    let loss = AskError::Timeout {
+        waited: Duration::ZERO,
+    };
+    ask::losing(loss, || quietly(|| drop(parcel)));
+    None
 }
 
 #[inline(always)]
@@ -992,8 +1024,21 @@ fn handle<B: Behavior>(
     kind: Kind,
     message: B::Message,
 ) -> Option<End> {
+    handle_by::<B>(run, body, worker, kind, 0, message)
+}
+
+/// As [`handle`], for a question that is of use until `ask_by_ns`.
+#[inline(always)]
+fn handle_by<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    kind: Kind,
+    ask_by_ns: u64,
+    message: B::Message,
+) -> Option<End> {
     worker.take_in_hand(kind);
-    let turn = worker.turn(kind == Kind::Ask);
+    let turn = worker.turn(ask_by_ns);
     let plan = body
         .behavior
         .on_message(message, Snapshot::new(&body.machine, &turn));
@@ -1199,13 +1244,18 @@ fn special<B: Behavior>(
             let spent = Spent(run, ManuallyDrop::new(parcel));
             let [number, _] = spent.1.note();
             // The asker may have given up; then what comes now is nobody's.
-            let continuation = run.existing()?.asks.borrow_mut().remove(number)?;
-            worker.asks_ended(1);
+            let mut asks = run.existing()?.asks.borrow_mut();
             let outcome = match kind {
                 // SAFETY: `spent` has the parcel, and is left alone until the call is over.
                 Kind::Answer => Ok(unsafe { spent.1.inside() }),
-                _ => Err(spent.1.try_take::<AskError>().unwrap_or(AskError::Dropped)),
+                _ => Err(match spent.1.try_take::<AskError>() {
+                    Some(AskError::Timeout { .. }) => asks.late(number, worker.read_ns())?,
+                    error => error.unwrap_or(AskError::Dropped),
+                }),
             };
+            let continuation = asks.remove(number)?;
+            drop(asks);
+            worker.asks_ended(1);
             return answered::<B>(run, body, worker, continuation, outcome, Some(spent));
         }
         Kind::Timer => {
@@ -1238,14 +1288,13 @@ fn special<B: Behavior>(
             handle::<B>(run, body, worker, Kind::Timer, message)
         }
         Kind::Stash => {
-            let was_ask = parcel.note()[0] != 0;
+            let [ask_by_ns, _] = parcel.note();
+            if ask_by_ns > 0 && ask_by_ns <= worker.looked_ns() {
+                return expired(run, worker, parcel);
+            }
             let message = parcel.try_open::<B::Message>().ok()?;
-            worker.take_in_hand(Kind::Stash);
-            worker.stashed_ask.set(was_ask);
-            let turn = worker.turn(was_ask);
-            let snapshot = Snapshot::new(&body.machine, &turn);
-            let plan = body.behavior.on_message(message, snapshot);
-            settle::<B>(run, body, worker, plan, Some(Kind::Stash))
+            worker.ask_by_ns.set(ask_by_ns);
+            handle_by::<B>(run, body, worker, Kind::Stash, ask_by_ns, message)
         }
         Kind::Notice => {
             worker.take_in_hand(Kind::Notice);
@@ -1557,7 +1606,7 @@ fn last_plan<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: &Exit) {
         quietly(|| {
             // SAFETY: C1, C2.
             let body = unsafe { &mut *cell.body::<B>() };
-            let turn = worker.turn(false);
+            let turn = worker.turn(0);
             let snapshot = Snapshot::new(&body.machine, &turn);
             let mut plan = body.behavior.on_stop(exit, snapshot);
             let _ = commit::<B>(run, body, worker, &mut plan, Bound::Last);

@@ -15,7 +15,8 @@ pub struct Snapshot<'a, B: Behavior> {
 pub(crate) struct Turn<'a> {
     pub(crate) me: Address,
     pub(crate) clock: &'a BatchClock,
-    pub(crate) is_ask: bool,
+    /// 0 for what is no ask, `u64::MAX` for an ask that does not say until when.
+    pub(crate) ask_by_ns: u64,
 }
 
 impl<'a, B: Behavior> Snapshot<'a, B> {
@@ -41,7 +42,11 @@ impl<'a, B: Behavior> Snapshot<'a, B> {
     /// Facts of the message in hand.
     pub fn meta(&self) -> Meta {
         Meta {
-            is_ask: self.turn.is_ask,
+            is_ask: self.turn.ask_by_ns != 0,
+            deadline: match self.turn.ask_by_ns {
+                0 | u64::MAX => None,
+                ask_by_ns => Some(Duration::from_nanos(ask_by_ns)),
+            },
         }
     }
 
@@ -71,4 +76,8 @@ impl<B: Behavior> Copy for Snapshot<'_, B> {}
 pub struct Meta {
     /// Whether it came as an ask.
     pub is_ask: bool,
+    /// Until when another actor waits for the answer, on the clock of [`Snapshot::now`]. None for an
+    /// ask from outside, whose time is its own clock's; see
+    /// [`Reply::is_given_up`](crate::Reply::is_given_up).
+    pub deadline: Option<Duration>,
 }

@@ -32,6 +32,11 @@ impl Worker {
         self.clock.now_ns()
     }
 
+    /// The time, read anew.
+    pub(crate) fn read_ns(&self) -> u64 {
+        self.clock.read()
+    }
+
     // Asks.
 
     /// How long an ask of the running actor waits that does not say.
@@ -42,15 +47,27 @@ impl Worker {
         }
     }
 
-    /// Notes an ask of the running actor; `step` is its continuation.
-    pub(crate) fn open_ask(&self, run: &Running<'_>, step: Parcel) {
-        let [number, timeout_ns] = step.note();
+    /// When the time of an ask that begins now is up; `step` is its continuation.
+    #[inline(always)]
+    pub(crate) fn ask_deadline_ns(&self, run: &Running<'_>, step: &Parcel) -> u64 {
+        let [_, timeout_ns] = step.note();
         let timeout_ns = match timeout_ns {
             0 => self.ask_timeout_ns(run),
             timeout_ns => timeout_ns,
         };
+        self.now_ns().saturating_add(timeout_ns)
+    }
+
+    /// Notes an ask of the running actor; `step` is its continuation.
+    pub(crate) fn open_ask(&self, run: &Running<'_>, step: Parcel) {
+        let deadline_ns = self.ask_deadline_ns(run, &step);
+        self.open_ask_by(run, step, deadline_ns);
+    }
+
+    /// As [`Worker::open_ask`], with a deadline that is known.
+    pub(crate) fn open_ask_by(&self, run: &Running<'_>, step: Parcel, deadline_ns: u64) {
+        let [number, _] = step.note();
         let now_ns = self.now_ns();
-        let deadline_ns = now_ns.saturating_add(timeout_ns);
         let mut asks = run.extension().asks.borrow_mut();
         asks.insert(number, now_ns, deadline_ns, step);
         self.asks.add(&self.shared.asks, 1);

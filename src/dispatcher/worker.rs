@@ -126,8 +126,8 @@ pub(crate) struct Worker {
     in_hand: Cell<Option<Kind>>,
     failure: Cell<Option<Cause>>,
     stop_reason: Cell<Option<Arc<str>>>,
-    /// Whether the message in hand, which had been put aside, came as an ask.
-    pub(crate) stashed_ask: Cell<bool>,
+    /// Until when the latest question in hand is of use; 0 for a message that came back and is none.
+    pub(crate) ask_by_ns: Cell<u64>,
     /// By worker. Kept from search to search, so that one too short for the check ends it some time.
     stalled: Box<[Stalled]>,
     pub(crate) asks: Purse,
@@ -194,7 +194,7 @@ impl Worker {
             in_hand: Cell::new(None),
             failure: Cell::new(None),
             stop_reason: Cell::new(None),
-            stashed_ask: Cell::new(false),
+            ask_by_ns: Cell::new(0),
             stalled: vec![Stalled::default(); dispatcher.stealers.len()].into(),
             asks: Purse::default(),
             timers: Purse::default(),
@@ -706,12 +706,18 @@ impl Worker {
     }
 
     #[inline(always)]
-    pub(crate) fn turn(&self, is_ask: bool) -> Turn<'_> {
+    pub(crate) fn turn(&self, ask_by_ns: u64) -> Turn<'_> {
         Turn {
             me: self.me(),
             clock: &self.clock,
-            is_ask,
+            ask_by_ns,
         }
+    }
+
+    /// The time of the last look at the clock: 20 microseconds ago or so, unless turns are long.
+    #[inline(always)]
+    pub(crate) fn looked_ns(&self) -> u64 {
+        self.looked_ns.get()
     }
 
     #[inline(always)]
@@ -722,6 +728,11 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn nothing_in_hand(&self) {
         self.in_hand.set(None);
+    }
+
+    /// What kind of message the running turn handles.
+    pub(crate) fn kind_in_hand(&self) -> Option<Kind> {
+        self.in_hand.get()
     }
 
     pub(crate) fn in_hand(&self) -> Option<Kind> {

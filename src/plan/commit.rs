@@ -261,8 +261,12 @@ fn commit_own<B: Behavior>(
     {
         return worker.failed(cause);
     }
+    let mut asks_by_ns = None;
     if flags & flag::SEND != 0 {
         bring_send_first(&mut plan.steps);
+        if flags & flag::LIMITED != 0 {
+            asks_by_ns = stamp_first(run, worker, &plan.steps);
+        }
         let sent = commit_one_send(run, body, worker, plan, bound);
         if sent != Committed::Done {
             return sent;
@@ -275,7 +279,10 @@ fn commit_own<B: Behavior>(
     }
     while let Some(step) = plan.steps.list.pop_front() {
         match step.kind() {
-            Kind::Continue | Kind::Gather => worker.open_ask(run, step),
+            Kind::Continue | Kind::Gather => match asks_by_ns {
+                Some(deadline_ns) => worker.open_ask_by(run, step, deadline_ns),
+                None => worker.open_ask(run, step),
+            },
             Kind::Timer | Kind::Interval => worker.arm(run, step),
             Kind::Cancel => worker.cancel(run, step.note()[0]),
             Kind::Reply => {
@@ -286,6 +293,16 @@ fn commit_own<B: Behavior>(
         }
     }
     Committed::Done
+}
+
+/// Says in a plan's one question, which is its first step, until when it is of use.
+fn stamp_first(run: &Running<'_>, worker: &Worker, steps: &Steps) -> Option<u64> {
+    let request = steps.list.front().filter(|step| step.kind() == Kind::Ask)?;
+    let is_continuation = |step: &&Parcel| matches!(step.kind(), Kind::Continue | Kind::Gather);
+    let continuation = steps.list.iter().find(is_continuation)?;
+    let deadline_ns = worker.ask_deadline_ns(run, continuation);
+    request.set_deadline(deadline_ns);
+    Some(deadline_ns)
 }
 
 /// Puts the one message of a plan before its other steps.
@@ -899,6 +916,12 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut
     while let Some(step) = steps.list.pop_front() {
         match step.kind() {
             Kind::Tell | Kind::Ask => {
+                if step.kind() == Kind::Ask
+                    && let Some(next) = steps.list.front()
+                    && matches!(next.kind(), Kind::Continue | Kind::Gather)
+                {
+                    step.set_deadline(worker.ask_deadline_ns(run, next));
+                }
                 let target = step.cell();
                 step.set_cell(me);
                 let pending = worker.pending();

@@ -161,7 +161,7 @@ impl<B: Behavior> Plan<B> {
     ) -> GatherStep<B, T> {
         let ask = |to: ActorRef<M>| {
             let (asker, number) = worker::next_ask();
-            let request = Parcel::new(Kind::Ask, question(Reply::to_actor(asker, number)));
+            let request = Parcel::asking(question(Reply::to_actor(asker, number)));
             request.set_cell(to.address.cell);
             request.set_generation(to.address.generation.get());
             (request, number, to.address.system)

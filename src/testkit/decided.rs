@@ -103,7 +103,7 @@ impl<'a, B: Behavior> Given<'a, B> {
         let turn = Turn {
             me: self.me,
             clock: &BatchClock::new(hand.clock()),
-            is_ask: self.is_ask,
+            ask_by_ns: if self.is_ask { u64::MAX } else { 0 },
         };
         Decided::from(decide(&self.behavior, Snapshot::new(self.machine, &turn)))
     }
