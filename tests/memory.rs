@@ -199,6 +199,59 @@ fn assignments_allocate_nothing_in_steady_state() {
     assert!(allocated <= 20, "{allocated} for 1,000 assignments");
 }
 
+/// Each message is a plan of three steps: an event, a tell and a reply.
+#[derive(Clone, Copy)]
+struct Steps {
+    to: ActorRef<Job>,
+}
+
+struct Step(Reply<u64>);
+
+impl Behavior for Steps {
+    type Machine = Sum;
+    type Message = Step;
+    fn on_message(&self, Step(reply): Step, sum: Snapshot<Self>) -> Plan<Self> {
+        mainspring::plan![
+            Plan::emit(1),
+            Plan::tell(self.to, Job::Add(1)),
+            Plan::reply(reply, sum.sum),
+        ]
+    }
+}
+
+/// Asks for an answer at each number.
+#[derive(Clone, Copy)]
+struct Stepping {
+    steps: ActorRef<Step>,
+}
+
+impl Behavior for Stepping {
+    type Machine = Sum;
+    type Message = u64;
+    fn on_message(&self, left: u64, _: Snapshot<Self>) -> Plan<Self> {
+        match left {
+            0 => mainspring::plan![],
+            _ => Plan::ask(self.steps, Step).on_ok(move |_| left - 1).into(),
+        }
+    }
+}
+
+#[test]
+fn a_plan_of_three_steps_allocates_nothing_in_steady_state() {
+    let _alone = alone();
+    let (system, _) = stepped();
+    let end = system.spawn(Work, Sum::default()).unwrap();
+    let steps = Steps { to: end.actor() };
+    let steps = system.spawn(steps, Sum::default()).unwrap().actor();
+    let stepping = system.spawn(Stepping { steps }, Sum::default()).unwrap();
+    let allocated = allocations_of(|| {
+        stepping.tell(1_000).unwrap();
+        system.run_until_idle();
+    });
+    assert_eq!(system.counts(end.actor()).unwrap().handled, 3_000);
+    assert!(allocated <= 20, "{allocated} for 1,000 plans");
+}
+
 #[test]
 fn on_threads_a_pair_allocates_nothing_once_warm() {
     let _alone = alone();

@@ -478,3 +478,52 @@ impl<B: Behavior> fmt::Debug for Plan<B> {
         list.finish()
     }
 }
+
+/// A [`Plan`] of several steps, in this order: `plan![first, second, ..]`.
+///
+/// Each step is a plan or what becomes one: an ask, a delivery, a child. It is
+/// `Plan::from(first).and(second)`, so it allocates nothing in steady state; without steps it is
+/// [`Plan::none`].
+///
+/// # Examples
+///
+/// ```
+/// use mainspring::plan;
+/// use mainspring::prelude::*;
+///
+/// #[derive(Default)]
+/// struct Stock { taken: u64 }
+/// struct Taken(u64);
+/// impl Machine for Stock {
+///     type Event = Taken;
+///     fn apply(&mut self, Taken(pieces): Taken) { self.taken += pieces }
+/// }
+///
+/// #[derive(Clone, Copy)]
+/// struct Shelf { log: ActorRef<String> }
+/// struct Take(u64, Reply<u64>);
+/// impl Behavior for Shelf {
+///     type Machine = Stock;
+///     type Message = Take;
+///     fn on_message(&self, Take(pieces, reply): Take, stock: Snapshot<Self>) -> Plan<Self> {
+///         plan![
+///             Plan::emit(Taken(pieces)),
+///             Plan::tell(self.log, format!("took {pieces}")),
+///             Plan::reply(reply, stock.taken + pieces),
+///         ]
+///     }
+/// }
+/// # struct Lines(Vec<String>);
+/// # impl Machine for Lines { type Event = String; fn apply(&mut self, l: String) { self.0.push(l) } }
+/// # fn main() -> mainspring::Result {
+/// # let system = System::new()?;
+/// # let log = system.spawn_machine(Lines(Vec::new()))?;
+/// let shelf = system.spawn(Shelf { log: log.actor() }, Stock::default())?;
+/// assert_eq!(shelf.ask(|reply| Take(3, reply)).wait()?, 3);
+/// # Ok(()) }
+/// ```
+#[macro_export]
+macro_rules! plan {
+    () => { $crate::Plan::none() };
+    ($first:expr $(, $next:expr)* $(,)?) => { $crate::Plan::from($first)$(.and($next))* };
+}
