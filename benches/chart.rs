@@ -109,6 +109,50 @@ mainspring::chart! {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Moves {
+    All,
+    One(u8),
+}
+
+/// The regions' machines of [`regions`].
+mod four {
+    use super::{Count, Moves};
+
+    mainspring::chart! {
+        pub(super) chart Four(count: Count, event: Moves) {
+            initial P;
+            parallel P {
+                state R0 {
+                    initial A0;
+                    state A0 { on Moves::All | Moves::One(0) => B0 { *count += 1 } }
+                    state B0 { on Moves::All | Moves::One(0) => A0 { *count += 1 } }
+                }
+                state R1 {
+                    initial A1;
+                    state A1 { on Moves::All | Moves::One(1) => B1 { *count += 1 } }
+                    state B1 { on Moves::All | Moves::One(1) => A1 { *count += 1 } }
+                }
+                state R2 {
+                    initial A2;
+                    state A2 { on Moves::All | Moves::One(2) => B2 { *count += 1 } }
+                    state B2 { on Moves::All | Moves::One(2) => A2 { *count += 1 } }
+                }
+                state R3 {
+                    initial A3;
+                    state A3 { on Moves::All | Moves::One(3) => B3 { *count += 1 } }
+                    state B3 { on Moves::All | Moves::One(3) => A3 { *count += 1 } }
+                }
+            }
+        }
+    }
+}
+
+#[inline(never)]
+fn go_four(chart: &mut four::Four, event: Moves) {
+    let _ = chart.step(event);
+}
+
 #[inline(never)]
 fn go_flat(chart: &mut Flat, event: Signal) {
     let _ = chart.step(event);
@@ -230,6 +274,15 @@ fn charts(c: &mut Criterion) {
         let mut chart = Deep::new(0).expect("it rests");
         b.iter(|| go_deep(black_box(&mut chart), black_box(Signal::Go)));
     });
+    for (name, event) in [
+        ("macro/regions=4/moving=1", Moves::One(2)),
+        ("macro/regions=4/moving=4", Moves::All),
+    ] {
+        group.bench_function(name, |b| {
+            let mut chart = four::Four::new(0).expect("it rests");
+            b.iter(|| go_four(black_box(&mut chart), black_box(event)));
+        });
+    }
     group.bench_function("statig/flat", |b| {
         let mut machine = statig_peer::flat();
         b.iter(|| statig_peer::go_flat(black_box(&mut machine), black_box(0)));

@@ -92,7 +92,11 @@ mainspring::chart! {
                         on Signal::Go if at.is(PlantState::Shut) => Off { log.say("off") }
                     }
                 }
-                final Off { entry { log.say("+off") } exit { log.say("-off") } }
+                final Off {
+                    entry { log.say("+off") }
+                    exit { log.say("-off") }
+                    on Signal::Go => Warm { log.say("anew") }
+                }
             }
             state Valve {
                 initial Open;
@@ -148,7 +152,8 @@ const SAME: &str = r##"{ "id": "m", "initial": "Idle", "entry": "+root",
                                     { "actions": "not yet" } ] } },
                                 "Hot": { "entry": "+hot", "exit": "-hot", "on": {
                                     "Go": { "target": "#Off", "guard": { "in": "#Shut" }, "actions": "off" } } } } },
-                        "Off": { "id": "Off", "type": "final", "entry": "+off", "exit": "-off" } } },
+                        "Off": { "id": "Off", "type": "final", "entry": "+off", "exit": "-off",
+                            "on": { "Go": { "target": "Warm", "actions": "anew" } } } } },
                 "Valve": { "initial": "Open", "entry": "+valve", "exit": "-valve",
                     "states": {
                         "Open": { "entry": "+open", "exit": "-open",
@@ -167,7 +172,7 @@ const WORDS: [&str; 40] = [
     "+low", "-low", "hot", "not yet", "+hot", "-hot", "off", "+off", "-off", "+valve", "-valve",
     "+open", "-open", "shut", "slam", "down", "+shut", "-shut", "open",
 ];
-const MORE: [&str; 4] = ["close", "with", "+closed", "-closed"];
+const MORE: [&str; 5] = ["anew", "close", "with", "+closed", "-closed"];
 
 fn text(event: &Named) -> &str {
     match event.data.field("text") {
@@ -345,6 +350,12 @@ mainspring::chart! {
             on Signal::Jump => reenter Fast { log.say("outside") }
             on Signal::Go => Second { log.say("second") }
             on Signal::Inner => { log.say("inner") }
+            on Signal::Note(_) => Last { log.say("last") }
+            final Last {
+                entry { log.say("+last") }
+                exit { log.say("-last") }
+                on Signal::Note(_) => Second { log.say("on") }
+            }
             state First {
                 initial Slow;
                 exit { log.say("-first") }

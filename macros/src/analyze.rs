@@ -295,8 +295,11 @@ fn sort(s: usize, draft: &Draft, histories: &[bool], names: &Names, errors: &mut
             if !draft.children.is_empty() {
                 errors.add(name.span(), "a final state has no states inside");
             }
-            if let Some(transition) = draft.transitions.first() {
-                errors.add(transition.place, "a final state has no transitions");
+            if draft.parent == Some(0)
+                && let Some(transition) = draft.transitions.first()
+            {
+                let what = "a final state of the chart itself ends it and takes no events";
+                errors.add(transition.place, what);
             }
             Sort::Final
         }

@@ -112,7 +112,14 @@ fn transitions_that_cannot_be_are_said() {
     );
     assert_eq!(
         wrong("initial A; final A { on 1 => A; }"),
-        one("on", "a final state has no transitions")
+        one(
+            "on",
+            "a final state of the chart itself ends it and takes no events"
+        )
+    );
+    assert_eq!(
+        wrong("initial A; state A { initial B; final B { on 1 => A; } }"),
+        []
     );
     let said = wrong("initial A; state A { after Duration::MAX => A; }");
     assert_eq!(said[0].0, "after");
