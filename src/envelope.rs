@@ -94,6 +94,8 @@ pub(crate) enum Kind {
     Stash,
     /// A plan's end of all that.
     Unstash,
+    /// A plan's call of code that no other step can say.
+    Escape,
 }
 
 /// What is known of a payload's type when the type itself is not.
@@ -376,7 +378,7 @@ impl Parcel {
     #[inline(always)]
     pub(crate) fn kind(&self) -> Kind {
         let kind = self.header().tag.get() as u8 & KIND_MASK;
-        debug_assert!(kind <= Kind::Unstash as u8);
+        debug_assert!(kind <= Kind::Escape as u8);
         // SAFETY: the tag's low bits are written from a `Kind` only.
         unsafe { std::mem::transmute::<u8, Kind>(kind) }
     }
@@ -607,7 +609,7 @@ impl Inside {
 }
 
 const KIND_MASK: u8 = 0x1f;
-const _: () = assert!(Kind::Unstash as u8 <= KIND_MASK);
+const _: () = assert!(Kind::Escape as u8 <= KIND_MASK);
 // An answer's envelope may end with an error instead, which must leave its note alone.
 const _: () = assert!(size_of::<crate::AskError>() <= SIZES[0] - HEADER - NOTE);
 const CLASS_SHIFT: u32 = 5;

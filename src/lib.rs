@@ -489,6 +489,7 @@ mod front {
     pub use crate::plan::breaker::{Breaker, BreakerChange, BreakerState};
     pub use crate::plan::children::SpawnStep;
     pub use crate::plan::delivery::{DeliveryStep, Undeliverable, Undelivered};
+    pub use crate::plan::escape::Escape;
     pub use crate::plan::gather::GatherStep;
     pub use crate::plan::output::Output;
     pub use crate::plan::timers::{Key, Missed};

@@ -64,6 +64,8 @@ pub struct WorkerMetrics {
     pub panics: u64,
     /// Messages let in above a capacity to break circles of waiting actors.
     pub overdraft: u64,
+    /// Calls of [`Plan::escape`](crate::Plan::escape).
+    pub escapes: u64,
     /// Turns longer than `system.watchdog_warn`.
     pub long_turns: u64,
     /// Actors waiting in its queues when it last looked at the clock. A gauge.
@@ -159,6 +161,7 @@ impl Metrics {
                 (&mut now.timers, then.timers),
                 (&mut now.panics, then.panics),
                 (&mut now.overdraft, then.overdraft),
+                (&mut now.escapes, then.escapes),
                 (&mut now.long_turns, then.long_turns),
             ] {
                 *now = now.saturating_sub(then);
@@ -288,6 +291,7 @@ fn read_worker(dispatcher: String, index: usize, stats: &WorkerStats) -> WorkerM
         timers: stats.timers.get(),
         panics: stats.panics.get(),
         overdraft: stats.overdraft.get(),
+        escapes: stats.escapes.get(),
         long_turns: stats.long_turns.get(),
         queue: stats.queue.get(),
         longest_turn: Duration::from_nanos(stats.longest_turn_ns.get()),

@@ -611,7 +611,7 @@ fn the_one_asked_sees_until_when_the_asker_waits() {
         .tell(does(move || Plan::ask(to, second).on_ok(Msg::Say).into()))
         .unwrap();
     system.run_until_idle();
-    let _ = target.ask(look(seen.clone(), [0; 40]));
+    drop(target.ask(look(seen.clone(), [0; 40])));
     let outside = seen.clone();
     target
         .tell(act(move |me| {

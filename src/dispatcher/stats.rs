@@ -43,6 +43,7 @@ pub(crate) struct WorkerStats {
     pub(crate) ended: Counter,
     pub(crate) panics: Counter,
     pub(crate) overdraft: Counter,
+    pub(crate) escapes: Counter,
     pub(crate) timers: Counter,
     pub(crate) long_turns: Counter,
     types: Mutex<Vec<Arc<TypeStats>>>,

@@ -23,7 +23,7 @@
 use super::delivery::Delivery;
 use super::output::Output;
 use super::switch::Switch;
-use super::{Plan, Steps, flag};
+use super::{Plan, Steps, escape, flag};
 use crate::actor::cell::{ActorCell, Body, Lent, Running};
 use crate::actor::{Behavior, Machine, subscription};
 use crate::dead_letter::Cause;
@@ -913,6 +913,7 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut
     let me = run.number();
     // Places were taken in the order of the plan, so the next ones in use are never further back.
     let mut at = 0;
+    let mut escapes = List::new();
     while let Some(step) = steps.list.pop_front() {
         match step.kind() {
             Kind::Tell | Kind::Ask => {
@@ -954,6 +955,7 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut
             Kind::Cancel => worker.cancel(run, step.note()[0]),
             Kind::Become => run.extension().becoming.set(Some(step)),
             Kind::Stash => run.stash(worker, step),
+            Kind::Escape => escapes.push_back(step),
             Kind::Unstash => {
                 drop(step);
                 run.unstash();
@@ -971,4 +973,7 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut
         }
     }
     worker.flush();
+    if !escapes.is_empty() {
+        escape::call_all(worker, escapes);
+    }
 }

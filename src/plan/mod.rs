@@ -4,6 +4,7 @@ pub(crate) mod breaker;
 pub(crate) mod children;
 pub(crate) mod commit;
 pub(crate) mod delivery;
+pub(crate) mod escape;
 pub(crate) mod gather;
 pub(crate) mod output;
 pub(crate) mod switch;

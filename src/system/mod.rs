@@ -23,6 +23,7 @@ use crate::envelope::{
 use crate::handle::{Actor, Handle};
 use crate::metrics::Metrics;
 use crate::plan::breaker::{BreakerState, Circuits};
+use crate::plan::escape::Escape;
 use crate::plan::timers::Tick;
 use crate::sync::inbox::Wake;
 use crate::sync::parker::Parker;
@@ -769,6 +770,14 @@ impl System {
     /// How many dead letters there were in all.
     pub fn dead_letter_count(&self) -> u64 {
         self.shared.dead_letters.count()
+    }
+
+    /// The right to call [`Plan::escape`](crate::Plan::escape) in this system's actors. Only who has
+    /// the system can give it to a behavior.
+    pub fn escape_hatch(&self) -> Escape {
+        Escape {
+            system: self.shared.tag,
+        }
     }
 
     /// What the breaker of an actor lets through; `Closed` where no delivery to it has failed.

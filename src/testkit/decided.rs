@@ -336,6 +336,12 @@ impl<B: Behavior> Decided<B> {
         message.unwrap_or_else(|| panic!("an outcome for each question expected: {self:?}"))
     }
 
+    /// How often it escapes: calls code once it is committed.
+    pub fn escapes(&self) -> usize {
+        let escapes = self.of(Kind::Escape);
+        escapes.map(|step| step.seen.set(true)).count()
+    }
+
     /// What the plan answers to [`reply`]`(number)`; none if it doesn't, or with another type.
     pub fn replied<T: 'static>(&self, number: u64) -> Option<&T> {
         self.of(Kind::Reply)
@@ -482,7 +488,15 @@ impl<B: Behavior> Decided<B> {
                 let after = Duration::from_nanos(after_ns);
                 format!("{kind:?} key {key} {after:?} {name}")
             }
-            (Kind::Step | Kind::Later | Kind::Continue | Kind::Gather | Kind::Unstash, _) => {
+            (
+                Kind::Step
+                | Kind::Later
+                | Kind::Continue
+                | Kind::Gather
+                | Kind::Unstash
+                | Kind::Escape,
+                _,
+            ) => {
                 format!("{kind:?}")
             }
             (Kind::Become, _) => {
