@@ -451,6 +451,8 @@ mod envelope;
 #[doc(hidden)] // for the code that the macro makes
 pub mod fused;
 #[cfg(not(loom))]
+pub mod group;
+#[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
 mod hosted;
