@@ -497,9 +497,10 @@ mod front {
     pub use crate::plan::timers::{Key, Missed};
     pub use crate::plan::{AskPlan, AskStep, Plan};
     pub use crate::sync::clock::{Clock, ManualClock};
+    pub use crate::system::root::{Spawn, SystemMessage};
     pub use crate::system::spawn::{Prepare, Prepared, SpawnError};
     pub use crate::system::watch::NameError;
-    pub use crate::system::{Shutdown, StartError, System};
+    pub use crate::system::{Late, Shutdown, StartError, System};
 }
 #[cfg(not(loom))]
 pub use front::*;

@@ -3,6 +3,7 @@
 mod common;
 use common::*;
 use mainspring::prelude::*;
+use mainspring::supervise::{ChildSpec, Children, Strategy, Supervisor};
 use mainspring::{Shutdown, SpawnError};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -235,4 +236,69 @@ fn a_system_passes_between_threads_and_is_shared_by_them() {
         }
     });
     assert_eq!(log.len(), 4);
+}
+
+/// Says its number when it stops.
+fn last_word(log: &Log, number: u64) -> Tape {
+    Tape::new(log).stop(move |_, _| say(number))
+}
+
+#[test]
+fn a_shutdown_goes_by_the_tree_of_supervision() {
+    let (system, _hand) = stepped();
+    let log = Log::new();
+    let child = |number: u64| {
+        let log = log.clone();
+        let id = format!("child {number}");
+        let make = move |_| (Script, last_word(&log, number));
+        ChildSpec::new(&id, make).named(&id)
+    };
+    let inner = {
+        let (three, four) = (child(3), child(4));
+        let make = move |_| {
+            let children = [three.clone(), four.clone()];
+            (Supervisor, Children::new(Strategy::OneForOne, children))
+        };
+        ChildSpec::new("inner", make)
+    };
+    let children = [child(1), inner, child(5)];
+    let _top = system
+        .spawn(Supervisor, Children::new(Strategy::OneForAll, children))
+        .unwrap();
+    let _other = system.spawn(Script, last_word(&log, 9)).unwrap();
+    system.run_until_idle();
+    // What a child was sent before is handled first.
+    let three = system.whereis::<Msg>("child 3").unwrap();
+    three.tell(Msg::Say(30)).unwrap();
+    let outcome = system.shutdown(LONG);
+    assert!(outcome.is_clean(), "{outcome}");
+    assert_eq!(
+        log.said(),
+        [30, 5, 4, 3, 1, 9],
+        "reverse, the innermost first"
+    );
+}
+
+#[test]
+fn a_shutdown_tells_who_was_late_and_with_what() {
+    let (system, _hand) = stepped();
+    let (log, gone) = (Log::new(), spawn(&system, &Log::new()));
+    gone.kill();
+    system.run_until_idle();
+    // Held, it never starts: nothing of it is done by the deadline.
+    let busy = system.prepare(Script, Tape::new(&log)).hold().unwrap();
+    busy.tell(Msg::Say(1)).unwrap();
+    busy.tell(Msg::Say(2)).unwrap();
+    let _ready = spawn(&system, &Log::new());
+    let address = busy.actor().address();
+    let outcome = system.shutdown(ms(20));
+    assert!(!outcome.is_clean());
+    assert_eq!(outcome.actors_left, 1);
+    assert_eq!(outcome.messages_left(), 2);
+    let [late] = &outcome.late[..] else {
+        panic!("one was late: {outcome}");
+    };
+    assert_eq!((late.actor, late.messages), (address, 2));
+    assert!(late.behavior.ends_with("Script"), "{}", late.behavior);
+    assert!(outcome.to_string().contains(&address.to_string()));
 }

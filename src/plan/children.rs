@@ -34,6 +34,7 @@ struct Prepared {
     has_name: bool,
     /// Whose supervised child it is.
     supervisor: Option<Address>,
+    is_linked: bool,
 }
 
 impl Prepared {
@@ -45,6 +46,9 @@ impl Prepared {
                 }
                 if let Some(supervisor) = self.supervisor {
                     worker.adopt(supervisor, self.child);
+                }
+                if self.is_linked {
+                    worker.link(worker.me(), self.child);
                 }
                 worker.launch(self.child);
                 std::mem::forget(self);
@@ -107,6 +111,7 @@ impl<B: Behavior> Plan<B> {
                     child: child.address,
                     has_name: false,
                     supervisor: None,
+                    is_linked: false,
                 };
                 (child, Some(Ok(prepared)))
             }
@@ -147,6 +152,7 @@ impl<B: Behavior> Plan<B> {
                 child: child.address,
                 has_name: false,
                 supervisor: Some(me),
+                is_linked: false,
             })
         });
         SpawnStep {
@@ -213,6 +219,11 @@ impl<B: Behavior> Plan<B> {
         Self::of(step(flag::OTHER, move |worker| worker.link(me, target)))
     }
 
+    /// Links two actors; if `other` has ended, `one` ends.
+    pub(crate) fn link_others(one: Address, other: Address) -> Self {
+        Self::of(step(flag::OTHER, move |worker| worker.link(one, other)))
+    }
+
     /// Ends the link with `target`.
     pub fn unlink(target: impl Into<Address>) -> Self {
         let (me, target) = (me(), target.into());
@@ -224,6 +235,13 @@ impl<B: Behavior> Plan<B> {
         let target = target.into();
         Self::of(step(flag::OTHER, move |worker| {
             worker.shared.stop(target);
+        }))
+    }
+
+    /// Tells a supervisor to stop its children and then itself, whether its mailbox has room or not.
+    pub(crate) fn stop_tree(supervisor: Address) -> Self {
+        Self::of(step(flag::OTHER, move |worker| {
+            worker.shared.stop_tree(supervisor);
         }))
     }
 
@@ -296,6 +314,20 @@ impl<B: Behavior, C: Behavior> SpawnStep<B, C> {
             child.has_name = true;
             Ok(())
         })
+    }
+
+    /// Links it with its parent before it runs: the abnormal end of one ends the other, from its
+    /// first turn on. See [`Plan::link`].
+    pub fn linked(self) -> Self {
+        self.set(|_, child| {
+            child.is_linked = true;
+            Ok(())
+        })
+    }
+
+    /// Why the child cannot be made, if it cannot.
+    pub(crate) fn error(&self) -> Option<&SpawnError> {
+        self.made.as_ref()?.as_ref().err()
     }
 
     /// How many messages its mailbox holds, 1 to 32,768, whatever their bytes.

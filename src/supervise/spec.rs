@@ -4,6 +4,7 @@ use super::supervisor::{Supervisor, SupervisorMessage};
 use super::{Backoff, Intensity, Restart};
 use crate::actor::{Address, Behavior};
 use crate::plan::Plan;
+use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub struct ChildSpec {
     pub(crate) start_deadline: Duration,
     pub(crate) stop_deadline: Duration,
     pub(crate) spawn: Arc<Spawn>,
+    /// Lets the child finish: what it was sent, or, if it is a supervisor, its children.
+    pub(crate) stop: fn(Address) -> Plan<Supervisor>,
 }
 
 impl ChildSpec {
@@ -53,6 +56,11 @@ impl ChildSpec {
             start_deadline: Duration::from_secs(10),
             stop_deadline: Duration::from_secs(5),
             spawn: Arc::new(spawn),
+            stop: if TypeId::of::<C>() == TypeId::of::<Supervisor>() {
+                Plan::stop_tree
+            } else {
+                Plan::stop_actor
+            },
         }
     }
 

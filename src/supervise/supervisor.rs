@@ -23,7 +23,8 @@ pub enum SupervisorMessage {
     Start(ChildSpec, Reply<Address>),
     /// Which children there are, in order.
     Which(Reply<Vec<ChildStatus>>),
-    /// Stops the children in reverse order, each with its deadline, and then the supervisor.
+    /// Stops the children in reverse order, each with its deadline, and then the supervisor. A
+    /// child that is a supervisor does the same first.
     Stop,
     #[doc(hidden)]
     News { key: u64, news: ChildNews },
@@ -578,6 +579,6 @@ fn close(children: &Snapshot<'_, Supervisor>) -> Steps {
         Some(child) if matches!(child.phase, Phase::Ready | Phase::Parked { .. }) => {
             Plan::end(child.address)
         }
-        Some(child) => Plan::stop_actor(child.address).and(stop_timer(child)),
+        Some(child) => (child.spec.stop)(child.address).and(stop_timer(child)),
     }
 }

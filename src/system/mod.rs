@@ -2,6 +2,7 @@
 
 pub(crate) mod policy;
 pub(crate) mod quota;
+pub(crate) mod root;
 pub(crate) mod spawn;
 pub(crate) mod waits;
 pub(crate) mod watch;
@@ -37,6 +38,7 @@ use smallvec::SmallVec;
 use spawn::{Prepare, SpawnError};
 use std::any::TypeId;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, RwLock, Weak};
@@ -199,6 +201,44 @@ impl Shared {
             types.names.push(name);
         }
         number
+    }
+
+    /// The number of a type of actors, if there ever was one.
+    fn type_number_of(&self, id: TypeId) -> Option<u16> {
+        lock(&self.types).numbers.get(&id).copied()
+    }
+
+    /// Looks at all actors that have not ended.
+    fn each_alive(&self, mut look: impl FnMut(Address, &ActorCell)) {
+        self.cells.for_each(|number, cell| {
+            let (generation, flags) = cell.life.load();
+            if flags & life::ENDED == 0
+                && !cell.inbox.is_dead()
+                && let Some(generation) = NonZeroU32::new(generation)
+            {
+                let address = Address {
+                    cell: number,
+                    generation,
+                    system: self.tag,
+                };
+                look(address, cell);
+            }
+        });
+    }
+
+    /// The actors that have not ended.
+    fn survivors(&self) -> Vec<Late> {
+        let names = self.type_names();
+        let mut late = Vec::new();
+        self.each_alive(|actor, cell| {
+            let behavior = names.get(usize::from(cell.type_number.load(Relaxed)));
+            late.push(Late {
+                actor,
+                behavior: behavior.copied().unwrap_or_default(),
+                messages: cell.counts().queued,
+            });
+        });
+        late
     }
 
     /// The name of a type of actors.
@@ -531,6 +571,51 @@ pub struct Shutdown {
     /// Workers that did not return from a handler in time, and threads that did not return from a
     /// compute step; they were detached.
     pub workers_stuck: usize,
+    /// Who had not finished at the deadline, and was stopped before the next message.
+    pub late: Vec<Late>,
+}
+
+/// An actor that had not finished at the deadline of a shutdown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Late {
+    /// Its address.
+    pub actor: Address,
+    /// Its behavior's type.
+    pub behavior: &'static str,
+    /// The messages that were in its mailbox or in hand.
+    pub messages: u64,
+}
+
+impl Shutdown {
+    /// Whether all actors finished what they were sent, and all threads ended.
+    pub fn is_clean(&self) -> bool {
+        self.actors_left == 0 && self.workers_stuck == 0 && self.late.is_empty()
+    }
+
+    /// The messages that were in the mailboxes or in the hands of those who were late.
+    pub fn messages_left(&self) -> u64 {
+        self.late.iter().map(|late| late.messages).sum()
+    }
+}
+
+impl fmt::Display for Shutdown {
+    /// Who was late, one a line, after the counts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} actors late with {} messages, {} left, {} threads stuck",
+            self.late.len(),
+            self.messages_left(),
+            self.actors_left,
+            self.workers_stuck
+        )?;
+        for late in &self.late {
+            let (actor, behavior, messages) = (late.actor, late.behavior, late.messages);
+            write!(f, "\n{actor} {behavior}: {messages} messages")?;
+        }
+        Ok(())
+    }
 }
 
 impl System {
@@ -901,6 +986,10 @@ impl System {
 
     /// Stops all actors in order, each after the messages that it has, then the workers.
     ///
+    /// Supervisors come first: each stops its children in reverse order, those of its children
+    /// before them, as [`SupervisorMessage::Stop`](crate::supervise::SupervisorMessage::Stop) does.
+    /// That may take half of the time; then all others stop, at once.
+    ///
     /// What is left at the deadline is stopped before its next message; a worker that is still in
     /// a handler a second later is detached and counted.
     pub fn shutdown(self, deadline: Duration) -> Shutdown {
@@ -921,7 +1010,20 @@ impl System {
                 std::thread::sleep(Duration::from_micros(200));
             }
         };
+        if !inside {
+            let tops = self.shared.tops();
+            for &top in &tops {
+                self.shared.stop_tree(top);
+            }
+            let lives = |top: &Address| self.shared.cell_of(*top).is_some();
+            while tops.iter().any(lives) && start.elapsed() < deadline / 2 {
+                step();
+            }
+        }
+        let mut late = Vec::new();
         let mut told = self.shared.made();
+        let mut look_in = Duration::from_millis(5);
+        let mut look_at = start.elapsed() + look_in;
         self.shared.stop_all(0);
         let mut forced = false;
         while !inside && self.shared.live() > 0 {
@@ -930,14 +1032,18 @@ impl System {
                     break;
                 }
                 if !forced {
+                    late = self.shared.survivors();
                     self.shared.stop_all(life::STOP_NOW);
                     forced = true;
                 }
             }
-            // Those that were made meanwhile stop in order too.
+            // Those that were made meanwhile stop in order too. One is counted before its mailbox
+            // opens, so a look may miss it for good: there is another look after a while.
             let made = self.shared.made();
-            if made != told {
+            if made != told || start.elapsed() >= look_at {
                 told = made;
+                look_in = (2 * look_in).min(Duration::from_millis(200));
+                look_at = start.elapsed() + look_in;
                 self.shared
                     .stop_all(if forced { life::STOP_NOW } else { 0 });
             }
@@ -976,6 +1082,7 @@ impl System {
         Shutdown {
             actors_left,
             workers_stuck,
+            late,
         }
     }
 }

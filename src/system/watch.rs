@@ -12,11 +12,12 @@ use super::Shared;
 use crate::actor::cell::{Running, life};
 use crate::actor::{Address, Behavior, Down, Exit, Machine};
 use crate::dispatcher::worker::Worker;
-use crate::envelope::{Kind, Parcel};
+use crate::envelope::{Kind, Parcel, with_outside_pool};
 use crate::plan::output::Evolve;
+use crate::supervise::{Supervisor, SupervisorMessage};
 use crate::sync::lock;
 use crate::sync::oneshot::Answerer;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -84,6 +85,43 @@ struct Letter {
 }
 
 impl Shared {
+    /// Tells a supervisor to stop its children and then itself; that takes no place in its mailbox.
+    pub(crate) fn stop_tree(&self, supervisor: Address) {
+        with_outside_pool(&self.depot, || {
+            let stop = |_: Down| SupervisorMessage::Stop;
+            let letter = Letter {
+                down: Down {
+                    actor: supervisor,
+                    exit: Exit::Normal,
+                },
+                wanted: Arc::new(AtomicBool::new(true)),
+                on_down: Parcel::closure::<Down, SupervisorMessage, _>(Kind::Step, stop, [0; 2]),
+            };
+            let parcel = Parcel::new(Kind::Down, letter);
+            parcel.set_cell(supervisor.cell);
+            parcel.set_generation(supervisor.generation.get());
+            self.send_uncounted(parcel);
+        });
+    }
+
+    /// The supervisors that are no other's children.
+    pub(crate) fn tops(&self) -> Vec<Address> {
+        let Some(number) = self.type_number_of(TypeId::of::<Supervisor>()) else {
+            return Vec::new();
+        };
+        let mut tops = Vec::new();
+        self.each_alive(|address, cell| {
+            if cell.type_number.load(Relaxed) == number {
+                tops.push(address);
+            }
+        });
+        let watches = lock(&self.watches);
+        let all = watches.actors.values();
+        let children: HashSet<Address> = all.flat_map(|it| it.children.iter().copied()).collect();
+        tops.retain(|address| !children.contains(address));
+        tops
+    }
+
     /// Marks an actor as watched, in the step that sees it alive.
     fn mark(&self, actor: Address) -> bool {
         self.cells.get(actor.cell).is_some_and(|cell| {
