@@ -7,7 +7,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use mainspring::chart::check::check;
+use mainspring::chart::check::{Severity, check};
+use mainspring::chart::convert;
 use mainspring::chart::loaded::{ActionFn, GuardFn};
 use mainspring::chart::run::Logic;
 use mainspring::chart::xstate::{CompileError, DelayFn, Library, Machine, Mention};
@@ -130,6 +131,11 @@ fn load_xstate(text: &str) -> bool {
         return false;
     };
     check(&machine.model());
+    // What converts is sound in the other format.
+    if let Ok(document) = convert::to_scxml(text) {
+        let compiled = scxml::compile(&document);
+        assert!(compiled.is_ok(), "{text}\n\n{document}");
+    }
     match machine.compile(&mut Everything) {
         Ok(compiled) => {
             run(compiled.chart, 0);
@@ -146,6 +152,12 @@ fn load_xstate(text: &str) -> bool {
 fn load_scxml(text: &str) -> bool {
     if let Ok(model) = scxml::model(text) {
         check(&model);
+    }
+    if let Ok(machine) = convert::to_xstate(text) {
+        let compiled = Machine::parse(&machine).map(|m| check(&m.model()));
+        let errors = compiled.expect("JSON").into_iter();
+        let errors: Vec<_> = errors.filter(|p| p.severity == Severity::Error).collect();
+        assert_eq!(errors, [], "{text}\n\n{machine}");
     }
     match scxml::compile(text) {
         Ok(document) => {

@@ -178,3 +178,37 @@ fn conform_wants_a_corpus() {
     let text = out(&["conform", "."], 2);
     assert!(text.contains("no cases"), "{text}");
 }
+
+#[test]
+fn convert_writes_the_other_format_or_lists_what_it_cannot_say() {
+    let text = out(&["convert", "gate.json", "--to", "scxml"], 0);
+    for part in [
+        "name=\"gate\" initial=\"gate_shut\"",
+        "<transition event=\"OPEN\" cond=\"tries &lt; 3\" target=\"gate_open\">",
+        "<assign location=\"tries\" expr=\"tries + 1\"/>",
+    ] {
+        assert!(text.contains(part), "{part}\n\n{text}");
+    }
+    let text = out(&["convert", "door.json", "--to", "scxml"], 1);
+    for line in [
+        "door.json:7:23: error [convert]: the guard \"isUnlocked\"; what it asks is known to its host \
+         alone",
+        "door.json:9:13: error [convert]: the action \"ring\" on entry of \"door.open\"; what it does is \
+         known to its host alone",
+        "2 reasons not to convert it",
+    ] {
+        assert!(text.contains(line), "{line}\n\n{text}");
+    }
+    let text = out(&["convert", "lamp.scxml", "--to", "xstate"], 1);
+    assert!(
+        text.contains(
+            "lamp.scxml:9:7: error [convert]: a <log>; a machine logs a variable under its own name"
+        ),
+        "{text}"
+    );
+    let text = out(&["convert", "lamp.scxml", "--to", "scxml"], 2);
+    assert!(
+        text.contains("lamp.scxml: is an SCXML document already"),
+        "{text}"
+    );
+}

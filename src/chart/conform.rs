@@ -5,6 +5,8 @@
 //!   scxml/random/*.jsonl   xstate/{handwritten,published}/*.json   xstate/random/*.jsonl
 //! ```
 
+mod converted;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -118,25 +120,56 @@ impl fmt::Display for Report {
 ///
 /// A file that could not be read. Documents that are wrong are failures, not errors.
 pub fn conform(dir: &Path) -> io::Result<Report> {
+    run(dir, &NATIVE)
+}
+
+/// Runs every case below `dir` whose chart [converts](super::convert) into the other format, in that
+/// format, against the same recorded traces; the others are skipped, with the first reason.
+///
+/// What `log:` and `show:` write is compared, and nothing that the vocabulary logs of itself.
+///
+/// # Errors
+///
+/// A file that could not be read.
+pub fn conform_converted(dir: &Path) -> io::Result<Report> {
+    run(dir, &converted::CONVERTED)
+}
+
+/// How the cases of each kind are run.
+struct Runner {
+    xstate: fn(&str) -> Verdict,
+    scion: fn(&str, &str) -> Verdict,
+    random_scxml: fn(&str) -> Verdict,
+    pass_or_fail: fn(&str, HashMap<String, String>) -> Verdict,
+}
+
+const NATIVE: Runner = Runner {
+    xstate: xstate_case,
+    scion: |text, script| verdict(scion_case(text, script)),
+    random_scxml: |line| verdict(random_scxml(line)),
+    pass_or_fail,
+};
+
+fn run(dir: &Path, by: &Runner) -> io::Result<Report> {
     let mut report = Report::default();
     for part in ["handwritten", "published"] {
         let category = format!("xstate/{part}");
         for path in files(&dir.join(&category), "json")? {
             let text = std::fs::read_to_string(&path)?;
-            report.add(&category, &stem(&path), xstate_case(&text));
+            report.add(&category, &stem(&path), (by.xstate)(&text));
         }
     }
     for path in files(&dir.join("xstate/random"), "jsonl")? {
         let category = format!("xstate/random/{}", stem(&path));
         for line in std::fs::read_to_string(&path)?.lines() {
-            report.add(&category, &case_id(line), xstate_case(line));
+            report.add(&category, &case_id(line), (by.xstate)(line));
         }
     }
-    scxml_cases(dir, &mut report)?;
+    scxml_cases(dir, by, &mut report)?;
     Ok(report)
 }
 
-fn scxml_cases(dir: &Path, report: &mut Report) -> io::Result<()> {
+fn scxml_cases(dir: &Path, by: &Runner, report: &mut Report) -> io::Result<()> {
     let index = dir.join("scxml/index.json");
     let index = if index.is_file() {
         parse_value(&std::fs::read_to_string(index)?).unwrap_or_default()
@@ -171,7 +204,9 @@ fn scxml_cases(dir: &Path, report: &mut Report) -> io::Result<()> {
             };
             let verdict = match skip {
                 Some(why) => Verdict::Skip(why),
-                None => pass_or_fail(&documents[&format!("{name}.{ending}")], documents.clone()),
+                None => {
+                    (by.pass_or_fail)(&documents[&format!("{name}.{ending}")], documents.clone())
+                }
             };
             report.add(&category, &name, verdict);
         }
@@ -185,7 +220,7 @@ fn scxml_cases(dir: &Path, report: &mut Report) -> io::Result<()> {
         for folder in folders {
             for path in files(&folder, "scxml")? {
                 let text = std::fs::read_to_string(&path)?;
-                let verdict = pass_or_fail(&text, HashMap::new());
+                let verdict = (by.pass_or_fail)(&text, HashMap::new());
                 report.add("scxml/tutorial", &stem(&path), verdict);
             }
         }
@@ -201,14 +236,14 @@ fn scxml_cases(dir: &Path, report: &mut Report) -> io::Result<()> {
                 let text = std::fs::read_to_string(&path)?;
                 let script = std::fs::read_to_string(path.with_extension("json"))?;
                 let name = format!("{}/{}", stem(&folder), stem(&path));
-                report.add("scxml/scion", &name, verdict(scion_case(&text, &script)));
+                report.add("scxml/scion", &name, (by.scion)(&text, &script));
             }
         }
     }
     for path in files(&dir.join("scxml/random"), "jsonl")? {
         let category = format!("scxml/random/{}", stem(&path));
         for line in std::fs::read_to_string(&path)?.lines() {
-            report.add(&category, &case_id(line), verdict(random_scxml(line)));
+            report.add(&category, &case_id(line), (by.random_scxml)(line));
         }
     }
     Ok(())

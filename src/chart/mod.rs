@@ -8,6 +8,8 @@
 pub mod check;
 #[cfg(all(feature = "xstate", feature = "scxml"))]
 pub mod conform;
+#[cfg(all(feature = "xstate", feature = "scxml"))]
+pub mod convert;
 pub mod draw;
 mod entry;
 #[cfg(any(feature = "xstate", feature = "scxml"))]

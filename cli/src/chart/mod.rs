@@ -2,6 +2,7 @@
 
 mod check;
 mod conform;
+mod convert;
 mod draw;
 mod paths;
 mod run;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-/// Check, draw and run statecharts: XState v5 machines in JSON, and SCXML documents.
+/// Check, draw, run and convert statecharts: XState v5 machines in JSON, and SCXML documents.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ChartArgs {
     #[command(subcommand)]
@@ -25,6 +26,7 @@ enum Command {
     Run(run::RunArgs),
     Paths(paths::PathsArgs),
     Conform(conform::ConformArgs),
+    Convert(convert::ConvertArgs),
 }
 
 /// Why a command ended: a text for the person, printed behind `error: `.
@@ -38,6 +40,7 @@ pub(crate) fn run(args: &ChartArgs) -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Paths(args) => paths::run(args),
         Command::Conform(args) => conform::run(args),
+        Command::Convert(args) => convert::run(args),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

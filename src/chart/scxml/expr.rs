@@ -240,7 +240,7 @@ fn less(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Token {
+pub(in super::super) enum Token {
     Num(f64),
     Str(String),
     Word(String),
@@ -817,7 +817,7 @@ fn event_value(event: &Event) -> Result<Value, Fault> {
     Ok(map)
 }
 
-fn tokens(source: &str) -> Result<Vec<(Token, usize)>, String> {
+pub(in super::super) fn tokens(source: &str) -> Result<Vec<(Token, usize)>, String> {
     let mut out = Vec::new();
     let bytes = source.as_bytes();
     let mut at = 0;

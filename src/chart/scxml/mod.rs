@@ -78,7 +78,7 @@ pub fn compile_with(
     compile_node(xml.root_element(), files, 0)
 }
 
-fn parse(text: &str) -> Result<Xml<'_>, Problem> {
+pub(super) fn parse(text: &str) -> Result<Xml<'_>, Problem> {
     let options = roxmltree::ParsingOptions {
         allow_dtd: true,
         ..Default::default()
@@ -191,7 +191,7 @@ struct Reader<'f> {
 }
 
 /// An attribute's text, or what a neutral test attribute stands for.
-fn attr<'a>(node: Node<'a, '_>, name: &str) -> Option<std::borrow::Cow<'a, str>> {
+pub(super) fn attr<'a>(node: Node<'a, '_>, name: &str) -> Option<std::borrow::Cow<'a, str>> {
     let plain = node
         .attributes()
         .find(|a| a.namespace().is_none() && a.name() == name);
@@ -201,11 +201,14 @@ fn attr<'a>(node: Node<'a, '_>, name: &str) -> Option<std::borrow::Cow<'a, str>>
     }
 }
 
-fn elements<'a, 'i: 'a>(node: Node<'a, 'i>) -> impl Iterator<Item = Node<'a, 'i>> {
+pub(super) fn elements<'a, 'i: 'a>(node: Node<'a, 'i>) -> impl Iterator<Item = Node<'a, 'i>> {
     node.children().filter(Node::is_element)
 }
 
-fn named<'a, 'i: 'a>(node: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
+pub(super) fn named<'a, 'i: 'a>(
+    node: Node<'a, 'i>,
+    name: &'static str,
+) -> impl Iterator<Item = Node<'a, 'i>> {
     elements(node).filter(move |n| n.tag_name().name() == name)
 }
 
@@ -1119,7 +1122,7 @@ fn internal(name: Name) -> Event {
 }
 
 /// A CSS2 time: `1s`, `1.5s`, `100ms`; a bare number is milliseconds.
-fn milliseconds(text: &str) -> Option<u64> {
+pub(super) fn milliseconds(text: &str) -> Option<u64> {
     let text = text.trim();
     let (digits, unit) = match text.strip_suffix("ms") {
         Some(digits) => (digits, 1.0),

@@ -176,6 +176,12 @@ impl Machine {
         })
     }
 
+    /// The text's object; places in it are offsets yet.
+    #[cfg(feature = "scxml")]
+    pub(crate) fn json(&self) -> &Json {
+        &self.json
+    }
+
     /// The machine with every name allowed and none with an effect: for checking and drawing.
     pub fn model(&self) -> Model {
         let mut library = AnyName::default();
