@@ -5,7 +5,7 @@
 use mainspring::Breaker;
 use mainspring::prelude::*;
 use mainspring::supervise::Backoff;
-use mainspring::testkit::{self, Given};
+use mainspring::testkit::{self, Decided, Given};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -284,4 +284,37 @@ fn the_outcomes_of_several_questions_become_the_message_that_the_plan_makes_of_t
         let _ = plan.gathered([Ok(4_u64)]);
     });
     assert!(text.contains("for each question"), "{text}");
+}
+
+#[test]
+fn a_plan_prints_as_what_was_decided() {
+    let account = Account::default();
+    let orders: [fn() -> Order; 6] = [
+        || Order::Pay(5, testkit::reply(1)),
+        || Order::Remind,
+        || Order::Close,
+        || Order::Wrong,
+        || Order::Deliver,
+        || Order::Retire,
+    ];
+    let plan = || Plan::<Banking>::cancel(7).and(Plan::stop());
+    assert_eq!(format!("{:?}", plan()), "[Cancel key 7 0ns (), Stop]");
+    assert_eq!(
+        format!("{:?}", plan()),
+        format!("{:?}", Decided::from(plan()))
+    );
+    let mut shown = Vec::new();
+    for order in orders {
+        let decided = Given::new(banking(), &account).message(order());
+        shown.push(format!("{decided:?}"));
+    }
+    assert_eq!(shown[3], "[Unhandled]");
+    assert!(
+        shown[1].contains("Timer key 1 5s testkit::Order"),
+        "{}",
+        shown[1]
+    );
+    shown.sort();
+    shown.dedup();
+    assert_eq!(shown.len(), 6, "each looks like itself: {shown:?}");
 }

@@ -7,19 +7,17 @@ pub(crate) mod delivery;
 pub(crate) mod escape;
 pub(crate) mod gather;
 pub(crate) mod output;
+pub(crate) mod print;
 pub(crate) mod switch;
 pub(crate) mod timers;
 
 use crate::actor::cell::Lent;
-use crate::actor::{ActorRef, Address, Behavior, Machine};
+use crate::actor::{ActorRef, Behavior, Machine};
 use crate::ask::{self, AskError, Deferred, Reply};
 use crate::dispatcher::worker;
 use crate::envelope::{Inside, Kind, List, Parcel};
-use delivery::Delivery;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use switch::Switch;
 use timers::Key;
 
 /// What a turn does: events that evolve the machine, and steps that act on others.
@@ -438,45 +436,6 @@ impl<B: Behavior, T: Send + 'static, F: FnOnce(T) -> B::Message + Send + 'static
 {
     fn from(ask: AskPlan<B, T, F>) -> Self {
         ask.into_plan(Err)
-    }
-}
-
-impl<B: Behavior> fmt::Debug for Plan<B> {
-    /// Kinds, targets and types of the steps, in order.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut list = f.debug_list();
-        if self.event.is_some() {
-            let name = std::any::type_name::<<B::Machine as Machine>::Event>();
-            list.entry(&format_args!("Event {name}"));
-        }
-        for step in self.steps.list.iter() {
-            let target = std::num::NonZeroU32::new(step.generation()).map(|generation| Address {
-                cell: step.cell(),
-                generation,
-                system: self.steps.system,
-            });
-            match (step.kind(), target) {
-                (kind @ (Kind::Tell | Kind::Ask), Some(target)) => {
-                    list.entry(&format_args!("{kind:?} {target} {}", step.type_name()))
-                }
-                (Kind::Deliver, Some(target)) => {
-                    let delivery = step.peek::<Delivery>();
-                    let name = delivery.map_or("", Delivery::message_name);
-                    list.entry(&format_args!("Deliver {target} {name}"))
-                }
-                (Kind::Become, _) => {
-                    let switch = step.peek::<Switch<B::Machine>>();
-                    let name = switch.and_then(Switch::name).unwrap_or("the last one kept");
-                    list.entry(&format_args!("Become {name}"))
-                }
-                (Kind::Unstash, _) => list.entry(&format_args!("Unstash")),
-                (kind, _) => list.entry(&format_args!("{kind:?} {}", step.type_name())),
-            };
-        }
-        if self.steps.flags & flag::STOP != 0 {
-            list.entry(&format_args!("Stop"));
-        }
-        list.finish()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::dispatcher::batch_clock::BatchClock;
 use crate::envelope::{Kind, Parcel};
 use crate::plan::breaker::Breaker;
 use crate::plan::delivery::Delivery;
+use crate::plan::print;
 use crate::plan::switch::Switch;
 use crate::plan::timers::{Key, Repeat};
 use crate::plan::{Plan, flag};
@@ -471,41 +472,7 @@ impl<B: Behavior> Decided<B> {
     }
 
     fn line(&self, step: &Step) -> String {
-        let kind = step.parcel.kind();
-        let delivery = step.parcel.peek::<Delivery>();
-        let name = delivery.map_or(step.parcel.type_name(), Delivery::message_name);
-        match (kind, NonZeroU32::new(step.parcel.generation())) {
-            (Kind::Tell | Kind::Ask | Kind::Deliver, Some(generation)) => {
-                let target = Address {
-                    cell: step.parcel.cell(),
-                    generation,
-                    system: self.system,
-                };
-                format!("{kind:?} {target} {name}")
-            }
-            (Kind::Timer | Kind::Interval | Kind::Cancel, _) => {
-                let [key, after_ns] = step.parcel.note();
-                let after = Duration::from_nanos(after_ns);
-                format!("{kind:?} key {key} {after:?} {name}")
-            }
-            (
-                Kind::Step
-                | Kind::Later
-                | Kind::Continue
-                | Kind::Gather
-                | Kind::Unstash
-                | Kind::Escape,
-                _,
-            ) => {
-                format!("{kind:?}")
-            }
-            (Kind::Become, _) => {
-                let switch = step.parcel.peek::<Switch<B::Machine>>();
-                let name = switch.and_then(Switch::name);
-                format!("Become {}", name.unwrap_or("the last one kept"))
-            }
-            _ => format!("{kind:?} {name}"),
-        }
+        print::line::<B>(&step.parcel, self.system)
     }
 }
 
@@ -515,12 +482,7 @@ impl<B: Behavior> fmt::Debug for Decided<B> {
         for step in &self.steps {
             list.entry(&format_args!("{}", self.line(step)));
         }
-        if self.flags & flag::STOP != 0 {
-            list.entry(&format_args!("Stop"));
-        }
-        if self.flags & flag::UNHANDLED != 0 {
-            list.entry(&format_args!("Unhandled"));
-        }
+        print::ends(&mut list, self.flags);
         list.finish()
     }
 }
