@@ -444,6 +444,8 @@ pub mod config;
 #[cfg(not(loom))]
 mod dead_letter;
 #[cfg(not(loom))]
+mod dependency;
+#[cfg(not(loom))]
 mod dispatcher;
 #[cfg(not(loom))]
 mod envelope;
@@ -458,6 +460,8 @@ mod handle;
 mod hosted;
 #[cfg(not(loom))]
 mod metrics;
+#[cfg(not(loom))]
+mod path;
 #[cfg(not(loom))]
 mod plan;
 #[cfg(not(loom))]
@@ -484,10 +488,12 @@ mod front {
     pub use crate::compute::{CancelToken, ComputeError};
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
+    pub use crate::dependency::{Component, Dependencies, Dependency, DependencyError, Unresolved};
     pub use crate::fused::Effects;
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
     pub use crate::hosted::{ChartMachine, Child, HostedChart, StartFailed};
     pub use crate::metrics::{MemoryMetrics, Metrics, TypeMetrics, WorkerMetrics};
+    pub use crate::path::{ActorPath, PathError};
     pub use crate::plan::breaker::{Breaker, BreakerChange, BreakerState};
     pub use crate::plan::children::SpawnStep;
     pub use crate::plan::delivery::{DeliveryStep, Undeliverable, Undelivered};
@@ -660,6 +666,41 @@ pub use front::*;
 /// ```
 #[cfg(all(feature = "macros", not(loom)))]
 pub use mainspring_macros::chart;
+
+/// Derives [`Dependencies`](trait@Dependencies) for a struct whose fields have a path each:
+/// `#[actor("actor://system/name")]`. See [`Component`] for an example.
+///
+/// A field is an [`ActorRef`], which must be found, or an `Option` of one. A path that is not well
+/// formed does not compile:
+///
+/// ```compile_fail,E0080
+/// use mainspring::{Dependencies, prelude::*};
+/// #[derive(Clone, Copy, Dependencies)]
+/// struct Needs {
+///     #[actor("actor:/system/log")]
+///     log: ActorRef<String>,
+/// }
+/// let _ = Needs::resolve;
+/// ```
+/// Nor does a field without one, or one that is no address:
+///
+/// ```compile_fail
+/// use mainspring::{Dependencies, prelude::*};
+/// #[derive(Clone, Copy, Dependencies)]
+/// struct Needs {
+///     log: ActorRef<String>, // a path was expected: #[actor("actor://system/name")]
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// use mainspring::{Dependencies, prelude::*};
+/// #[derive(Clone, Copy, Dependencies)]
+/// struct Needs {
+///     #[actor("actor://system/log")]
+///     log: u64,
+/// }
+/// ```
+#[cfg(all(feature = "macros", not(loom)))]
+pub use mainspring_macros::Dependencies;
 
 /// Any error of this library, or of a program that uses it.
 pub type Error = Box<dyn std::error::Error>;

@@ -1,4 +1,5 @@
-//! The chart macro of mainspring. Use it as `mainspring::chart!`, with the feature `macros`.
+//! The macros of mainspring: `mainspring::chart!` and the derive of `mainspring::Dependencies`. Use
+//! them from there, with the feature `macros`.
 //!
 //! ```text
 //!   tokens ─▶ parse ─▶ analyze ┬▶ lower ─▶ emit ─▶ one function a state, one jump an event
@@ -7,6 +8,7 @@
 //! ```
 
 mod analyze;
+mod dependencies;
 mod describe;
 mod emit;
 mod kernel;
@@ -27,4 +29,14 @@ pub fn chart(input: TokenStream) -> TokenStream {
         Ok(tree) => emit::emit(&chart, &tree).into(),
         Err(errors) => errors.into_compile_error().into(),
     }
+}
+
+/// What a behavior depends on, found by paths; see `mainspring::Dependencies`.
+#[proc_macro_derive(Dependencies, attributes(actor))]
+pub fn derive_dependencies(input: TokenStream) -> TokenStream {
+    let input = syn::parse_macro_input!(input as syn::DeriveInput);
+    let derived = dependencies::derive(input);
+    derived
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
 }

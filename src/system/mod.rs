@@ -15,6 +15,7 @@ use crate::actor::{ActorRef, Address, Behavior, Machine};
 use crate::compute::Compute;
 use crate::config::{Config, ConfigError};
 use crate::dead_letter::{Cause, DeadLetter, DeadLetters};
+use crate::dependency::Unresolved;
 use crate::dispatcher::watchdog::Watchdog;
 use crate::dispatcher::worker::{self, Worker};
 use crate::dispatcher::{Dispatcher, WorkerParts, pinning};
@@ -23,6 +24,7 @@ use crate::envelope::{
 };
 use crate::handle::{Actor, Handle};
 use crate::metrics::Metrics;
+use crate::path::ActorPath;
 use crate::plan::breaker::{BreakerState, Circuits};
 use crate::plan::escape::Escape;
 use crate::plan::timers::Tick;
@@ -788,6 +790,23 @@ impl System {
         let actor = self.shared.named::<M>(name)?;
         let actor = ActorRef::from_address(actor);
         Some(Handle::new(self.shared.clone(), actor))
+    }
+
+    /// The address of the actor that a path names, for what is to depend on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unresolved`].
+    pub fn resolve<M: Send + 'static>(
+        &self,
+        path: ActorPath<'_>,
+    ) -> Result<ActorRef<M>, Unresolved> {
+        if path.system() != "system" && path.system() != self.name() {
+            return Err(Unresolved::OtherSystem);
+        }
+        self.shared
+            .find::<M>(path.name())
+            .map(ActorRef::from_address)
     }
 
     /// Runs actors on this thread until nothing is ready, in a system without threads; timers

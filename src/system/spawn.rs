@@ -5,6 +5,7 @@ use super::{Shared, policy};
 use crate::actor::cell::{Body, Limits, life};
 use crate::actor::{ActorRef, Address, Behavior};
 use crate::config::{MailboxConfig, Overflow, WhenFull};
+use crate::dependency::DependencyError;
 use crate::dispatcher::Dispatcher;
 use crate::handle::{Actor, Handle};
 use crate::plan::timers::nanoseconds;
@@ -39,6 +40,8 @@ pub enum SpawnError {
     Name(NameError),
     /// The operating system refused a thread for the actor.
     Thread(std::io::ErrorKind),
+    /// What the actor depends on is not there.
+    Dependency(Box<DependencyError>),
 }
 
 impl fmt::Display for SpawnError {
@@ -58,6 +61,7 @@ impl fmt::Display for SpawnError {
                 "a mailbox cannot hold {asked} messages: 1 to {CAPACITY_MAX} are allowed"
             ),
             Self::Name(error) => error.fmt(f),
+            Self::Dependency(error) => error.fmt(f),
             Self::Thread(kind) => write!(f, "the actor's own thread could not be started: {kind}"),
         }
     }

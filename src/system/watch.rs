@@ -11,6 +11,7 @@
 use super::Shared;
 use crate::actor::cell::{Running, life};
 use crate::actor::{Address, Behavior, Down, Exit, Machine};
+use crate::dependency::Unresolved;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel, with_outside_pool};
 use crate::plan::output::Evolve;
@@ -192,9 +193,17 @@ impl Shared {
 
     /// Who holds a name, if it takes messages of type `M`.
     pub(crate) fn named<M: 'static>(&self, name: &str) -> Option<Address> {
+        self.find::<M>(name).ok()
+    }
+
+    /// As [`Shared::named`], or why there is none.
+    pub(crate) fn find<M: 'static>(&self, name: &str) -> Result<Address, Unresolved> {
         let watches = lock(&self.watches);
-        let named = watches.names.get(name)?;
-        (named.shown && named.message == TypeId::of::<M>()).then_some(named.actor)
+        match watches.names.get(name).filter(|named| named.shown) {
+            None => Err(Unresolved::NoActor),
+            Some(named) if named.message != TypeId::of::<M>() => Err(Unresolved::OtherMessages),
+            Some(named) => Ok(named.actor),
+        }
     }
 }
 
