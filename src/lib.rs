@@ -423,7 +423,7 @@
 //!
 //! # Further on
 //!
-//! In the repository: `docs/semantics.md` has order, loss, commit and stop on one page,
+//! In the repository: `docs/guide/` is a guide in chapters, `docs/semantics.md` has order, loss, commit and stop on one page,
 //! `docs/decisions/` why things are as they are, `docs/capabilities.md` what is not there yet.
 
 pub mod chart;
@@ -720,3 +720,22 @@ pub mod prelude {
 #[cfg(all(doctest, not(loom)))]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
+
+/// The guide's chapters, whose programs are tests.
+#[cfg(all(doctest, not(loom)))]
+mod guide {
+    #[doc = include_str!("../docs/guide/1-getting-started.md")]
+    struct GettingStarted;
+    #[doc = include_str!("../docs/guide/2-otp.md")]
+    struct Otp;
+    #[doc = include_str!("../docs/guide/3-core.md")]
+    struct Core;
+    #[doc = include_str!("../docs/guide/4-time.md")]
+    struct Time;
+    #[doc = include_str!("../docs/guide/5-further.md")]
+    struct Further;
+    #[doc = include_str!("../docs/guide/6-tests.md")]
+    struct Tests;
+    #[doc = include_str!("../docs/guide/8-does-not-compile.md")]
+    struct DoesNotCompile;
+}

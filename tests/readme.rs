@@ -32,7 +32,7 @@ fn the_first_program_is_the_counter_example_in_at_most_25_lines() {
 /// The pages for readers: those at the root and in `docs/`.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
-    for folder in ["", "docs", "docs/decisions", "bench-compare"] {
+    for folder in ["", "docs", "docs/guide", "docs/decisions", "bench-compare"] {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let paths = entries.map(|entry| entry.unwrap().path());
         pages.extend(paths.filter(|path| path.extension().is_some_and(|end| end == "md")));

@@ -27,6 +27,11 @@ use crate::{Output, Plan};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a machine",
+    label = "an actor's state implements `Machine`",
+    note = "a plain value becomes one by `Context`, whose events `assign!` makes"
+)]
 pub trait Machine: Send + Sized + 'static {
     /// What may happen to the machine.
     type Event: Send + 'static;
@@ -136,7 +141,8 @@ impl std::error::Error for Refusal {}
 /// machine and returns a [`Plan`]; the runtime commits the plan as a whole or not at all.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a behavior",
-    note = "behaviors hold no state; put it in the machine, and derive `Clone, Copy` here"
+    note = "behaviors hold no state; put it in the machine, and derive `Clone, Copy` here",
+    note = "an actor without a behavior of its own is made by `System::spawn_machine`"
 )]
 pub trait Behavior: Copy + Send + Sync + 'static {
     /// All of the actor's state.
