@@ -490,3 +490,61 @@ fn each_region_has_its_delays_and_a_step_without_rest_changes_nothing() {
     assert!(gate.is(GateState::Old) && gate.is(GateState::Locked));
     assert_eq!(*gate.context(), 7);
 }
+
+#[derive(Clone, Debug)]
+enum Press {
+    Push { force: u32, at: (u8, u8) },
+    Pair(u8, u8),
+    Code(u16),
+    Rest,
+}
+
+mainspring::chart! {
+    chart Keys(effects: Vec<String>, event: Press, out: context, states: event) {
+        initial P;
+        parallel P {
+            state Left {
+                initial A;
+                state A {
+                    on Press::Push { force, .. } if force > 9 => B { effects.push(format!("hard {force}")) }
+                    on Press::Push { at: (row, _), .. } => { effects.push(format!("row {row}")) }
+                    on code @ (Press::Code(1..=3) | Press::Pair(7, _)) => { effects.push(format!("{code:?}")) }
+                    on Press::Rest => B { context.raise(Press::Code(9)) }
+                }
+                state B { on _ if event.is(KeysState::D) => A { effects.push("any".to_owned()) } }
+            }
+            state Right {
+                initial C;
+                state C { on Press::Code(9) | Press::Pair(_, 0) => D; on Press::Push { .. }; }
+                state D { on other => C { effects.push(format!("{other:?}")) } }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_event_goes_to_the_first_pattern_that_it_fits_in_each_region() {
+    use KeysState::{A, B, C, D};
+    let mut keys = Keys::new(Vec::new()).unwrap();
+    let push = |force| Press::Push { force, at: (4, 2) };
+    for (press, taken, states, said) in [
+        (Press::Code(4), false, [A, C], None),
+        (Press::Code(3), true, [A, C], Some("Code(3)")),
+        (push(3), true, [A, C], Some("row 4")),
+        (Press::Pair(7, 1), true, [A, C], Some("Pair(7, 1)")),
+        (Press::Pair(7, 0), true, [A, D], Some("Pair(7, 0)")),
+        (Press::Pair(1, 1), true, [A, C], Some("Pair(1, 1)")),
+        (push(10), true, [B, C], Some("hard 10")),
+        (Press::Code(1), false, [B, C], None),
+        (Press::Code(9), true, [B, D], None),
+        (Press::Code(9), true, [A, C], Some("Code(9)")),
+        (Press::Rest, true, [B, D], None),
+    ] {
+        assert_eq!(keys.step(press.clone()).unwrap(), taken, "{press:?}");
+        assert!(keys.states().eq(states), "{press:?}");
+        if let Some(said) = said {
+            assert_eq!(keys.context().last().unwrap(), said, "{press:?}");
+        }
+    }
+    assert_eq!(keys.context().len(), 8, "{:?}", keys.context());
+}

@@ -153,12 +153,15 @@ fn names(node: &Node, arrow: &Arrow) -> Vec<String> {
             let delay = tidy(delay).replace('.', "_");
             vec![format!("xstate.after.{delay}.{}", node.name)]
         }
-        Cause::On(pattern) => {
-            let mut names = Vec::new();
-            pattern_names(pattern, &mut names);
-            names
-        }
+        Cause::On(pattern) => names_of(pattern),
     }
+}
+
+/// What the events are called that a pattern takes.
+pub(crate) fn names_of(pattern: &Pat) -> Vec<String> {
+    let mut names = Vec::new();
+    pattern_names(pattern, &mut names);
+    names
 }
 
 fn pattern_names(pattern: &Pat, names: &mut Vec<String>) {
@@ -203,7 +206,7 @@ fn conditions(arrow: &Arrow) -> Vec<String> {
 }
 
 /// Whether the pattern takes all events of its names.
-fn takes_all(pattern: &Pat) -> bool {
+pub(crate) fn takes_all(pattern: &Pat) -> bool {
     match pattern {
         Pat::Or(or) => or.cases.iter().all(takes_all),
         Pat::Paren(inner) => takes_all(&inner.pat),

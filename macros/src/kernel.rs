@@ -4,7 +4,7 @@
 //! anything gets a clone of the event.
 
 use crate::analyze::{Cause, Sort, Tree};
-use crate::describe::{Deed, Deeds, is_binding, number};
+use crate::describe::{self, Deed, Deeds, is_binding, number};
 use crate::emit;
 use crate::parse;
 use proc_macro2::TokenStream;
@@ -28,6 +28,12 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
         .enumerate()
         .map(|(at, deed)| act(chart, at, deed));
     let raises = chart.out.is_some();
+    let (by_name, known) = classes(tree);
+    let names = known.iter().map(|(name, _)| name);
+    let classes = known.iter().enumerate().map(|(at, (_, pattern))| {
+        let at = number(at);
+        quote! { #pattern => #at, }
+    });
     let states = emit::state_enum(chart, tree);
     let model = emit::model(chart, tree, &deeds);
     let is_state = |s: &usize| !matches!(tree.nodes[*s].kind, Sort::History { .. });
@@ -136,6 +142,12 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
         impl ::mainspring::fused::kernel::Bodies for #name {
             type Context = #context;
             const RAISES: bool = #raises;
+            const NAMES: &'static [&'static str] = &[#(#names),*];
+            const BY_NAME: &'static [bool] = &[#(#by_name),*];
+
+            fn name(event: &#event) -> usize {
+                match *event { #(#classes)* _ => usize::MAX }
+            }
 
             fn model() -> ::mainspring::chart::Model {
                 #name::model()
@@ -149,21 +161,21 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
             }
 
             fn guard(
-                transition: u32,
-                context: &#context,
-                event: Option<&#event>,
-                active: ::mainspring::chart::View<'_>,
+                __transition: u32,
+                __context: &#context,
+                __event: Option<&#event>,
+                __active: ::mainspring::chart::View<'_>,
             ) -> bool {
-                match transition { #guards _ => true }
+                match __transition { #guards _ => true }
             }
 
             fn act(
-                action: u32,
-                context: &mut #context,
-                effects: &mut ::mainspring::fused::Effects<Self>,
-                event: Option<&#event>,
+                __action: u32,
+                __context: &mut #context,
+                __effects: &mut ::mainspring::fused::Effects<Self>,
+                __event: Option<&#event>,
             ) {
-                match action { #(#acts)* _ => {} }
+                match __action { #(#acts)* _ => {} }
             }
         }
 
@@ -199,13 +211,13 @@ fn guards(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     let name = &chart.context.0;
     let asked = chart.states.as_ref().map(|states| {
         let active = format_ident!("__{}Active", chart.name);
-        quote! { let #states = #active(active); }
+        quote! { let #states = #active(__active); }
     });
     let mut code = TokenStream::new();
     let arrows = tree.nodes.iter().flat_map(|node| &node.arrows);
     for (at, arrow) in arrows.enumerate() {
         let guard = arrow.guard.as_ref().map(|guard| {
-            quote_spanned! { guard.span() => { let #name = context; #asked #guard } }
+            quote_spanned! { guard.span() => { let #name = __context; #asked #guard } }
         });
         let holds = match (&arrow.cause, guard) {
             (Cause::Always | Cause::Done, None) => continue,
@@ -213,10 +225,10 @@ fn guards(chart: &parse::Chart, tree: &Tree) -> TokenStream {
             (Cause::After(timer, _), guard) => {
                 let (after, timer) = (chart.after.as_ref(), number(*timer));
                 let guard = guard.map(|guard| quote! { && #guard });
-                quote! { event.is_some_and(|event| matches!(*event, #after(#timer)) #guard) }
+                quote! { __event.is_some_and(|event| matches!(*event, #after(#timer)) #guard) }
             }
             (Cause::On(pattern), Some(guard)) if binds(pattern) => quote! {
-                match event {
+                match __event {
                     Some(event) => match ::core::clone::Clone::clone(event) {
                         #pattern => #guard,
                         _ => false,
@@ -224,10 +236,14 @@ fn guards(chart: &parse::Chart, tree: &Tree) -> TokenStream {
                     None => false,
                 }
             },
+            (Cause::On(pattern), guard) if names_variants(pattern) => match guard {
+                Some(guard) => guard,
+                None => continue,
+            },
             (Cause::On(pattern), guard) => {
                 let pattern = without_bindings(pattern);
                 let guard = guard.map(|guard| quote! { && #guard });
-                quote! { event.is_some_and(|event| matches!(*event, #pattern) #guard) }
+                quote! { __event.is_some_and(|event| matches!(*event, #pattern) #guard) }
             }
         };
         let at = number(at);
@@ -236,20 +252,69 @@ fn guards(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     code
 }
 
+/// Which transitions go by their events' names alone, and for each such name its pattern.
+fn classes(tree: &Tree) -> (Vec<bool>, Vec<(String, Pat)>) {
+    let mut by_name = Vec::new();
+    let mut known: Vec<(String, Pat)> = Vec::new();
+    for arrow in tree.nodes.iter().flat_map(|node| &node.arrows) {
+        let pattern = match &arrow.cause {
+            Cause::On(pattern) if names_variants(pattern) => pattern,
+            _ => {
+                by_name.push(false);
+                continue;
+            }
+        };
+        by_name.push(true);
+        for case in cases(pattern) {
+            for name in describe::names_of(case) {
+                if known.iter().all(|(other, _)| *other != name) {
+                    known.push((name, without_bindings(case)));
+                }
+            }
+        }
+    }
+    (by_name, known)
+}
+
+fn cases(pattern: &Pat) -> Vec<&Pat> {
+    match pattern {
+        Pat::Or(or) => or.cases.iter().collect(),
+        one => vec![one],
+    }
+}
+
+/// Whether the pattern is variants with whatever they hold: no two names take the same event then.
+/// A constant has capitals only, and may be equal to anything.
+fn names_variants(pattern: &Pat) -> bool {
+    let is_variant = |path: &syn::Path| {
+        let name = path.segments.last().map(|last| last.ident.to_string());
+        name.is_some_and(|name| {
+            name.starts_with(char::is_uppercase) && name.contains(char::is_lowercase)
+        })
+    };
+    describe::takes_all(pattern)
+        && cases(pattern).into_iter().all(|case| match case {
+            Pat::Path(path) => is_variant(&path.path),
+            Pat::TupleStruct(inner) => is_variant(&inner.path),
+            Pat::Struct(inner) => is_variant(&inner.path),
+            _ => false,
+        })
+}
+
 fn act(chart: &parse::Chart, at: usize, deed: &Deed<'_>) -> TokenStream {
     let (at, name) = (number(at), &chart.context.0);
     let code = match deed {
         Deed::Body(block, pattern) => {
             let out = chart.out.as_ref();
-            let out = out.map(|out| quote! { let #out = &mut *effects; });
+            let out = out.map(|out| quote! { let #out = &mut *__effects; });
             let body = quote_spanned! { block.span() => {
-                let #name = &mut *context;
+                let #name = &mut *__context;
                 #out
                 #block
             } };
             match pattern.filter(|pattern| binds(pattern)) {
                 Some(pattern) => quote! {
-                    if let Some(event) = event {
+                    if let Some(event) = __event {
                         match ::core::clone::Clone::clone(event) {
                             #pattern => { #body; }
                             _ => {}
@@ -262,13 +327,13 @@ fn act(chart: &parse::Chart, at: usize, deed: &Deed<'_>) -> TokenStream {
         Deed::Arm(timer, delay) => {
             let (after, timer) = (chart.after.as_ref(), number(*timer));
             quote! {
-                let delay = { let #name = &*context; #delay };
-                effects.arm(#timer, delay, #after(#timer));
+                let delay = { let #name = &*__context; #delay };
+                __effects.arm(#timer, delay, #after(#timer));
             }
         }
         Deed::Disarm(timer) => {
             let timer = number(*timer);
-            quote! { effects.disarm(#timer); }
+            quote! { __effects.disarm(#timer); }
         }
     };
     quote! { #at => { #code } }

@@ -6,8 +6,9 @@
 //!        └──▶ bodies by number ─────────────────────┴─▶ Kernel, the machine's only field
 //! ```
 //!
-//! The table knows one class of events, the user's; which transition an event means is asked of the
-//! patterns, as guards. So candidates go in the order in which they were written.
+//! A variant of the event's type with whatever it holds is a class of the table. All other patterns
+//! may take the same event as another: the table asks them for every event, as guards, in the order
+//! in which they were written.
 
 use super::{Effects, Inner};
 use crate::Machine;
@@ -28,6 +29,13 @@ pub trait Bodies: Machine {
     type Context: Clone + Send + 'static;
     /// Whether bodies may raise events.
     const RAISES: bool;
+    /// The events that are told apart by name.
+    const NAMES: &'static [&'static str];
+    /// By transition, in document order: whether it goes by its events' names.
+    const BY_NAME: &'static [bool];
+
+    /// The event's place in [`NAMES`](Self::NAMES), or one behind all.
+    fn name(event: &Self::Event) -> usize;
 
     fn model() -> Model;
 
@@ -55,12 +63,12 @@ pub trait Bodies: Machine {
 pub struct Compiled<M: Bodies> {
     chart: Chart<Runner<M>>,
     model: Model,
-    event: Class,
+    /// By name.
+    classes: Vec<Class>,
     /// By state, where a transition waits for its completion.
     done: Vec<Option<Class>>,
 }
 
-const EVENT: &str = "event";
 const DONE: &str = "xstate.done.state.";
 
 impl<M: Bodies> Compiled<M> {
@@ -69,29 +77,36 @@ impl<M: Bodies> Compiled<M> {
         let model = M::model();
         let mut numbered = model.clone();
         let all = numbered.states.iter_mut().flat_map(|s| &mut s.transitions);
-        for (transition, number) in all.zip(0..) {
+        for ((transition, number), by_name) in all.zip(0..).zip(M::BY_NAME) {
             let is_event = match &mut transition.trigger {
                 Trigger::Events(names) => !names[0].starts_with(DONE),
                 Trigger::Always => false,
             };
-            if is_event {
-                transition.trigger = Trigger::Events(vec![EVENT.to_owned()]);
+            let is_asked = is_event && !by_name;
+            if is_asked {
+                transition.trigger = Trigger::Events(vec!["*".to_owned()]);
             }
-            if is_event || transition.guard.is_some() {
+            if is_asked || transition.guard.is_some() {
                 transition.guard = Some(Guard::Host(number));
             }
         }
         let table = lower(&numbered);
         let class = |name: &str| Some(table.class(name)).filter(|&c| c != Class::OTHER);
-        let event = class(EVENT).unwrap_or(Class::OTHER);
+        let classes = M::NAMES.iter().map(|name| table.class(name)).collect();
         let ids = model.states.iter().map(|state| &state.id);
         let done = ids.map(|id| class(&format!("{DONE}{id}"))).collect();
         Self {
             chart: Chart::new(table, Runner(PhantomData)),
             model,
-            event,
+            classes,
             done,
         }
+    }
+
+    #[inline]
+    fn class(&self, event: &M::Event) -> Class {
+        let class = self.classes.get(M::name(event));
+        class.copied().unwrap_or(Class::OTHER)
     }
 }
 
@@ -146,7 +161,7 @@ impl<M: Bodies> Logic for Runner<M> {
         let compiled = M::chart();
         match event {
             Taken::Start => Class::OTHER,
-            Taken::Event(_) => compiled.event,
+            Taken::Event(event) => compiled.class(event),
             Taken::Complete(state) => compiled.done[*state as usize].unwrap_or(Class::OTHER),
         }
     }
@@ -245,11 +260,10 @@ impl<M: Bodies> Kernel<M> {
     /// [`StepError::Limit`] when it never comes to rest; the old state was kept.
     pub fn step(&mut self, event: M::Event) -> Result<bool, StepError<Infallible>> {
         let compiled = M::chart();
+        let class = compiled.class(&event);
         let event = Taken::Event(event);
         let (instance, buffers) = (&mut self.instance, &mut self.buffers);
-        compiled
-            .chart
-            .step(instance, compiled.event, &event, buffers)
+        compiled.chart.step(instance, class, &event, buffers)
     }
 
     pub fn is_in(&self, state: StateId) -> bool {
@@ -289,11 +303,12 @@ impl<M: Bodies> Kernel<M> {
     /// The chart came to no rest; [`roll_back`](Self::roll_back) is the caller's.
     pub fn try_apply(&mut self, event: M::Event) -> Result<(), Refusal> {
         let compiled = M::chart();
+        let class = compiled.class(&event);
         let event = Taken::Event(event);
         let (instance, buffers) = (&mut self.instance, &mut self.buffers);
         let taken = compiled
             .chart
-            .step_in_turn(instance, compiled.event, &event, buffers);
+            .step_in_turn(instance, class, &event, buffers);
         match taken {
             Ok(_) => Ok(()),
             Err(error) => Err(Refusal::new(error.to_string())),
