@@ -454,10 +454,8 @@ fn a_restarted_supervisor_has_new_children() {
     assert_eq!(system.actors(), 3);
 }
 
-#[test]
-fn a_storm_over_three_levels_stays_under_the_ceiling() {
-    let (system, hand) = stepped();
-    let starts = Arc::new(AtomicU32::new(0));
+/// Three levels, ten supervisors of ten leaves each that never come up; counts their starts.
+fn storm(starts: &Arc<AtomicU32>) -> Children {
     let leaf = {
         let starts = starts.clone();
         move |_| -> (Events<State>, State) {
@@ -477,8 +475,14 @@ fn a_storm_over_three_levels_stays_under_the_ceiling() {
             (Supervisor, Children::new(Strategy::OneForOne, leaves()))
         })
     };
-    let top = Children::new(Strategy::OneForOne, specs(&middle));
-    let top = system.spawn(Supervisor, top).unwrap();
+    Children::new(Strategy::OneForOne, specs(&middle))
+}
+
+#[test]
+fn a_storm_over_three_levels_stays_under_the_ceiling() {
+    let (system, hand) = stepped();
+    let starts = Arc::new(AtomicU32::new(0));
+    let top = system.spawn(Supervisor, storm(&starts)).unwrap();
     system.run_until_idle();
     let first = starts.load(Relaxed);
     for second in 1..=5 {
@@ -491,6 +495,55 @@ fn a_storm_over_three_levels_stays_under_the_ceiling() {
             restarts >= 50 * second,
             "{restarts} in {second} s: none is dropped"
         );
+    }
+    assert!(top.is_alive());
+}
+
+/// Tells itself again and again.
+#[derive(Clone, Copy)]
+struct Busy;
+
+impl Behavior for Busy {
+    type Machine = State;
+    type Message = ();
+    fn on_message(&self, (): (), me: Snapshot<Self>) -> Plan<Self> {
+        Plan::emit(me.number).and(Plan::tell(me.me(), ()))
+    }
+}
+
+/// A second of a slow machine: so many turns are all that it has.
+const TURNS_A_SECOND: u32 = 50_000;
+
+#[test]
+fn a_storm_leaves_the_others_nine_turns_of_ten() {
+    let (system, hand) = stepped();
+    // Two that are always ready: they count their turns.
+    let log = Log::new();
+    for number in [1, 2] {
+        let busy = system.spawn(Busy, State::new(&log, 1, number)).unwrap();
+        busy.tell(()).unwrap();
+    }
+    let starts = Arc::new(AtomicU32::new(0));
+    let top = system.spawn(Supervisor, storm(&starts)).unwrap();
+    let second = || {
+        let before = log.len();
+        for _ in 0..100 {
+            hand.advance(ms(10));
+            for _ in 0..TURNS_A_SECOND / 100 {
+                system.run_for(Duration::ZERO);
+            }
+        }
+        log.len() - before
+    };
+    second(); // the first start of all
+    for _ in 0..3 {
+        let before = starts.load(Relaxed);
+        let others = second() as u32;
+        let restarts = starts.load(Relaxed) - before;
+        assert!((50..=200).contains(&restarts), "{restarts} restarts");
+        let all = TURNS_A_SECOND;
+        assert!(10 * others >= 9 * all, "{others} of {all} turns");
+        assert!(others + restarts <= all, "each restart is a turn at least");
     }
     assert!(top.is_alive());
 }
