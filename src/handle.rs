@@ -188,6 +188,8 @@ impl<M: Send + 'static> Handle<M> {
     }
 
     fn send(&self, parcel: Parcel) -> Result<(), (Push, Parcel)> {
+        #[cfg(debug_assertions)]
+        worker::check_sender(self.address());
         let Some(cell) = self.cell() else {
             return Err((Push::Closed, parcel));
         };

@@ -1039,9 +1039,12 @@ fn handle_by<B: Behavior>(
 ) -> Option<End> {
     worker.take_in_hand(kind);
     let turn = worker.turn(ask_by_ns);
-    let plan = body
-        .behavior
-        .on_message(message, Snapshot::new(&body.machine, &turn));
+    let plan = {
+        #[cfg(debug_assertions)]
+        let _deciding = worker.deciding::<B>();
+        body.behavior
+            .on_message(message, Snapshot::new(&body.machine, &turn))
+    };
     settle::<B>(run, body, worker, plan, Some(kind))
 }
 

@@ -68,6 +68,37 @@ pub(crate) fn with<R>(look: impl FnOnce(Option<&Worker>) -> R) -> R {
     scope::current(&WORKER, look)
 }
 
+/// Says so, once for each behavior of a system, where a handler sends to `to` by itself.
+#[cfg(debug_assertions)]
+pub(crate) fn check_sender(to: Address) {
+    with(|worker| {
+        let Some((worker, behavior)) = worker.and_then(|w| Some((w, w.decides.get()?))) else {
+            return;
+        };
+        let mut warned = crate::sync::lock(&worker.shared.warned);
+        if !warned.contains(&behavior) {
+            warned.push(behavior);
+            let me = worker.me();
+            eprintln!(
+                "mainspring: actor {me} ({behavior}) sends to {to} from its handler, and what it \
+                 sent stays sent if the turn fails; return `Plan::tell` or `Plan::ask` instead, or \
+                 `Plan::escape` for what no step can say"
+            );
+        }
+    });
+}
+
+/// A handler decides until it is dropped.
+#[cfg(debug_assertions)]
+pub(crate) struct Deciding<'a>(&'a Worker);
+
+#[cfg(debug_assertions)]
+impl Drop for Deciding<'_> {
+    fn drop(&mut self) {
+        self.0.decides.set(None);
+    }
+}
+
 /// The asker and the number for an ask that a plan is being built with.
 pub(crate) fn next_ask() -> (Address, u64) {
     with(|worker| match worker {
@@ -124,6 +155,9 @@ pub(crate) struct Worker {
     exit: Cell<Option<Exit>>,
     ask_number: Cell<u64>,
     in_hand: Cell<Option<Kind>>,
+    /// The behavior whose handler runs.
+    #[cfg(debug_assertions)]
+    decides: Cell<Option<&'static str>>,
     failure: Cell<Option<Cause>>,
     stop_reason: Cell<Option<Arc<str>>>,
     /// Until when the latest question in hand is of use; 0 for a message that came back and is none.
@@ -192,6 +226,8 @@ impl Worker {
             exit: Cell::new(None),
             ask_number: Cell::new(u64::from(id) << 48),
             in_hand: Cell::new(None),
+            #[cfg(debug_assertions)]
+            decides: Cell::new(None),
             failure: Cell::new(None),
             stop_reason: Cell::new(None),
             ask_by_ns: Cell::new(0),
@@ -718,6 +754,13 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn looked_ns(&self) -> u64 {
         self.looked_ns.get()
+    }
+
+    /// Notes that a handler of `B` decides, for [`check_sender`].
+    #[cfg(debug_assertions)]
+    pub(crate) fn deciding<B: crate::Behavior>(&self) -> Deciding<'_> {
+        self.decides.set(Some(std::any::type_name::<B>()));
+        Deciding(self)
     }
 
     #[inline(always)]

@@ -85,6 +85,9 @@ pub(crate) struct Shared {
     /// Timers that are armed.
     pub(crate) timers: Quota,
     pub(crate) watches: Mutex<watch::Watches>,
+    /// Behaviors of which debug builds have said that their handlers send.
+    #[cfg(debug_assertions)]
+    pub(crate) warned: Mutex<Vec<&'static str>>,
     pub(crate) topics: Topics,
     pub(crate) watchdog: Watchdog,
     pub(crate) restarts: Mutex<crate::supervise::ceiling::Ceiling>,
@@ -695,6 +698,8 @@ impl System {
             asks: Quota::new(config.system.max_asks_in_flight, first_worker as usize),
             timers: Quota::new(config.system.max_timers, first_worker as usize),
             watches: Mutex::default(),
+            #[cfg(debug_assertions)]
+            warned: Mutex::default(),
             topics: Topics::default(),
             watchdog,
             waiting: AtomicUsize::new(0),
