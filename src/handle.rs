@@ -160,15 +160,17 @@ impl<M: Send + 'static> Handle<M> {
             if ticket.is_some() {
                 parker.park_timeout(limit.saturating_sub(start.elapsed()));
             }
-            if let Some(ticket) = ticket {
-                self.shared
-                    .waits()
-                    .remove_thread(self.address().cell, ticket);
-            }
+            let number = self.address().cell;
+            let was_woken = ticket.is_some_and(|ticket| self.shared.waits.leave(number, ticket));
             // Also when the time is up: a place may have been given to this thread just then.
             parcel = match self.send(parcel) {
                 Err((Push::Full, parcel)) if start.elapsed() < limit => parcel,
-                outcome => return outcome,
+                outcome => {
+                    if was_woken && outcome.is_err() {
+                        self.shared.wake_waiters(number);
+                    }
+                    return outcome;
+                }
             };
         }
     }
@@ -176,15 +178,12 @@ impl<M: Send + 'static> Handle<M> {
     /// Joins those who wait for room, unless there is some by now.
     fn wait_in_line(&self, parker: &Parker) -> Option<u64> {
         let cell = self.cell()?;
-        let number = self.address().cell;
-        let mut waits = self.shared.waits();
-        let ticket = waits.add_thread(parker.unparker(), number);
+        let room = (&cell.inbox, cell.capacity());
         // Who waits at a cell that was reused meanwhile would wait for another actor's room.
-        if cell.inbox.wait(1, cell.capacity()) && self.is_alive() {
-            return Some(ticket);
-        }
-        waits.remove_thread(number, ticket);
-        None
+        let waits = &self.shared.waits;
+        waits.join(parker.unparker(), self.address().cell, room, || {
+            self.is_alive()
+        })
     }
 
     fn send(&self, parcel: Parcel) -> Result<(), (Push, Parcel)> {

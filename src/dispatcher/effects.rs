@@ -10,6 +10,7 @@ use crate::plan::Steps;
 use crate::plan::timers::{Armed, Missed, Repeat, Tick};
 use crate::supervise::keeper::Keeper;
 use crate::sync::inbox::Wake;
+use crate::sync::waits::Wait;
 use crate::system::spawn::Home;
 use crate::system::{Due, policy};
 use crate::timer::{Resolution, TimerKey as WheelKey};
@@ -288,11 +289,9 @@ impl Worker {
             }
             Due::Asks(address) => self.send_to(address, Parcel::new(Kind::Expired, ())),
             Due::Commit(address, seq) => {
-                // Under the lock: a wait that ends now is not taken for the next one.
-                let waits = self.shared.waits();
-                if waits.is_due(address.cell, seq) {
+                self.shared.waits.if_due(address.cell, seq, || {
                     self.raise(address, life::COMMIT_DUE);
-                }
+                });
             }
         }
     }
@@ -356,31 +355,24 @@ impl Worker {
             return false;
         };
         let me = run.address(self);
-        let mut waits = self.shared.waits();
-        if waits.closes_circle(me.cell, target) {
-            self.count_overdraft(places);
-            run.cell().life.set(me.generation.get(), life::OVERDRAFT, 0);
-            return false;
-        }
-        let deadline = waits.add(me, target, places);
-        if deadline.is_some() {
-            run.cell().life.clear(life::COMMIT_DUE);
-        }
-        let elsewhere = waits.woken_for(me.cell);
-        let waits_here = cell.inbox.wait(places, cell.bound());
-        match (waits_here, deadline) {
-            (true, _) => {}
-            // It waits on, with the deadline it has.
-            (false, None) => waits.remove_waiter(me.cell),
-            (false, Some(_)) => waits.remove(me.cell),
-        }
-        drop(waits);
+        let room = (&cell.inbox, cell.bound());
+        let life = &run.cell().life;
+        let waits = &self.shared.waits;
+        let (outcome, elsewhere) = waits.wait((me.cell, me), (target, places), room, || {
+            life.clear(life::COMMIT_DUE);
+        });
         if let Some(target) = elsewhere {
             self.wake_waiters(target);
         }
-        if !waits_here {
-            return false;
-        }
+        let deadline = match outcome {
+            Wait::Waits(deadline) => deadline,
+            Wait::Room => return false,
+            Wait::Circle => {
+                self.count_overdraft(places);
+                life.set(me.generation.get(), life::OVERDRAFT, 0);
+                return false;
+            }
+        };
         if let Some(seq) = deadline {
             let deadline_ns = self.now_ns().saturating_add(self.shared.commit_deadline_ns);
             let entry = self.arm_wheel(deadline_ns, Due::Commit(me, seq));
@@ -392,16 +384,10 @@ impl Worker {
     /// The running actor's commit waits no more.
     ///
     /// If it was woken, those next in line are looked at again: it may have found its places before
-    /// it was woken for others, or have left those to others (R3 of `system/waits.rs`).
+    /// it was woken for others, or have left those to others (R3 of `sync/waits.rs`).
     pub(crate) fn stop_waiting(&self, run: &Running<'_>) {
-        if self.shared.anybody_waits() {
-            let mut waits = self.shared.waits();
-            waits.remove(run.number());
-            let woken_for = waits.woken_for(run.number());
-            drop(waits);
-            if let Some(target) = woken_for {
-                self.wake_waiters(target);
-            }
+        if let Some(target) = self.shared.waits.stop(run.number()) {
+            self.wake_waiters(target);
         }
         if let Some(extension) = run.existing() {
             self.take_off(extension.waits_until.take());

@@ -19,6 +19,7 @@ pub mod scope;
 pub mod slots;
 #[cfg(mainspring_tsan)]
 mod tsan;
+pub mod waits;
 
 #[cfg(not(loom))]
 mod imp {

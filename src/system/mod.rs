@@ -4,7 +4,6 @@ pub(crate) mod policy;
 pub(crate) mod quota;
 pub(crate) mod root;
 pub(crate) mod spawn;
-pub(crate) mod waits;
 pub(crate) mod watch;
 
 use crate::actor::cell::{ActorCell, Counts, life, quietly};
@@ -31,6 +30,7 @@ use crate::plan::timers::Tick;
 use crate::sync::inbox::Wake;
 use crate::sync::parker::Parker;
 use crate::sync::slots::Table;
+use crate::sync::waits::{Waiter, Waits};
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::timer::{Clock, TimerKey as WheelKey};
 use crate::{AskError, ask};
@@ -42,11 +42,10 @@ use std::any::TypeId;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use waits::{Waiter, Waits};
 
 /// What a wheel holds.
 pub(crate) enum Due {
@@ -79,7 +78,7 @@ pub(crate) struct Shared {
     pub(crate) compute: Arc<Compute>,
     clock: Clock,
     types: Mutex<Types>,
-    waits: Mutex<Waits>,
+    pub(crate) waits: Waits<Address>,
     /// Asks that wait for their answer.
     pub(crate) asks: Quota,
     /// Timers that are armed.
@@ -92,7 +91,6 @@ pub(crate) struct Shared {
     pub(crate) watchdog: Watchdog,
     pub(crate) restarts: Mutex<crate::supervise::ceiling::Ceiling>,
     circuits: Mutex<Circuits>,
-    waiting: AtomicUsize,
     /// All numbers were handed out: workers keep no free ones to themselves.
     numbers_scarce: AtomicBool,
     /// Free cells' numbers for those who spawn from outside.
@@ -280,39 +278,15 @@ impl Shared {
         self.depot.is_over()
     }
 
-    pub(crate) fn waits(&self) -> WaitsGuard<'_> {
-        WaitsGuard {
-            waits: lock(&self.waits),
-            count: &self.waiting,
-        }
-    }
-
-    /// Whether anybody waits for room; may be behind by a moment.
-    pub(crate) fn anybody_waits(&self) -> bool {
-        self.waiting.load(Relaxed) > 0
-    }
-
     /// Takes the waiters off `target`'s list that there is room for. Threads are woken here.
     pub(crate) fn waiters_to_wake(&self, target: u32) -> SmallVec<[Address; 8]> {
-        let mut taken = SmallVec::<[Waiter; 8]>::new();
-        let mut waits = self.waits();
         let Some(cell) = self.cells.get(target) else {
             return SmallVec::new();
         };
-        let mut promised = 0u32;
-        while let Some(places) = waits.first_needs(target) {
-            promised = promised.saturating_add(places);
-            // Those left are woken by the next place that comes back.
-            if cell.inbox.wait(promised, cell.bound()) {
-                break;
-            }
-            taken.extend(waits.take_first(target));
-        }
-        drop(waits);
         let mut actors = SmallVec::new();
-        for waiter in taken {
+        for waiter in self.waits.take(target, &cell.inbox, cell.bound()) {
             match waiter {
-                Waiter::Actor(address) => actors.push(address),
+                Waiter::Actor(_, address) => actors.push(address),
                 Waiter::Thread(unparker, _) => unparker.unpark(),
             }
         }
@@ -469,7 +443,7 @@ impl Shared {
 
     /// Wakes those who wait for room at `target` that there is room for.
     #[cold]
-    fn wake_waiters(&self, target: u32) {
+    pub(crate) fn wake_waiters(&self, target: u32) {
         for waiter in self.waiters_to_wake(target) {
             if let Some(cell) = self.cells.get(waiter.cell)
                 && cell.inbox.signal() == Wake::Enqueue
@@ -490,32 +464,6 @@ impl Shared {
             self.announce(&letter);
         }
         self.dead_letters.add(letter);
-    }
-}
-
-/// The waits, locked; keeps the count that others look at without the lock.
-pub(crate) struct WaitsGuard<'a> {
-    waits: MutexGuard<'a, Waits>,
-    count: &'a AtomicUsize,
-}
-
-impl std::ops::Deref for WaitsGuard<'_> {
-    type Target = Waits;
-    fn deref(&self) -> &Waits {
-        &self.waits
-    }
-}
-
-impl std::ops::DerefMut for WaitsGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Waits {
-        &mut self.waits
-    }
-}
-
-impl Drop for WaitsGuard<'_> {
-    fn drop(&mut self) {
-        self.count
-            .store(usize::from(!self.waits.is_empty()), Release);
     }
 }
 
@@ -694,7 +642,7 @@ impl System {
             types: Mutex::default(),
             restarts: Mutex::default(),
             circuits: Mutex::default(),
-            waits: Mutex::default(),
+            waits: Waits::default(),
             asks: Quota::new(config.system.max_asks_in_flight, first_worker as usize),
             timers: Quota::new(config.system.max_timers, first_worker as usize),
             watches: Mutex::default(),
@@ -702,7 +650,6 @@ impl System {
             warned: Mutex::default(),
             topics: Topics::default(),
             watchdog,
-            waiting: AtomicUsize::new(0),
             numbers_scarce: AtomicBool::new(false),
             numbers: Mutex::default(),
             spawned_outside: AtomicU64::new(0),
