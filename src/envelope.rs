@@ -17,7 +17,8 @@
 //! - E2: `contents` describes the payload exactly while there is one.
 //! - E3: an envelope's size never changes; it may be freed by any thread.
 
-use crate::sync::inbox::{Chain, Inbox, Link, Push, Wake};
+use crate::sync::inbox::{Chain, Inbox, Link, OVERDRAFT_MAX, Push, Wake};
+use crate::sync::ring::{Put, Ring};
 use crate::sync::{Mutex, lock};
 use std::alloc::Layout;
 use std::any::TypeId;
@@ -96,6 +97,8 @@ pub(crate) enum Kind {
     Unstash,
     /// A plan's call of code that no other step can say.
     Escape,
+    /// A token: the oldest message in its mailbox's ring.
+    Token,
 }
 
 /// What is known of a payload's type when the type itself is not.
@@ -378,7 +381,7 @@ impl Parcel {
     #[inline(always)]
     pub(crate) fn kind(&self) -> Kind {
         let kind = self.header().tag.get() as u8 & KIND_MASK;
-        debug_assert!(kind <= Kind::Escape as u8);
+        debug_assert!(kind <= Kind::Token as u8);
         // SAFETY: the tag's low bits are written from a `Kind` only.
         unsafe { std::mem::transmute::<u8, Kind>(kind) }
     }
@@ -609,7 +612,7 @@ impl Inside {
 }
 
 const KIND_MASK: u8 = 0x1f;
-const _: () = assert!(Kind::Escape as u8 <= KIND_MASK);
+const _: () = assert!(Kind::Token as u8 <= KIND_MASK);
 // An answer's envelope may end with an error instead, which must leave its note alone.
 const _: () = assert!(size_of::<crate::AskError>() <= SIZES[0] - HEADER - NOTE);
 const CLASS_SHIFT: u32 = 5;
@@ -805,6 +808,36 @@ pub(crate) fn push(inbox: &Inbox, parcel: Parcel, capacity: u32) -> Result<Wake,
         // SAFETY: a refused link is the caller's still.
         refused => Err((refused, unsafe { Parcel::from_link(link) })),
     }
+}
+
+/// Puts a message into `ring`, and a token with a place into `inbox` unless the oldest makes room;
+/// that one comes back.
+///
+/// # Errors
+///
+/// Why not, and the message.
+#[cold]
+pub(crate) fn push_in_ring(
+    inbox: &Inbox,
+    ring: &Ring<Parcel>,
+    parcel: Parcel,
+    capacity: u32,
+    lives: impl FnOnce(u32) -> bool,
+) -> Result<(Wake, Option<Parcel>), (Push, Parcel)> {
+    let is_open = |newest: &Parcel| match !inbox.is_closed() && lives(newest.generation()) {
+        true => Ok(()),
+        false => Err(Push::Closed),
+    };
+    // Places come back after the batch, so the count may be above what waits.
+    let place = || {
+        let token = Parcel::new(Kind::Token, ());
+        token.set_generation(0); // no actor's, so that a run stumbles over it
+        push(inbox, token, OVERDRAFT_MAX).map_err(|(refused, _)| refused)
+    };
+    Ok(match ring.put(parcel, capacity, is_open, place)? {
+        Put::Placed(wake) => (wake, None),
+        Put::Displaced(oldest) => (Wake::Nothing, Some(oldest)),
+    })
 }
 
 /// Puts an envelope into `inbox` that takes no place.

@@ -8,7 +8,7 @@ use crate::actor::{ActorRef, Address, Behavior, Down, Exit, Machine};
 use crate::ask::{self, AskError, Reply};
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker;
-use crate::envelope::{Kind, Parcel, is_counted_in, push, with_outside_pool};
+use crate::envelope::{Kind, Parcel, is_counted_in, with_outside_pool};
 use crate::sync::inbox::{Push, Wake};
 use crate::sync::oneshot::{Asker, Patience, Unanswered, channel};
 use crate::sync::parker::Parker;
@@ -213,14 +213,17 @@ impl<M: Send + 'static> Handle<M> {
         if adopted > 0 {
             self.shared.depot.adopt(adopted);
         }
-        let pushed = push(&cell.inbox, parcel, cell.bound());
+        let pushed = cell.put(parcel);
         if adopted > 0 && pushed.is_err() {
             self.shared.depot.disown(adopted);
         }
         match pushed {
-            Ok(wake) => {
+            Ok((wake, displaced)) => {
                 if wake == Wake::Enqueue {
                     self.shared.schedule(number, cell);
+                }
+                if let Some(oldest) = displaced {
+                    self.shared.bury_displaced(number, oldest);
                 }
                 Ok(())
             }

@@ -27,14 +27,15 @@ use crate::Plan;
 use crate::ask::{self, AskError};
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::Worker;
-use crate::envelope::{Kind, List, Parcel};
+use crate::envelope::{Kind, List, Parcel, push, push_in_ring};
 use crate::plan::Outcome;
 use crate::plan::commit::{Bound, Committed, Usual, commit, commit_usual, first_words};
 use crate::plan::delivery::Delivery;
 use crate::plan::output::Evolve;
 use crate::plan::switch::Switch;
 use crate::supervise::keeper::{Change, Keeper};
-use crate::sync::inbox::{Backlog, Inbox, Link, OVERDRAFT_MAX};
+use crate::sync::inbox::{Backlog, Inbox, Link, Push, Wake};
+use crate::sync::ring::Ring;
 use crate::sync::slots::Life;
 use crate::system::policy;
 use crate::system::watch::Heard;
@@ -45,7 +46,8 @@ use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 /// Flags of a cell's life.
@@ -96,6 +98,9 @@ pub(crate) struct ActorCell {
     failed: AtomicU32,
     dead: AtomicU32,
     state: Cell<[MaybeUninit<u64>; STATE_WORDS]>,
+    /// Where the messages wait if the newest takes the place of the oldest; made for the first
+    /// such actor, and kept for later ones.
+    ring: AtomicPtr<Ring<Parcel>>,
 }
 
 const _: () = assert!(size_of::<ActorCell>() == 128);
@@ -125,6 +130,7 @@ impl Default for ActorCell {
             failed: AtomicU32::new(0),
             dead: AtomicU32::new(0),
             state: Cell::new([MaybeUninit::uninit(); STATE_WORDS]),
+            ring: AtomicPtr::default(),
         }
     }
 }
@@ -135,6 +141,11 @@ impl Drop for ActorCell {
         if !extension.is_null() {
             // SAFETY: made by `Running::extension` from a box; nobody runs the cell now.
             drop(unsafe { Box::from_raw(extension) });
+        }
+        let ring = *self.ring.get_mut();
+        if !ring.is_null() {
+            // SAFETY: made by `set_limits` from a box; nobody has the cell now.
+            drop(unsafe { Box::from_raw(ring) });
         }
     }
 }
@@ -326,6 +337,33 @@ impl ActorCell {
         self.capacity.store(limits.capacity, Relaxed);
         self.overflow.store(limits.overflow, Relaxed);
         self.when_full.set(limits.when_full);
+        if limits.overflow == policy::DROP_OLDEST && self.ring().is_none() {
+            let ring = Box::into_raw(Box::default());
+            self.ring.store(ring, Release);
+        }
+    }
+
+    /// The ring of a mailbox whose newest message takes the place of the oldest.
+    #[inline(always)]
+    fn ring(&self) -> Option<&Ring<Parcel>> {
+        // SAFETY: made from a box, and dropped with the cell only. Acquire: what is in the box.
+        unsafe { self.ring.load(Acquire).as_ref() }
+    }
+
+    /// Puts a message into the mailbox. The second is what it displaced: the caller's to bury.
+    ///
+    /// # Errors
+    ///
+    /// Why not, and the message.
+    #[inline(always)]
+    pub(crate) fn put(&self, parcel: Parcel) -> Result<(Wake, Option<Parcel>), (Push, Parcel)> {
+        if self.overflow() == policy::DROP_OLDEST
+            && let Some(ring) = self.ring()
+        {
+            let lives = |generation| self.life.generation() == generation;
+            return push_in_ring(&self.inbox, ring, parcel, self.capacity(), lives);
+        }
+        push(&self.inbox, parcel, self.capacity()).map(|wake| (wake, None))
     }
 
     #[inline(always)]
@@ -350,16 +388,6 @@ impl ActorCell {
         self.plain_capacity.load(Relaxed)
     }
 
-    /// How many messages may be let in: the capacity, unless the oldest makes room.
-    #[inline(always)]
-    pub(crate) fn bound(&self) -> u32 {
-        if self.overflow() == policy::DROP_OLDEST {
-            OVERDRAFT_MAX
-        } else {
-            self.capacity()
-        }
-    }
-
     /// The overflow policy, as in [`crate::config::Overflow`].
     #[inline(always)]
     pub(crate) fn overflow(&self) -> u8 {
@@ -380,11 +408,13 @@ impl ActorCell {
         // While it runs, the first two may be ahead.
         let handled = returned.saturating_sub(failed + dead_lettered);
         let queued = u64::from(self.inbox.places_taken());
+        // What a newer message displaced was let in, and never came back by a run.
+        let displaced = self.ring().map_or(0, Ring::displaced);
         Counts {
-            accepted: returned + queued,
+            accepted: returned + queued + displaced,
             handled,
             failed,
-            dead_lettered,
+            dead_lettered: dead_lettered + displaced,
             queued,
         }
     }
@@ -653,38 +683,17 @@ impl<'a> Running<'a> {
         // SAFETY: C1.
         let look = unsafe { self.cell.inbox.look(&self.cell.backlog) };
         free_held(worker, look.let_go);
-        if self.cell.overflow() == policy::DROP_OLDEST {
-            self.drop_oldest(worker);
-        }
         look.closed && !self.has_more()
     }
 
-    /// Makes dead letters of the oldest messages beyond the capacity.
+    /// The message that a popped token stands for.
     #[cold]
-    fn drop_oldest(&self, worker: &Worker) {
-        let is_message = |parcel: &Parcel| matches!(parcel.kind(), Kind::Tell | Kind::Ask);
-        let parcels: Vec<_> = std::iter::from_fn(|| self.pop()).collect();
-        let messages = parcels.iter().filter(|parcel| is_message(parcel)).count();
-        // The newest is never dropped, so none of these is the inbox's boundary.
-        let mut excess = messages.saturating_sub(self.cell.capacity() as usize);
-        let mut kept = Vec::with_capacity(parcels.len() - excess);
-        for parcel in parcels {
-            if excess > 0 && is_message(&parcel) {
-                excess -= 1;
-                self.dead_letter(
-                    worker,
-                    parcel.kind(),
-                    parcel.type_name(),
-                    Cause::DroppedOldest,
-                );
-                ask::losing(AskError::Refused, || quietly(|| drop(parcel)));
-            } else {
-                kept.push(parcel);
-            }
-        }
-        for parcel in kept.into_iter().rev() {
-            self.put_back(parcel);
-        }
+    fn redeem(&self, token: Parcel) -> Option<Parcel> {
+        self.detach(&token);
+        drop(token);
+        let message = self.cell.ring().and_then(Ring::take);
+        debug_assert!(message.is_some(), "D1: a token without a message");
+        message
     }
 
     /// Writes the run's tally into the cell and the worker's counters, once a run. Returns the
@@ -877,9 +886,13 @@ fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
             run.put_back(parcel);
             return ended_by_signal(run, worker);
         }
-        if parcel.generation() != generation {
-            stale(run, worker, parcel);
-        } else if let Some(end) = message::<B>(run, body, worker, parcel) {
+        let current = match parcel.generation() == generation {
+            true => Some(parcel),
+            false => redeem_or_bury(run, worker, parcel),
+        };
+        if let Some(parcel) = current
+            && let Some(end) = message::<B>(run, body, worker, parcel)
+        {
             return end;
         }
         left -= 1;
@@ -1220,6 +1233,22 @@ fn resume_plan<B: Behavior>(
         }
         other => unusual::<B>(run, worker, plan, other, kind),
     }
+}
+
+/// What a parcel that is not of this life stands for: the message of a token; nothing, if it was
+/// meant for an earlier actor of the cell.
+#[cold]
+#[inline(never)]
+fn redeem_or_bury(run: &Running<'_>, worker: &Worker, parcel: Parcel) -> Option<Parcel> {
+    let parcel = match parcel.kind() {
+        Kind::Token => run.redeem(parcel)?,
+        _ => parcel,
+    };
+    if parcel.generation() == run.cell.life.generation() {
+        return Some(parcel);
+    }
+    stale(run, worker, parcel);
+    None
 }
 
 /// An envelope for one who was in this cell before.
@@ -1564,8 +1593,14 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     });
     ask::losing(AskError::Stopped, || {
         loop {
-            while let Some(parcel) = run.pop() {
+            while let Some(mut parcel) = run.pop() {
                 run.detach(&parcel);
+                if parcel.kind() == Kind::Token {
+                    let Some(message) = run.redeem(parcel) else {
+                        continue;
+                    };
+                    parcel = message;
+                }
                 let kind = parcel.kind();
                 if matches!(kind, Kind::Tell | Kind::Ask | Kind::Stash) {
                     run.dead_letter(worker, kind, parcel.type_name(), cause.clone());
@@ -1584,6 +1619,9 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     });
     let finished = run.tally(worker);
     worker.ended(address, cell, exit);
+    if let Some(ring) = cell.ring() {
+        ring.reset();
+    }
     if let Some((supervisor, letter)) = news {
         worker.disown(supervisor, address);
         worker.send_news(supervisor, address, letter);

@@ -9,7 +9,7 @@ use super::{ActorRef, Address};
 use crate::actor::cell::quietly;
 use crate::dead_letter::DeadLetter;
 use crate::dispatcher::worker::Worker;
-use crate::envelope::{Kind, Parcel, is_counted_in, push, with_outside_pool};
+use crate::envelope::{Kind, Parcel, is_counted_in, with_outside_pool};
 use crate::sync::inbox::Wake;
 use crate::sync::{Mutex, lock};
 use crate::system::Shared;
@@ -206,9 +206,15 @@ impl Shared {
         if adopted > 0 {
             self.depot.adopt(adopted);
         }
-        match push(&cell.inbox, parcel, cell.bound()) {
-            Ok(Wake::Enqueue) => self.schedule(target, cell),
-            Ok(Wake::Nothing) => {}
+        match cell.put(parcel) {
+            Ok((wake, displaced)) => {
+                if wake == Wake::Enqueue {
+                    self.schedule(target, cell);
+                }
+                if let Some(oldest) = displaced {
+                    self.bury_displaced(target, oldest);
+                }
+            }
             Err((_, parcel)) => {
                 if adopted > 0 {
                     self.depot.disown(adopted);

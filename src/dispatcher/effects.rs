@@ -5,11 +5,11 @@ use crate::actor::cell::{ActorCell, Body, Limits, Running, life, quietly};
 use crate::actor::{ActorRef, Address, Behavior, Exit};
 use crate::ask::{self, Asks};
 use crate::dead_letter::Cause;
-use crate::envelope::{Kind, Parcel, push};
+use crate::envelope::{Kind, Parcel};
 use crate::plan::Steps;
 use crate::plan::timers::{Armed, Missed, Repeat, Tick};
 use crate::supervise::keeper::Keeper;
-use crate::sync::inbox::Wake;
+use crate::sync::inbox::{Push, Wake};
 use crate::sync::waits::Wait;
 use crate::system::spawn::Home;
 use crate::system::{Due, policy};
@@ -131,6 +131,27 @@ impl Worker {
         self.stats.overdraft.add(u64::from(places));
     }
 
+    /// Puts a message into a mailbox, by its overflow policy.
+    ///
+    /// # Errors
+    ///
+    /// Why not, and the message.
+    pub(crate) fn put(
+        &self,
+        target: u32,
+        cell: &ActorCell,
+        parcel: Parcel,
+    ) -> Result<(), (Push, Parcel)> {
+        let (wake, displaced) = cell.put(parcel)?;
+        if wake == Wake::Enqueue {
+            self.schedule(target, cell);
+        }
+        if let Some(oldest) = displaced {
+            self.shared.bury_displaced(target, oldest);
+        }
+        Ok(())
+    }
+
     /// Sends the messages for subscribers of the events just applied, after what the actor sent
     /// before: a chain that was pending is published, its lease is gone. One who has no room misses
     /// the event.
@@ -150,10 +171,8 @@ impl Worker {
                 continue;
             };
             parcel.set_cell(me);
-            match push(&cell.inbox, parcel, cell.bound()) {
-                Ok(Wake::Enqueue) => self.schedule(target, cell),
-                Ok(Wake::Nothing) => {}
-                Err((_, parcel)) => self.refuse(target, parcel),
+            if let Err((_, parcel)) = self.put(target, cell, parcel) {
+                self.refuse(target, parcel);
             }
         }
     }
@@ -355,7 +374,7 @@ impl Worker {
             return false;
         };
         let me = run.address(self);
-        let room = (&cell.inbox, cell.bound());
+        let room = (&cell.inbox, cell.capacity());
         let life = &run.cell().life;
         let waits = &self.shared.waits;
         let (outcome, elsewhere) = waits.wait((me.cell, me), (target, places), room, || {

@@ -197,7 +197,7 @@ fn evolve_usual<B: Behavior>(
 fn say_before(run: &Running<'_>, worker: &Worker, said: Steps, target: Option<&ActorCell>) {
     say_all(run, worker, said);
     if let Some(target) = target
-        && !target.inbox.has_room(target.bound())
+        && !target.inbox.has_room(target.capacity())
     {
         worker.count_overdraft(1); // the machine's own took the place
     }
@@ -415,17 +415,19 @@ fn say(run: &Running<'_>, worker: &Worker, said: Steps) {
 fn say_all(run: &Running<'_>, worker: &Worker, mut said: Steps) {
     worker.flush();
     let mut reserved = Reserved::new();
+    let mut displaces = false;
     if said.flags & flag::SEND != 0 {
         let admitted = admit(run, worker, &said, Bound::Last, &mut reserved);
         debug_assert!(admitted.is_ok(), "a last plan waits for nobody");
+        displaces = admitted.unwrap_or(false);
         for &(target, places) in &reserved {
             if let Some(cell) = worker.cell(target) {
-                let above = cell.inbox.places_taken().saturating_sub(cell.bound());
+                let above = cell.inbox.places_taken().saturating_sub(cell.capacity());
                 worker.count_overdraft(above.min(places));
             }
         }
     }
-    publish(run, worker, &mut said, &mut reserved);
+    publish(run, worker, &mut said, &mut reserved, displaces);
 }
 
 /// Publishes what a machine asks for before its actor's first turn.
@@ -450,7 +452,7 @@ fn capacity_for(cell: &ActorCell, target: u32, run: &Running<'_>, bound: Bound) 
         return OVERDRAFT_MAX;
     }
     // A self-tell may use the place of the message in hand.
-    cell.bound() + u32::from(target == run.number())
+    cell.capacity() + u32::from(target == run.number())
 }
 
 /// The one message of a turn: one exchange, or none while a lease lasts.
@@ -514,7 +516,7 @@ fn commit_one_send<B: Behavior>(
             }
             Ok(said) if !said.list.is_empty() => {
                 say_all(run, worker, said); // gives the lease back
-                if !cell.inbox.has_room(cell.bound()) {
+                if !cell.inbox.has_room(cell.capacity()) {
                     worker.count_overdraft(1);
                 }
                 push_above(run, worker, cell, parcel);
@@ -522,7 +524,7 @@ fn commit_one_send<B: Behavior>(
             }
             Ok(_) if !pending.has_place(target) => {
                 // Subscribers' messages went first, and gave the lease back.
-                if !cell.inbox.has_room(cell.bound()) {
+                if !cell.inbox.has_room(cell.capacity()) {
                     worker.count_overdraft(1);
                 }
                 push_above(run, worker, cell, parcel);
@@ -554,7 +556,7 @@ fn evolve_and_send<B: Behavior>(
         match evolve_one(run, body, worker, event) {
             Ok(said) if !said.list.is_empty() => {
                 say_all(run, worker, said);
-                if !cell.inbox.has_room(cell.bound()) {
+                if !cell.inbox.has_room(cell.capacity()) {
                     worker.count_overdraft(1); // the machine's own took the place
                 }
             }
@@ -697,11 +699,15 @@ fn commit_reserving<B: Behavior>(
     reserved: &mut Reserved,
 ) -> Committed {
     let flags = plan.steps.flags;
-    if flags & flag::SEND != 0
-        && let Err((target, places)) = admit(run, worker, &plan.steps, bound, reserved)
-    {
-        release(worker, reserved);
-        return no_room(run, worker, plan, target, places);
+    let mut displaces = false;
+    if flags & flag::SEND != 0 {
+        match admit(run, worker, &plan.steps, bound, reserved) {
+            Ok(some) => displaces = some,
+            Err((target, places)) => {
+                release(worker, reserved);
+                return no_room(run, worker, plan, target, places);
+            }
+        }
     }
     let guard = ReleaseOnUnwind { worker, reserved };
     let evolved = evolve_all(run, body, worker, plan);
@@ -713,7 +719,7 @@ fn commit_reserving<B: Behavior>(
             return worker.failed(cause);
         }
     }
-    publish(run, worker, &mut plan.steps, reserved);
+    publish(run, worker, &mut plan.steps, reserved, displaces);
     if flags & flag::STOP != 0 {
         return Committed::Stop;
     }
@@ -746,19 +752,21 @@ fn release(worker: &Worker, reserved: &Reserved) {
 }
 
 /// Takes a place for each message, in plan order, consecutive ones of one target together.
-/// Messages to the dead need none; nor do those that a policy drops: they become `Refused`.
+/// Messages to the dead need none; nor do those that a policy drops: they become `Refused`. Where
+/// the newest takes the place of the oldest there is room always: whether there is such a target.
 fn admit(
     run: &Running<'_>,
     worker: &Worker,
     steps: &Steps,
     bound: Bound,
     reserved: &mut Reserved,
-) -> Result<(), (u32, u32)> {
+) -> Result<bool, (u32, u32)> {
     let mut sends = steps
         .list
         .iter()
         .filter(|step| matches!(step.kind(), Kind::Tell | Kind::Ask))
         .peekable();
+    let mut displaces = false;
     while let Some(first) = sends.next() {
         let target = first.cell();
         let generation = first.generation();
@@ -767,6 +775,10 @@ fn admit(
             first.set_kind(Kind::Refused);
             continue;
         };
+        if cell.overflow() == policy::DROP_OLDEST {
+            displaces = true;
+            continue;
+        }
         let mut places = 1;
         let mut last_of_group = first;
         while let Some(next) =
@@ -814,7 +826,7 @@ fn admit(
             }
         }
     }
-    Ok(())
+    Ok(displaces)
 }
 
 /// How many places a plan wants in all in one mailbox.
@@ -908,8 +920,15 @@ fn answer_later<M: 'static>(machine: &M, steps: &mut Steps) {
     }
 }
 
-/// Makes an admitted plan visible, in plan order.
-fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut Reserved) {
+/// Makes an admitted plan visible, in plan order. `displaces`: some target's newest message takes
+/// the place of its oldest.
+fn publish(
+    run: &Running<'_>,
+    worker: &Worker,
+    steps: &mut Steps,
+    reserved: &mut Reserved,
+    displaces: bool,
+) {
     let me = run.number();
     // Places were taken in the order of the plan, so the next ones in use are never further back.
     let mut at = 0;
@@ -925,6 +944,16 @@ fn publish(run: &Running<'_>, worker: &Worker, steps: &mut Steps, reserved: &mut
                 }
                 let target = step.cell();
                 step.set_cell(me);
+                if displaces
+                    && let Some(cell) = worker.cell(target)
+                    && cell.overflow() == policy::DROP_OLDEST
+                {
+                    worker.flush();
+                    if let Err((_, step)) = worker.put(target, cell, step) {
+                        worker.refuse(target, step);
+                    }
+                    continue;
+                }
                 let pending = worker.pending();
                 if !pending.is_for(target) {
                     worker.flush();

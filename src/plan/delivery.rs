@@ -27,9 +27,9 @@ use crate::actor::{ActorRef, Address, Behavior};
 use crate::ask::{self, AskError, Reply};
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::{self, Worker};
-use crate::envelope::{Kind, Parcel, push};
+use crate::envelope::{Kind, Parcel};
 use crate::supervise::Backoff;
-use crate::sync::inbox::{Push, Wake};
+use crate::sync::inbox::Push;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -205,18 +205,15 @@ impl Delivery {
         };
         parcel.set_cell(run.number());
         parcel.set_generation(generation);
-        match push(&cell.inbox, parcel, cell.bound()) {
-            Ok(Wake::Enqueue) => worker.schedule(self.to.cell, cell),
-            Ok(Wake::Nothing) => {}
-            Err((refused, parcel)) => {
+        worker
+            .put(self.to.cell, cell, parcel)
+            .map_err(|(refused, parcel)| {
                 self.message = Some(parcel);
-                return Err(match refused {
+                match refused {
                     Push::Closed => Undeliverable::Stopped,
                     _ => Undeliverable::Full,
-                });
-            }
-        }
-        Ok(())
+                }
+            })
     }
 
     fn is_on_trial(&self) -> bool {

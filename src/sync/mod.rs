@@ -14,6 +14,7 @@ pub mod inbox;
 mod jitter;
 pub mod oneshot;
 pub mod parker;
+pub mod ring;
 #[cfg(not(loom))]
 pub mod scope;
 pub mod slots;

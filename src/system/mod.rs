@@ -284,7 +284,7 @@ impl Shared {
             return SmallVec::new();
         };
         let mut actors = SmallVec::new();
-        for waiter in self.waits.take(target, &cell.inbox, cell.bound()) {
+        for waiter in self.waits.take(target, &cell.inbox, cell.capacity()) {
             match waiter {
                 Waiter::Actor(_, address) => actors.push(address),
                 Waiter::Thread(unparker, _) => unparker.unpark(),
@@ -451,6 +451,19 @@ impl Shared {
                 self.schedule(waiter.cell, cell);
             }
         }
+    }
+
+    /// Makes the oldest message of `target`'s mailbox, whose place a newer one took, a dead letter.
+    #[cold]
+    pub(crate) fn bury_displaced(&self, target: u32, oldest: Parcel) {
+        let actor =
+            NonZeroU32::new(oldest.generation()).map_or(Address::NOBODY, |generation| Address {
+                cell: target,
+                generation,
+                system: self.tag,
+            });
+        self.dead_letter(actor, oldest.type_name(), Cause::DroppedOldest);
+        ask::losing(AskError::Refused, || quietly(|| drop(oldest)));
     }
 
     /// Notes a dead letter, and tells those who listen to them.
