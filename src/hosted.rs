@@ -13,7 +13,7 @@
 //! - H3: the actor's end ends its timers, and its children as far as a worker runs it.
 
 use crate::actor::{ActorRef, Address, Down, Machine, Refusal};
-use crate::chart::model::{Model, StateId};
+use crate::chart::model::{ActionId, Model, StateId};
 use crate::chart::value::{Effect, Name, Start, Target};
 use crate::chart::{Buffers, Event, Instance, Loaded, LoadedChart, Status, StepError, Value};
 use crate::plan::output::{Output, stop_now};
@@ -134,8 +134,28 @@ impl<C: Clone + Send + 'static> From<crate::chart::xstate::Compiled<C>> for Host
 
 #[cfg(feature = "scxml")]
 impl From<crate::chart::scxml::Document> for HostedChart<crate::chart::slots::Slots> {
+    /// A document; those written inside of its invocations are bound already. One of these that is
+    /// wrong, or whose `Arc` somebody else holds, becomes an error event when it is invoked.
     fn from(document: crate::chart::scxml::Document) -> Self {
-        Self::new(document.chart, document.model)
+        let mut hosted = Self::new(document.chart, document.model);
+        for (nth, inner) in document.embedded.into_iter().enumerate() {
+            let Some(inner) = inner.ok().and_then(Arc::into_inner) else {
+                continue;
+            };
+            let variables = inner.top_level.clone();
+            let context = move |input: &Value| {
+                let mut slots = crate::chart::slots::Slots::default();
+                slots.own.has_parent = true;
+                for (name, place) in &variables {
+                    if let Some(value) = input.field(name) {
+                        slots.set(*place, value.clone());
+                    }
+                }
+                slots
+            };
+            hosted = hosted.child(&embedded(nth as u32), Self::from(inner), context);
+        }
+        hosted
     }
 }
 
@@ -209,11 +229,11 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
                 Ok(machine) => {
                     let child = output.spawn(crate::Events::new(), machine).address();
                     Child {
-                        address: child,
                         tells_end: true,
                         send: Some(Arc::new(move |event, output: &mut Outputs<C>| {
                             output.evolve(child, event);
                         })),
+                        ..Child::new(child)
                     }
                 }
                 Err(error) => {
@@ -310,6 +330,11 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
     }
 }
 
+/// What an embedded document is bound to; no address has a space.
+fn embedded(nth: u32) -> Name {
+    format!("embedded {nth}").into()
+}
+
 fn path(model: &Model, state: usize) -> String {
     let mut keys = Vec::new();
     let mut at = state;
@@ -347,6 +372,10 @@ pub struct Child<C: Clone + Send + 'static> {
     address: Address,
     /// Whether it tells its parent itself when it is done.
     tells_end: bool,
+    /// Whether it gets every event that its parent takes.
+    autoforward: bool,
+    /// The action that runs before its parent takes an event of its.
+    finalize: Option<ActionId>,
     send: Option<Sender<C>>,
 }
 
@@ -355,6 +384,8 @@ impl<C: Clone + Send + 'static> Clone for Child<C> {
         Self {
             address: self.address,
             tells_end: self.tells_end,
+            autoforward: self.autoforward,
+            finalize: self.finalize,
             send: self.send.clone(),
         }
     }
@@ -366,6 +397,8 @@ impl<C: Clone + Send + 'static> Child<C> {
         Self {
             address: child.into(),
             tells_end: false,
+            autoforward: false,
+            finalize: None,
             send: None,
         }
     }
@@ -376,11 +409,10 @@ impl<C: Clone + Send + 'static> Child<C> {
         message: impl Fn(Event) -> M + Send + Sync + 'static,
     ) -> Self {
         Self {
-            address: child.address(),
-            tells_end: false,
             send: Some(Arc::new(move |event, output: &mut Outputs<C>| {
                 output.tell(child, message(event));
             })),
+            ..Self::new(child.address())
         }
     }
 }
@@ -396,7 +428,7 @@ fn done(is_xstate: bool, id: &str, output: Value) -> Event {
     if is_xstate {
         Event::new(format!("xstate.done.actor.{id}")).field("output", output)
     } else {
-        Event::new(format!("done.invoke.{id}")).with(output)
+        from_child(id, Event::new(format!("done.invoke.{id}")).with(output))
     }
 }
 
@@ -406,6 +438,14 @@ fn failed(is_xstate: bool, id: &str, why: String) -> Event {
     } else {
         Event::new("error.communication").with(Value::str(why))
     }
+}
+
+/// Says which invocation an event comes from (SCXML's `_event.invokeid`).
+fn from_child(id: &str, mut event: Event) -> Event {
+    let origin = event.origin.get_or_insert_with(Default::default);
+    origin.kind = "external";
+    origin.invokeid = Value::str(id);
+    event
 }
 
 /// A running chart: an actor's [`Machine`], or anybody's.
@@ -530,18 +570,7 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
         let host = &self.hosted.host;
         for effect in &self.buffers.effects()[from..] {
             let problem = match effect {
-                Effect::Start(start) if start.embedded.is_some() => {
-                    format!(
-                        "{:?} is an embedded chart, which no actor can be yet",
-                        start.id
-                    )
-                }
-                Effect::Start(start) if start.autoforward || start.finalize.is_some() => {
-                    format!(
-                        "{:?} forwards or finalizes, which no actor can yet",
-                        start.id
-                    )
-                }
+                Effect::Start(start) if start.embedded.is_some() => continue,
                 Effect::Start(start) if !host.actors.contains_key(&start.source) => {
                     format!("no actor is bound to {:?}", start.source)
                 }
@@ -588,11 +617,43 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
         output.after(Key::new(key), Duration::from_millis(ms), event);
     }
 
+    /// What SCXML does with an event before the chart takes it: finalize, then forward.
+    fn before(&mut self, event: &Event) -> Result<(), Refusal> {
+        let from = event.origin.as_ref().and_then(|o| o.invokeid.text());
+        let mut finalize = None;
+        for (id, child) in &self.children.0 {
+            if from == Some(&**id) {
+                finalize = child.finalize;
+            }
+        }
+        if let Some(action) = finalize {
+            let chart = &self.hosted.chart.chart;
+            chart
+                .act(&mut self.instance, action, event, &mut self.buffers)
+                .map_err(|fault| Refusal::new(fault.to_string()))?;
+        }
+        for (id, child) in &self.children.0 {
+            if child.autoforward {
+                self.buffers.effects().push(Effect::Send {
+                    event: event.clone(),
+                    target: Target::Child(id.clone()),
+                    delay_ms: None,
+                    id: None,
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn send(&mut self, event: Event, target: &Target, output: &mut Outputs<C>) {
         match target {
             Target::Myself | Target::Internal => output.later(event),
             Target::Parent => {
                 if let Some(parent) = &self.parent {
+                    let event = match parent.is_xstate {
+                        true => event,
+                        false => from_child(&parent.id, event),
+                    };
                     output.evolve(parent.address, event);
                 }
             }
@@ -611,10 +672,16 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
     }
 
     fn start_child(&mut self, start: &Start, output: &mut Outputs<C>) {
-        let Some(starter) = self.hosted.host.actors.get(&start.source) else {
+        let source = start.embedded.map_or(start.source.clone(), embedded);
+        let Some(starter) = self.hosted.host.actors.get(&source) else {
+            // Looked at before, but for embedded documents.
+            let why = "the document inside of the invocation is wrong".to_owned();
+            output.later(failed(self.hosted.chart.is_xstate, &start.id, why));
             return;
         };
-        let child = starter(start, output);
+        let mut child = starter(start, output);
+        child.autoforward = start.autoforward;
+        child.finalize = start.finalize;
         self.end_child(&start.id, output);
         if child.address == Address::NOBODY {
             return;
@@ -716,6 +783,7 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
             return Ok(());
         }
         let from = self.buffers.effects().len();
+        self.before(&event)?;
         let chart = &self.hosted.chart.chart;
         let class = chart.table().class(&event.name);
         let step = chart.step_in_turn(&mut self.instance, class, &event, &mut self.buffers);
