@@ -26,7 +26,7 @@ fn turn(all: &[ActorRef<Msg>], random: &mut Random, depth: u64) -> Msg {
         0 => Msg::Say(1),
         depth => turn(all, random, depth - 1),
     };
-    match random.below(12) {
+    match random.below(16) {
         0 => does(|| Plan::emit(Event::Refuse)),
         1 => does(Plan::unhandled),
         2 => {
@@ -48,6 +48,31 @@ fn turn(all: &[ActorRef<Msg>], random: &mut Random, depth: u64) -> Msg {
         }
         6 => act(|me| Plan::tell(me.me(), Msg::Say(2))),
         7 if depth == 0 => does(|| panic!("on purpose")),
+        8 => {
+            let message = next(random);
+            does(move || say(1).and(Plan::stash(message)))
+        }
+        9 => does(Plan::unstash),
+        10 => {
+            let message = next(random);
+            let backoff = mainspring::supervise::Backoff {
+                first: ms(1),
+                max: ms(2),
+                ..Default::default()
+            };
+            let breaker = mainspring::Breaker {
+                reset: ms(1),
+                ..Default::default()
+            };
+            does(move || {
+                let delivery = Plan::deliver(to, message).retry(2, backoff);
+                delivery.breaker(breaker).on_failed(|_| Msg::Say(3)).into()
+            })
+        }
+        11 => does(move || {
+            let gather = Plan::<Script>::gather([to, other, to], Msg::Ping).timeout(ms(1));
+            gather.on_done(|outcomes| Msg::Say(outcomes.len() as u64))
+        }),
         _ => {
             let message = next(random);
             does(move || Plan::tell(to, message))

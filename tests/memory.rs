@@ -41,6 +41,8 @@ enum Job {
     Ask(ActorRef<AskJob>, u64),
     Arm(u64),
     Every,
+    /// Put aside and brought back.
+    Stash(u64),
     /// By deliveries with retries and a breaker.
     Deliver(ActorRef<Job>, u64),
     /// To all, so many times.
@@ -78,6 +80,11 @@ impl Behavior for Work {
                 .retry(3, mainspring::supervise::Backoff::default())
                 .breaker(mainspring::Breaker::default())
                 .into(),
+            Job::Stash(0) => Plan::none(),
+            Job::Stash(left) if left % 2 == 0 => Plan::stash(Job::Stash(left - 1))
+                .and(Plan::stash(Job::Add(1)))
+                .and(Plan::unstash()),
+            Job::Stash(left) => Plan::tell(me.me(), Job::Stash(left - 1)),
             Job::Every => Plan::every(1, ms(1), Job::Add(1)),
         }
     }
@@ -118,6 +125,7 @@ fn steady_state_allocates_nothing() {
     };
     let tell = allocations_of(|| one(Job::Pass(to_b, 10_000)));
     let deliver = allocations_of(|| one(Job::Deliver(to_b, 10_000)));
+    let stash = allocations_of(|| one(Job::Stash(10_000)));
     let event = allocations_of(|| (0..1_000).for_each(|_| one(Job::Add(1))));
     let three = allocations_of(|| one(Job::Three(c.actor(), to_b, 500)));
     let ask = allocations_of(|| one(Job::Ask(answer, 1_000)));
@@ -159,6 +167,7 @@ fn steady_state_allocates_nothing() {
         "{tell}, {three}, {ask} for 12,500 messages"
     );
     assert!(deliver <= 20, "{deliver} for 10,000 deliveries");
+    assert!(stash <= 20, "{stash} for 10,000 messages put aside");
     assert!(all <= 20, "{all} for 1,000 messages to 40 targets each");
     assert!(waits <= 40, "{waits} for 1,600 commits most of which wait");
     assert!(event <= 20, "{event} for 1,000 messages from outside");
