@@ -480,8 +480,8 @@ pub mod timers;
 mod front {
     pub use crate::actor::stream::EventStream;
     pub use crate::actor::{
-        ActorRef, Address, Assign, Behavior, Context, Counts, Down, Events, Exit, Machine, Meta,
-        Refusal, Snapshot,
+        ActorRef, Address, Assign, Behavior, Context, Counts, Down, Events, Exit, Handler, Machine,
+        Meta, Refusal, Snapshot,
     };
     pub use crate::ask::{AskError, Deferred, Reply};
     #[cfg(feature = "compute")]
