@@ -122,3 +122,46 @@ fn an_assignment_that_is_never_applied_drops_what_it_holds() {
     drop(change);
     assert_eq!(std::sync::Arc::strong_count(&held), 1);
 }
+
+#[cfg(feature = "macros")]
+mod in_a_chart {
+    use super::*;
+
+    pub(super) enum Signal {
+        LogIn(&'static str),
+        LogOut,
+    }
+
+    /// The same change, for a plan to emit and for a chart's action to apply.
+    fn log_in(user: &'static str) -> Assign<Session> {
+        assign!("log in" => Session {
+            user: Some(user.to_owned()),
+            logins: |old| old.logins + 1,
+        })
+    }
+
+    mainspring::chart! {
+        chart Door(session: Session, event: Signal) {
+            initial Out;
+            state Out {
+                on Signal::LogIn(user) => In { log_in(user).apply(session) }
+            }
+            state In {
+                on Signal::LogOut => Out { assign!(Session { user: None }).apply(session) }
+            }
+        }
+    }
+
+    #[test]
+    fn an_assignment_is_the_same_in_a_plan_and_in_a_charts_action() {
+        let mut door = Door::new(Session::default()).unwrap();
+        door.step(Signal::LogIn("ada")).unwrap();
+        let mut plain = Context::new(Session::default());
+        plain.apply(log_in("ada"));
+        assert_eq!(*door.context(), *plain);
+        assert_eq!(plain.logins, 1);
+        door.step(Signal::LogOut).unwrap();
+        assert_eq!(door.context().user, None);
+        assert_eq!(door.context().logins, 1);
+    }
+}
