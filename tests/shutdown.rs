@@ -289,7 +289,6 @@ fn a_shutdown_tells_who_was_late_and_with_what() {
     let busy = system.prepare(Script, Tape::new(&log)).hold().unwrap();
     busy.tell(Msg::Say(1)).unwrap();
     busy.tell(Msg::Say(2)).unwrap();
-    let _ready = spawn(&system, &Log::new());
     let address = busy.actor().address();
     let outcome = system.shutdown(ms(20));
     assert!(!outcome.is_clean());

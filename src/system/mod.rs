@@ -912,9 +912,9 @@ impl System {
     /// let sum = system.spawn(Even, Sum(0))?;
     /// sum.tell(1)?;
     /// sum.tell(2)?;
-    /// let second = Duration::from_secs(1);
-    /// assert_eq!(numbers.next(second), Some((sum.actor().address(), 2)));
-    /// assert_eq!(letters.next(second).map(|(_, letter)| letter.cause), Some(Cause::Unhandled));
+    /// let minute = Duration::from_secs(60);
+    /// assert_eq!(numbers.next(minute), Some((sum.actor().address(), 2)));
+    /// assert_eq!(letters.next(minute).map(|(_, letter)| letter.cause), Some(Cause::Unhandled));
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn events<E: Clone + Send + 'static>(&self, capacity: usize) -> EventStream<(Address, E)> {
