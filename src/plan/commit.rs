@@ -369,7 +369,7 @@ fn check_said<B: Behavior>(
     worker: &Worker,
     said: &Steps,
 ) -> Result<(), Cause> {
-    if let Some(cause) = why_not(worker, said) {
+    if let Some(cause) = why_not(worker, said, Bound::Kept) {
         body.machine.roll_back();
         worker.drop_collected();
         return Err(cause);
@@ -383,21 +383,26 @@ fn check_said<B: Behavior>(
     Ok(())
 }
 
-/// Why steps can't be committed, whatever room there is.
-fn why_not(worker: &Worker, steps: &Steps) -> Option<Cause> {
+/// Why steps can't be committed, whatever room there is. An actor's last plan is held to no limit.
+#[inline(always)]
+fn why_not(worker: &Worker, steps: &Steps, bound: Bound) -> Option<Cause> {
     let flags = steps.flags;
     if flags & flag::FOREIGN != 0 || (steps.system != 0 && steps.system != worker.system()) {
         return Some(Cause::Foreign);
     }
-    if flags & flag::SEND != 0 && worker.is_short_of_memory() && worker.shared.is_over_ceiling() {
+    let is_short = flags & flag::SEND != 0 && worker.is_short_of_memory();
+    if is_short && bound != Bound::Last && worker.shared.is_over_ceiling() {
         return Some(Cause::NoMemory);
+    }
+    if flags & flag::LIMITED != 0
+        && bound != Bound::Last
+        && let Some(cause) = worker.beyond_limits(steps)
+    {
+        return Some(cause);
     }
     if flags & flag::NO_CHILD != 0 {
         let mut errors = steps.list.iter().filter_map(Parcel::peek::<SpawnError>);
         return errors.next().map(|error| Cause::NotSpawned(error.clone()));
-    }
-    if flags & flag::LIMITED != 0 {
-        return worker.beyond_limits(steps);
     }
     None
 }
@@ -638,35 +643,13 @@ fn commit_all<B: Behavior>(
     plan: &mut Plan<B>,
     bound: Bound,
 ) -> Committed {
-    let flags = plan.steps.flags;
-    let system = plan.steps.system;
-    if flags & flag::FOREIGN != 0 || (system != 0 && system != worker.system()) {
-        return worker.failed(Cause::Foreign);
-    }
-    let is_short = flags & flag::SEND != 0 && worker.is_short_of_memory();
-    if is_short && bound != Bound::Last && worker.shared.is_over_ceiling() {
-        return worker.failed(Cause::NoMemory);
-    }
-    if flags & flag::LIMITED != 0
-        && bound != Bound::Last
-        && let Some(cause) = worker.beyond_limits(&plan.steps)
-    {
+    if let Some(cause) = why_not(worker, &plan.steps, bound) {
         return worker.failed(cause);
     }
-    if flags & (flag::BECOME | flag::STASH) != 0
+    if plan.steps.flags & (flag::BECOME | flag::STASH) != 0
         && let Some(cause) = beyond_own_limits::<B>(run, &plan.steps)
     {
         return worker.failed(cause);
-    }
-    if flags & flag::NO_CHILD != 0 {
-        let mut errors = plan
-            .steps
-            .list
-            .iter()
-            .filter_map(Parcel::peek::<SpawnError>);
-        if let Some(error) = errors.next() {
-            return worker.failed(Cause::NotSpawned(error.clone()));
-        }
     }
     worker.flush();
     let mut reserved = worker.take_reserved();
