@@ -99,6 +99,7 @@ fn draw_makes_a_complete_drawing_and_mermaid() {
         "<svg ",
         ">shut</text>",
         ">OPEN</text>",
+        ">after 2 s</text>",
         ">[isUnlocked]</text>",
         "prefers-color-scheme:dark",
         "</svg>",

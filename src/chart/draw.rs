@@ -63,10 +63,30 @@ fn inside(model: &Model, children: &[Vec<StateId>], s: StateId, depth: usize, ou
     }
 }
 
+/// Descriptors as a person reads them: XState's delays without the engine's name for them.
+pub(super) fn events_text(model: &Model, descriptors: &[String], between: &str) -> String {
+    let words: Vec<String> = descriptors
+        .iter()
+        .map(|descriptor| after_text(model, descriptor).unwrap_or_else(|| descriptor.clone()))
+        .collect();
+    words.join(between)
+}
+
+/// `after 5 s` for `xstate.after.5000.ID`, where `ID` is a state.
+fn after_text(model: &Model, descriptor: &str) -> Option<String> {
+    let (delay, id) = descriptor.strip_prefix("xstate.after.")?.split_once('.')?;
+    model.find(id)?;
+    Some(match delay.parse::<u64>() {
+        Ok(ms) if ms > 0 && ms.is_multiple_of(1000) => format!("after {} s", ms / 1000),
+        Ok(ms) => format!("after {ms} ms"),
+        Err(_) => format!("after {delay}"),
+    })
+}
+
 fn arrow(model: &Model, source: StateId, t: &Transition, out: &mut String) {
     let mut label = match &t.trigger {
         Trigger::Always => String::new(),
-        Trigger::Events(list) => list.join(" "),
+        Trigger::Events(list) => events_text(model, list, " "),
     };
     if let Some(guard) = &t.guard {
         label.push_str(&format!(" [{}]", guard_text(model, guard)));

@@ -12,7 +12,7 @@
 
 use std::fmt::Write as _;
 
-use super::draw::guard_text;
+use super::draw::{events_text, guard_text};
 use super::layout::{Layout, layered};
 use super::model::{ActionId, Kind, Model, StateId, Transition, Trigger};
 
@@ -579,7 +579,7 @@ fn title(model: &Model, s: usize) -> String {
 fn label(model: &Model, t: &Transition) -> Vec<String> {
     let mut words = Vec::new();
     match &t.trigger {
-        Trigger::Events(list) => words.push(list.join(", ")),
+        Trigger::Events(list) => words.push(events_text(model, list, ", ")),
         Trigger::Always if t.guard.is_none() && t.actions.is_empty() => {}
         Trigger::Always => words.push("always".to_owned()),
     }
