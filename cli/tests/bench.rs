@@ -181,3 +181,27 @@ fn the_list_names_every_workload_and_group() {
         assert!(out(&output).contains(name), "{name} in\n{}", out(&output));
     }
 }
+
+/// Ten times more than is handled, for a time, in an address space of so many KiB.
+#[cfg(target_os = "linux")]
+#[test]
+fn overload_keeps_within_a_small_address_space() {
+    let folder = folder("address_space");
+    let run = |kib: u32, name: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "ulimit -v \"$1\" && shift && exec \"$@\"", "sh"])
+            .args([&kib.to_string(), env!("CARGO_BIN_EXE_mainspring")])
+            .args(["bench", name, "--workers", "2", "--quick", "--no-files"])
+            .current_dir(&folder);
+        command.output().unwrap()
+    };
+    for name in ["reject", "wait", "drop-newest", "drop-oldest"] {
+        let output = run(400_000, &format!("overload-{name}"));
+        assert!(output.status.success(), "{name}: {}", err(&output));
+    }
+    assert!(
+        !run(30_000, "overload-reject").status.success(),
+        "the limit holds"
+    );
+}
