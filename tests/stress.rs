@@ -17,6 +17,7 @@ fn at_rest(system: &System, actors: &[ActorRef<Msg>], what: &str, done: impl Fn(
                 eprintln!("{actor:?}: {:?}", system.counts(*actor));
             }
             eprintln!("{:?}", system.dead_letters());
+            eprintln!("{:#?}", system.metrics());
             panic!("never came to rest: {what}");
         }
         std::thread::yield_now();
@@ -219,5 +220,144 @@ fn sleeping_workers_miss_no_message_from_outside() {
             let ask = one.ask(|reply| does(move || Plan::tell(to, Msg::Ping(reply))));
             assert_eq!(ask.timeout(ms(20_000)).wait(), Ok(7), "round {round}");
         }
+    }
+}
+
+/// A ring of newborns whose last makes the next generation, and ends its own.
+fn generation(size: usize, left: u64, born: Arc<AtomicU64>) -> Plan<Script> {
+    if left == 0 {
+        return Plan::stop();
+    }
+    // The message goes round; each who had it ends, and the last makes the next ring first.
+    fn pass(ring: Arc<Vec<ActorRef<Msg>>>, at: usize, left: u64, born: Arc<AtomicU64>) -> Msg {
+        does(move || match ring.get(at + 1) {
+            Some(&next) => {
+                Plan::tell(next, pass(ring.clone(), at + 1, left, born)).and(Plan::stop())
+            }
+            None => generation(ring.len(), left - 1, born),
+        })
+    }
+    let children: Vec<_> = (0..size)
+        .map(|_| Plan::<Script>::spawn(Script, Tape::default()))
+        .collect();
+    let ring = Arc::new(
+        children
+            .iter()
+            .map(|child| child.child())
+            .collect::<Vec<_>>(),
+    );
+    born.fetch_add(size as u64, Relaxed);
+    let first = ring[0];
+    let plan = children
+        .into_iter()
+        .fold(Plan::none(), |plan, child| plan.and(child));
+    plan.and(Plan::tell(first, pass(ring, 0, left, born)))
+        .and(Plan::stop())
+}
+
+#[test]
+fn generations_of_rings_leave_nobody() {
+    for workers in [1, 2, 4] {
+        let system = system_of(workers, 64);
+        let born = Arc::new(AtomicU64::new(0));
+        for _ in 0..4 {
+            let born = born.clone();
+            let adam = spawn(&system, &Log::new());
+            adam.tell(does(move || generation(8, 200, born))).unwrap();
+        }
+        until("all have ended", || system.actors() == 0);
+        assert_eq!(born.load(Relaxed), 4 * 200 * 8);
+        assert_eq!(system.dead_letter_count(), 0);
+        assert_eq!(system.shutdown(ms(10_000)), mainspring::Shutdown::default());
+    }
+}
+
+/// A graph that moves on, changed by each who has it; whoever has it last checks it.
+fn graph(
+    all: Arc<Vec<ActorRef<Msg>>>,
+    mut nodes: Vec<Vec<u64>>,
+    left: u64,
+    done: Arc<AtomicU64>,
+) -> Msg {
+    does(move || {
+        nodes.iter_mut().for_each(|node| node[0] += 1);
+        let first = nodes[0][0];
+        if left == 0 {
+            assert!(
+                nodes
+                    .iter()
+                    .enumerate()
+                    .all(|(i, node)| node[0] == first + i as u64)
+            );
+            done.fetch_add(1, Relaxed);
+            return Plan::none();
+        }
+        let to = all[first as usize % all.len()];
+        Plan::tell(to, graph(all.clone(), nodes, left - 1, done))
+    })
+}
+
+#[test]
+fn graphs_that_move_are_whole_at_every_stop() {
+    for (workers, capacity) in [(1, 64), (2, 4), (4, 64)] {
+        let system = system_of(workers, capacity);
+        let actors: Vec<_> = (0..8).map(|_| spawn(&system, &Log::new())).collect();
+        let all = Arc::new(actors.iter().map(|actor| actor.actor()).collect::<Vec<_>>());
+        let done = Arc::new(AtomicU64::new(0));
+        for seed in 0..16 {
+            let nodes = (0..32).map(|i| vec![seed * 3 + i]).collect();
+            let message = graph(all.clone(), nodes, 1_000, done.clone());
+            actors[seed as usize % 8]
+                .tell_wait(message, ms(60_000))
+                .unwrap();
+        }
+        at_rest(&system, &all, "the graphs", || done.load(Relaxed) == 16);
+        settled(&system, &all);
+        assert_eq!(system.dead_letter_count(), 0);
+        assert_eq!(system.shutdown(ms(10_000)), mainspring::Shutdown::default());
+    }
+}
+
+#[test]
+fn plans_that_fan_out_and_in_are_counted_whole() {
+    /// Tells `fan` all of one round at once; the last of them to answer starts the next.
+    fn round(
+        fan: Arc<Vec<ActorRef<Msg>>>,
+        hub: ActorRef<Msg>,
+        left: u64,
+        count: Arc<AtomicU64>,
+    ) -> Plan<Script> {
+        if left == 0 {
+            return Plan::none();
+        }
+        let missing = Arc::new(AtomicU64::new(fan.len() as u64));
+        fan.iter().fold(Plan::none(), |plan, &to| {
+            let (fan, missing, count) = (fan.clone(), missing.clone(), count.clone());
+            plan.and(Plan::tell(
+                to,
+                does(move || {
+                    count.fetch_add(1, Relaxed);
+                    if missing.fetch_sub(1, Relaxed) > 1 {
+                        return Plan::none();
+                    }
+                    Plan::tell(hub, does(move || round(fan, hub, left - 1, count)))
+                }),
+            ))
+        })
+    }
+    for (workers, width) in [(1, 40), (2, 40), (4, 7), (2, 1)] {
+        let system = system_of(workers, 2);
+        let actors: Vec<_> = (0..width).map(|_| spawn(&system, &Log::new())).collect();
+        let fan = Arc::new(actors.iter().map(|actor| actor.actor()).collect::<Vec<_>>());
+        let hub = spawn(&system, &Log::new());
+        let count = Arc::new(AtomicU64::new(0));
+        let (all, to, counted) = (fan.clone(), hub.actor(), count.clone());
+        hub.tell(does(move || round(all, to, 200, counted)))
+            .unwrap();
+        let expected = 200 * width as u64;
+        at_rest(&system, &fan, "the fan", || count.load(Relaxed) == expected);
+        settled(&system, &fan);
+        assert_eq!(system.dead_letter_count(), 0);
+        assert_eq!(system.shutdown(ms(10_000)), mainspring::Shutdown::default());
     }
 }

@@ -16,6 +16,10 @@
 //! cargo run -p loom-tests --bin mutants    every mutant must die; --only NAME, --list
 //! ```
 //!
+//! A trap: loom keeps the last access of each atomic to find what to exchange. A thread's load right
+//! before its own store takes the place of another's load, and the two are never exchanged; a counter
+//! with one writer reads itself with `sync::load_own`.
+//!
 //! `LOOM_MAX_PREEMPTIONS` replaces the default bound of two, for the deep tier.
 
 #[cfg(loom)]

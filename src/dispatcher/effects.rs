@@ -466,7 +466,7 @@ impl Worker {
             type_number,
             dispatcher,
         };
-        self.stats.spawned.add(1);
+        self.stats.census.count_born();
         Ok(self.shared.settle(number, body, limits, home))
     }
 
@@ -488,7 +488,7 @@ impl Worker {
         cell.dispatcher.store(self.default_dispatcher(), Relaxed);
         cell.prepare_parked::<B>(number, self.default_limits::<B>(), keeper);
         cell.inbox.open_scheduled();
-        self.stats.spawned.add(1);
+        self.stats.census.count_born();
         let generation = NonZeroU32::new(cell.life.generation())
             .expect("a cell that is handed out has generations left");
         Ok(ActorRef::from_address(self.address_of(number, generation)))

@@ -1,5 +1,6 @@
 //! Counters that one worker writes and anybody reads: plain stores, free when nobody looks.
 
+use crate::sync::census::Tally;
 use crate::sync::{Mutex, lock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -39,8 +40,7 @@ pub(crate) struct WorkerStats {
     pub(crate) idle_ns: Counter,
     pub(crate) longest_turn_ns: Counter,
     pub(crate) queue: Counter,
-    pub(crate) spawned: Counter,
-    pub(crate) ended: Counter,
+    pub(crate) census: Tally,
     pub(crate) panics: Counter,
     pub(crate) overdraft: Counter,
     pub(crate) escapes: Counter,

@@ -966,7 +966,7 @@ impl Worker {
     /// One actor of the type less; its counts join the type's. While it lived they were read from
     /// its cell, so that a turn pays for one counter only.
     pub(crate) fn count_ended(&self, type_number: u16, counts: &Counts) {
-        self.stats.ended.add(1);
+        self.stats.census.count_died();
         self.with_type(type_number, |stats| {
             stats.ended.add(1);
             stats.accepted.add(counts.accepted - counts.queued);

@@ -7,6 +7,7 @@
 #![allow(unreachable_pub)] // public to the models only
 
 pub mod anchor;
+pub mod census;
 pub mod clock;
 pub mod idle;
 pub mod inbox;
@@ -65,6 +66,12 @@ mod imp {
     #[inline(always)]
     pub fn spin_loop() {
         std::hint::spin_loop();
+    }
+
+    /// What `number` holds, for its only writer.
+    #[inline(always)]
+    pub fn load_own(number: &atomic::AtomicU64) -> u64 {
+        number.load(atomic::Ordering::Relaxed)
     }
 }
 
@@ -126,6 +133,13 @@ mod imp {
     /// Lets the model run another thread: a loop that waits must yield under loom.
     pub fn spin_loop() {
         loom::thread::yield_now();
+    }
+
+    /// What `number` holds, for its only writer. An atomic load here would hide the writer's next
+    /// store from loom's search: it keeps one access to compare with, and that would be this load.
+    pub fn load_own(number: &atomic::AtomicU64) -> u64 {
+        // SAFETY: no other thread stores; loom checks it.
+        unsafe { number.unsync_load() }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::path::ActorPath;
 use crate::plan::breaker::{BreakerState, Circuits};
 use crate::plan::escape::Escape;
 use crate::plan::timers::Tick;
+use crate::sync::census;
 use crate::sync::inbox::Wake;
 use crate::sync::parker::Parker;
 use crate::sync::slots::Table;
@@ -307,22 +308,19 @@ impl Shared {
         self.closed.load(Acquire)
     }
 
-    /// Actors alive.
+    /// Actors alive: 0 only when nobody is left who could make another.
     pub(crate) fn live(&self) -> u64 {
-        let mut live = self.spawned_outside.load(Relaxed) as i64;
-        for dispatcher in self.dispatchers() {
-            for stats in &dispatcher.stats {
-                live += stats.spawned.get() as i64 - stats.ended.get() as i64;
-            }
-        }
-        live.max(0) as u64
+        let dispatchers = self.dispatchers();
+        let workers = dispatchers.iter().flat_map(|dispatcher| &dispatcher.stats);
+        let tallies = workers.map(|stats| &stats.census);
+        census::alive(tallies, || self.spawned_outside.load(Relaxed))
     }
 
     /// Actors ever made.
     fn made(&self) -> u64 {
         let dispatchers = self.dispatchers();
-        let inside = dispatchers.iter().flat_map(|dispatcher| &dispatcher.stats);
-        let inside: u64 = inside.map(|stats| stats.spawned.get()).sum();
+        let workers = dispatchers.iter().flat_map(|dispatcher| &dispatcher.stats);
+        let inside: u64 = workers.map(|stats| stats.census.born()).sum();
         inside + self.spawned_outside.load(Relaxed)
     }
 
