@@ -150,7 +150,7 @@ impl<M: Send + 'static> Handle<M> {
     /// Sends again whenever there may be room.
     #[cold]
     fn wait_and_send(&self, mut parcel: Parcel, limit: Duration) -> Result<(), (Push, Parcel)> {
-        if worker::with(|worker| worker.is_some()) {
+        if worker::peek(|worker| worker.is_some()) {
             return Err((Push::Full, parcel));
         }
         let start = Instant::now();

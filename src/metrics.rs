@@ -230,7 +230,7 @@ impl Shared {
             })
             .collect();
         for dispatcher in self.dispatchers() {
-            for (index, stats) in dispatcher.stats.iter().enumerate() {
+            for (index, stats) in dispatcher.stats[..dispatcher.threads()].iter().enumerate() {
                 let name = dispatcher.name.clone();
                 metrics.workers.push(read_worker(name, index, stats));
                 for (kind, stats) in metrics.types.iter_mut().zip(stats.types()) {

@@ -428,7 +428,12 @@ pub(crate) fn reading<B: Behavior>(read: impl FnOnce(&B::Machine) + Send + 'stat
             // SAFETY: C1, C2: the running actor's body. It was made with a `B`; what it became has
             // the same machine, and that comes first.
             let machine = unsafe { &*body.cast::<B::Machine>() };
-            ask::losing(AskError::Panicked, || quietly(|| read(machine)));
+            ask::losing(AskError::Panicked, || {
+                quietly(|| {
+                    let _loan = worker.lend();
+                    read(machine);
+                });
+            });
         }
     }))
 }
@@ -963,7 +968,9 @@ fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
         return Some(worker.dies(Exit::NotStarted(cause)));
     }
     let turn = worker.turn(0);
+    let loan = worker.lend();
     let plan = body.behavior.on_start(Snapshot::new(&body.machine, &turn));
+    drop(loan);
     let end = settle::<B>(run, body, worker, plan, None);
     if matches!(end, None | Some(End::Becomes)) {
         has_started(run, worker);
@@ -1052,12 +1059,14 @@ fn handle_by<B: Behavior>(
 ) -> Option<End> {
     worker.take_in_hand(kind);
     let turn = worker.turn(ask_by_ns);
+    let loan = worker.lend();
     let plan = {
         #[cfg(debug_assertions)]
         let _deciding = worker.deciding::<B>();
         body.behavior
             .on_message(message, Snapshot::new(&body.machine, &turn))
     };
+    drop(loan);
     settle::<B>(run, body, worker, plan, Some(kind))
 }
 
@@ -1330,7 +1339,9 @@ fn special<B: Behavior>(
         }
         Kind::Notice => {
             worker.take_in_hand(Kind::Notice);
+            let loan = worker.lend();
             let message = parcel.call::<(), B::Message>(());
+            drop(loan);
             handle::<B>(run, body, worker, Kind::Notice, message)
         }
         Kind::Down => match worker.down_message::<B>(run, parcel)? {
@@ -1398,7 +1409,9 @@ fn answered<B: Behavior>(
     if continuation.kind() != Kind::Continue {
         return answered_in_part::<B>(run, body, worker, continuation, outcome, spent);
     }
+    let loan = worker.lend();
     let message = continuation.call::<Outcome, Result<B::Message, AskError>>(outcome);
+    drop(loan);
     drop(spent);
     match message {
         Ok(message) => handle::<B>(run, body, worker, Kind::Answer, message),
@@ -1489,7 +1502,11 @@ fn parked<B: Behavior>(cell: &ActorCell, worker: &Worker) -> After {
     }
     run.cell.life.clear(life::RESTART);
     worker.enter(run);
-    match catch_unwind(AssertUnwindSafe(|| keeper.make::<B>())) {
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        let _loan = worker.lend();
+        keeper.make::<B>()
+    }));
+    match made {
         Ok(body) => {
             run.cell.put_body::<B>(body);
             self::run::<B>(cell, worker)
@@ -1649,7 +1666,9 @@ fn last_plan<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: &Exit) {
             let body = unsafe { &mut *cell.body::<B>() };
             let turn = worker.turn(0);
             let snapshot = Snapshot::new(&body.machine, &turn);
+            let loan = worker.lend();
             let mut plan = body.behavior.on_stop(exit, snapshot);
+            drop(loan);
             let _ = commit::<B>(run, body, worker, &mut plan, Bound::Last);
             drop(worker.take_stop_reason());
         });

@@ -182,7 +182,7 @@ impl Worker {
     #[inline]
     fn arm_wheel(&self, deadline_ns: u64, due: Due) -> WheelEntry {
         let tick = Resolution::MILLISECOND.deadline(deadline_ns, std::time::Duration::ZERO);
-        let key = self.wheel.borrow_mut().insert(tick, due);
+        let key = self.core().wheel.borrow_mut().insert(tick, due);
         self.look_by(Resolution::MILLISECOND.start_ns(tick));
         let worker = self.id;
         WheelEntry { worker, key }
@@ -266,7 +266,7 @@ impl Worker {
             return;
         };
         if worker == self.id {
-            let due = self.wheel.borrow_mut().cancel(key);
+            let due = self.core().wheel.borrow_mut().cancel(key);
             if let Some(Due::Message(message)) = due {
                 quietly(|| drop(message));
             }
@@ -278,7 +278,7 @@ impl Worker {
     /// Does what other threads left for this worker.
     pub(crate) fn follow_orders(&self) {
         for key in self.dispatcher.take_orders(self.index) {
-            let due = self.wheel.borrow_mut().cancel(key);
+            let due = self.core().wheel.borrow_mut().cancel(key);
             quietly(|| drop(due));
         }
     }
@@ -300,14 +300,9 @@ impl Worker {
 
     /// Lets what is due take its course.
     pub(crate) fn fire(&self, due: Due) {
-        match due {
-            Due::Message(parcel) => self.send_uncounted(parcel),
-            Due::Tick(address, tick) => {
-                let parcel = Parcel::new(Kind::Interval, tick);
-                self.send_to(address, parcel);
-            }
-            Due::Asks(address) => self.send_to(address, Parcel::new(Kind::Expired, ())),
-            Due::Commit(address, seq) => {
+        match due.parcel() {
+            Ok(parcel) => self.send_uncounted(parcel),
+            Err((address, seq)) => {
                 self.shared.waits.if_due(address.cell, seq, || {
                     self.raise(address, life::COMMIT_DUE);
                 });

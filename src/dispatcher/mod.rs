@@ -1,25 +1,34 @@
 //! The dispatcher: workers, the cores that they run on, and the queue from outside.
 
 pub(crate) mod batch_clock;
+pub(crate) mod core;
 pub(crate) mod effects;
 pub(crate) mod pinning;
+mod spares;
 pub(crate) mod stats;
 pub(crate) mod watchdog;
 pub(crate) mod worker;
 
+use self::core::Core;
 use crate::config::DispatcherConfig;
 use crate::sync::idle::{Idle, Rest};
+use crate::sync::lend::Board;
+use crate::sync::parker::Parker;
 use crate::sync::{Mutex, lock};
 use crate::timer::TimerKey as WheelKey;
 use crossbeam_deque::{Injector, Stealer, Worker as Deque};
+use spares::{Place, Spares};
 use stats::WorkerStats;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// The number of an actor's cell, on a run queue.
 pub(crate) type Runnable = u32;
 
 /// What the workers of one dispatcher share.
+///
+/// Its threads have numbers: first the workers, then the spares that were started so far. Its seats
+/// have too, see `core.rs`; at first the workers have theirs.
 pub(crate) struct Dispatcher {
     pub(crate) id: u16,
     pub(crate) name: String,
@@ -35,6 +44,11 @@ pub(crate) struct Dispatcher {
     pub(crate) stealers: Vec<(Stealer<Runnable>, Stealer<Runnable>)>,
     pub(crate) stats: Vec<Arc<WorkerStats>>,
     orders: Vec<Orders>,
+    /// What each thread lends.
+    pub(crate) lent: Board<Core>,
+    spares: Spares,
+    /// The core of each seat, if it has one of its own.
+    cores: Vec<Option<usize>>,
     stopping: AtomicBool,
 }
 
@@ -48,7 +62,8 @@ struct Orders {
 /// What each worker of a new dispatcher gets for its own.
 pub(crate) struct WorkerParts {
     pub(crate) queues: (Deque<Runnable>, Deque<Runnable>),
-    pub(crate) rest: Rest,
+    /// None for a spare.
+    pub(crate) seat: Option<Rest>,
 }
 
 impl Dispatcher {
@@ -57,9 +72,11 @@ impl Dispatcher {
         name: &str,
         config: DispatcherConfig,
         first_worker: u32,
+        cores: Vec<Option<usize>>,
     ) -> (Arc<Self>, Vec<WorkerParts>) {
-        let stats = (0..config.workers).map(|_| Arc::default()).collect();
-        Self::with_stats(id, name, config, first_worker, stats)
+        // A spare for each worker.
+        let stats = (0..2 * config.workers).map(|_| Arc::default()).collect();
+        Self::with_stats(id, name, config, first_worker, stats, cores)
     }
 
     /// A dispatcher of one worker for one actor. `before` was one that has ended: its place is
@@ -73,7 +90,7 @@ impl Dispatcher {
         config.workers = 1;
         config.thread_name.push_str("-own");
         let stats = before.map_or_else(|| vec![Arc::default()], |before| before.stats.clone());
-        Self::with_stats(id, "", config, first_worker, stats)
+        Self::with_stats(id, "", config, first_worker, stats, vec![None])
     }
 
     fn with_stats(
@@ -82,12 +99,19 @@ impl Dispatcher {
         config: DispatcherConfig,
         first_worker: u32,
         stats: Vec<Arc<WorkerStats>>,
+        cores: Vec<Option<usize>>,
     ) -> (Arc<Self>, Vec<WorkerParts>) {
         let workers = config.workers;
+        let threads = stats.len();
         let (idle, rests) = Idle::new(workers, workers.div_ceil(2));
-        let queues: Vec<_> = (0..workers)
+        let mut queues: Vec<_> = (0..threads)
             .map(|_| (Deque::new_fifo(), Deque::new_lifo()))
             .collect();
+        let stealers = queues
+            .iter()
+            .map(|(ready, fresh)| (ready.stealer(), fresh.stealer()))
+            .collect();
+        let spares = Spares::new(workers, queues.split_off(workers));
         let dispatcher = Self {
             id,
             name: name.to_owned(),
@@ -96,17 +120,20 @@ impl Dispatcher {
             spin_ns: config.spin.as_nanos() as u64,
             injector: Injector::new(),
             idle,
-            stealers: queues
-                .iter()
-                .map(|(ready, fresh)| (ready.stealer(), fresh.stealer()))
-                .collect(),
+            stealers,
             stats,
-            orders: (0..workers).map(|_| Orders::default()).collect(),
+            orders: (0..threads).map(|_| Orders::default()).collect(),
+            lent: Board::new(threads),
+            spares,
+            cores,
             stopping: AtomicBool::new(false),
             config,
         };
         let parts = queues.into_iter().zip(rests);
-        let parts = parts.map(|(queues, rest)| WorkerParts { queues, rest });
+        let parts = parts.map(|(queues, rest)| WorkerParts {
+            queues,
+            seat: Some(rest),
+        });
         (Arc::new(dispatcher), parts.collect())
     }
 
@@ -119,12 +146,26 @@ impl Dispatcher {
     /// Wakes a sleeping worker, unless one is awake and searching.
     pub(crate) fn wake_one(&self) -> bool {
         let counts = self.idle.counts();
-        counts.searching == 0 && counts.unparked < self.stats.len() && self.idle.wake_one()
+        counts.searching == 0 && counts.unparked < self.idle.workers() && self.idle.wake_one()
     }
 
-    /// Whether worker `index` does not sleep.
+    /// How many threads it has by now, spares included.
+    pub(crate) fn threads(&self) -> usize {
+        self.spares.threads()
+    }
+
+    /// Whether the thread number `index` may be in a turn.
     pub(crate) fn is_awake(&self, index: usize) -> bool {
-        !self.idle.is_asleep(index)
+        match self.spares.place(index) {
+            Place::Seat(seat) => !self.idle.is_asleep(seat),
+            Place::Nowhere => true,
+            Place::Spare => false,
+        }
+    }
+
+    /// Whether all seats are taken by threads that do not sleep.
+    pub(crate) fn all_awake(&self) -> bool {
+        self.idle.counts().unparked == self.idle.workers()
     }
 
     /// Whether actors wait in a queue that any worker may take from.
@@ -135,7 +176,7 @@ impl Dispatcher {
 
     /// Whether all workers sleep, or have ended or are about to.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.is_stopping() || self.idle.counts().unparked == 0
+        self.is_stopping() || (self.idle.counts().unparked == 0 && !self.spares.any_lost())
     }
 
     /// Whether a queue holds something that any worker may take.
@@ -148,6 +189,7 @@ impl Dispatcher {
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.idle.wake_all();
+        self.spares.wake_all();
     }
 
     #[inline(always)]
@@ -155,12 +197,20 @@ impl Dispatcher {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// Asks worker `index` to cancel a timer.
+    /// Asks the thread number `index` to cancel a timer.
     pub(crate) fn order_cancel(&self, index: usize, key: WheelKey) {
         let orders = &self.orders[index];
         lock(&orders.cancels).push(key);
         orders.any.store(true, Ordering::Release);
-        self.idle.wake_worker(index);
+        // A thread that becomes a spare says so, fences, and looks for orders.
+        fence(Ordering::SeqCst);
+        match self.spares.place(index) {
+            Place::Seat(seat) => {
+                self.idle.wake_worker(seat);
+            }
+            Place::Nowhere => {} // it is in a turn, and looks after it
+            Place::Spare => self.spares.wake(index),
+        }
     }
 
     #[inline(always)]
@@ -172,5 +222,46 @@ impl Dispatcher {
         let orders = &self.orders[index];
         orders.any.swap(false, Ordering::AcqRel);
         std::mem::take(&mut lock(&orders.cancels))
+    }
+
+    // Seats; see `core.rs`.
+
+    /// Moves the calling thread to the core of `seat`, if it has one.
+    pub(crate) fn pin_to(&self, seat: usize) -> Result<(), pinning::PinError> {
+        self.cores[seat].map_or(Ok(()), pinning::pin_current_thread)
+    }
+
+    /// Takes note that a visitor took the seat of the thread number `index`.
+    pub(crate) fn lost_seat(&self, index: usize) {
+        self.spares.lost_seat(index);
+    }
+
+    /// The calling thread, number `index`, has no seat and waits for one with `parker`.
+    pub(crate) fn become_spare(&self, index: usize, parker: &Parker) {
+        self.spares.add(index, parker.unparker());
+    }
+
+    /// The seat that was given to the spare number `index`, which is a spare no more.
+    pub(crate) fn take_seat(&self, index: usize) -> Option<Rest> {
+        self.spares.take_seat(index)
+    }
+
+    /// The spare number `index` ends.
+    pub(crate) fn leave_spares(&self, index: usize) {
+        self.spares.leave(index);
+    }
+
+    /// Gives a spare the seat.
+    pub(crate) fn give_seat(&self, seat: Rest) {
+        self.spares.give(seat);
+    }
+
+    /// Whether a spare waits for a seat; else what a new one starts with, if there may be more.
+    pub(crate) fn find_spare(&self) -> Result<(), Option<(usize, WorkerParts)>> {
+        if self.spares.any_waits() {
+            return Ok(());
+        }
+        let queues = self.spares.start_one();
+        Err(queues.map(|(index, queues)| (index, WorkerParts { queues, seat: None })))
     }
 }

@@ -4,17 +4,22 @@
 //! ```text
 //!            a worker wakes            nothing ran for LINGER
 //!   ASLEEP ───────────────▶ TICKING ─────────────────────────▶ ASLEEP
-//!                            each tick: a worker in the same turn for `watchdog_stuck`
-//!                              and actors in a queue ──▶ wake a sleeper, who steals them
+//!                            each tick, for a worker in the same turn as a tick ago:
+//!                              fire its timers
+//!                              after `watchdog_stuck`: put what it holds on the injector, and
+//!                                wake a sleeper, or give its seat to a spare, if actors wait
 //! ```
 //!
 //! - D1: it costs an idle system nothing: it sleeps until a worker wakes.
 //!
-//! What a stuck turn holds still: its own actor, the one in its worker's LIFO slot, what the same
-//! batch sent before and has not published, and its worker's timers.
+//! How it gets at what a worker holds: `core.rs`. Where the system has no `membarrier` it only wakes
+//! sleepers, who steal.
 
 use super::Dispatcher;
+use super::core::Visit;
+use crate::actor::cell::quietly;
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
+use crate::sync::lend;
 use crate::sync::parker::{Parker, Unparker};
 use crate::system::Shared;
 use std::sync::Arc;
@@ -98,9 +103,9 @@ impl Watchdog {
         }
     }
 
-    fn check(shared: &Shared, dispatcher: &Dispatcher, seen: &mut [Seen], now: Instant) {
+    fn check(shared: &Arc<Shared>, dispatcher: &Arc<Dispatcher>, seen: &mut [Seen], now: Instant) {
         let mut stuck = false;
-        for (index, seen) in seen.iter_mut().enumerate() {
+        for (index, seen) in seen.iter_mut().take(dispatcher.threads()).enumerate() {
             let stats = &dispatcher.stats[index];
             let turns = stats.turns.get();
             let since = match seen.since {
@@ -115,7 +120,12 @@ impl Watchdog {
                 }
             };
             let length = now.duration_since(since);
-            stuck |= length >= shared.config.system.watchdog_stuck;
+            let is_stuck = length >= shared.config.system.watchdog_stuck;
+            stuck |= is_stuck;
+            // An actor on a thread of its own holds up nobody but itself.
+            if !dispatcher.own && lend::can_visit() {
+                Self::visit(shared, dispatcher, index, is_stuck);
+            }
             if length >= shared.config.system.watchdog_warn && !seen.reported {
                 seen.reported = true;
                 stats.long_turns.add(1);
@@ -123,6 +133,46 @@ impl Watchdog {
         }
         if stuck && dispatcher.any_work_waits() {
             dispatcher.wake_one();
+        }
+    }
+
+    /// Does what waits behind the turn of the thread number `index`, or lets others do it.
+    fn visit(shared: &Arc<Shared>, dispatcher: &Arc<Dispatcher>, index: usize, is_stuck: bool) {
+        let visit = match is_stuck {
+            false => Visit::Timers,
+            // A sleeper does as well as a spare.
+            true if !dispatcher.all_awake() => Visit::Work,
+            true => match dispatcher.find_spare() {
+                Ok(()) => Visit::Seat,
+                Err(parts) => {
+                    if let Some((index, parts)) = parts {
+                        // It is there at the next tick. If it can't start, it never will be.
+                        let _ = shared.start_worker(dispatcher, index, parts);
+                    }
+                    Visit::Work
+                }
+            },
+        };
+        let now_ns = shared.clock().now_ns();
+        let taken = dispatcher.lent.visit(index, |core| {
+            core.visited(shared, dispatcher, index, now_ns, visit)
+        });
+        let Some(taken) = taken else {
+            return;
+        };
+        for number in taken.woken {
+            if let Some(cell) = shared.cells.get(number) {
+                shared.schedule(number, cell);
+            }
+        }
+        if let Some(seat) = taken.seat {
+            dispatcher.give_seat(seat);
+        }
+        for due in taken.due {
+            shared.fire(due);
+        }
+        for due in taken.cancelled {
+            quietly(|| drop(due));
         }
     }
 }

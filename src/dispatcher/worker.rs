@@ -17,6 +17,7 @@
 //! - W3: user code runs only inside `ActorCell::run`, under a catch; nothing it does ends the loop.
 
 use super::batch_clock::BatchClock;
+use super::core::{Core, NOBODY, Refused};
 use super::stats::{TypeStats, WorkerStats};
 use super::{Dispatcher, Runnable};
 use crate::actor::cell::{ActorCell, After, End, Running};
@@ -27,11 +28,12 @@ use crate::plan::Steps;
 use crate::plan::commit::{Committed, Reserved};
 use crate::sync::idle::{Rest, Slept};
 use crate::sync::inbox::Wake;
+use crate::sync::lend::{Left, Lend};
+use crate::sync::parker::Parker;
 use crate::sync::scope::{self, Scope};
 use crate::sync::slots::BATCH;
 use crate::system::quota::Purse;
 use crate::system::{Due, Shared};
-use crate::timer::{Advance, Resolution, Wheel};
 use crossbeam_deque::{Steal, Worker as Deque};
 use hashbrown::HashMap;
 use std::any::TypeId;
@@ -40,8 +42,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Nobody in the LIFO slot.
-const NOBODY: u32 = u32::MAX;
 /// How long a stretch of turns between two looks at the clock should be.
 const LOOK_NS: u64 = 20_000;
 /// The most turns between two looks at the clock: enough for short ones to make a reading cheap, few
@@ -51,8 +51,6 @@ const LOOK_TURNS: u32 = 64;
 const SHARE_NS: u64 = 10_000;
 /// A mean turn from which nothing waits behind later turns of a batch.
 const SLOW_NS: u64 = 1_000;
-/// Timers fired or moved in one go.
-const TIMER_BUDGET: usize = 1_024;
 /// The most targets of a plan whose list of places is kept: 32 KiB.
 const RESERVED_MAX: usize = 4_096;
 /// Newborns in a row before a ready actor gets its turn.
@@ -62,9 +60,28 @@ thread_local! {
     static WORKER: Scope<Worker> = const { Scope::empty() };
 }
 
-/// Gives `look` the worker that this thread is, if it is one.
+/// Gives `look` the worker that this thread is, if it is one. What it lends it has back meanwhile.
 #[inline(always)]
 pub(crate) fn with<R>(look: impl FnOnce(Option<&Worker>) -> R) -> R {
+    struct LendAgain<'a>(&'a Worker);
+    impl Drop for LendAgain<'_> {
+        fn drop(&mut self) {
+            self.0.core.lend();
+        }
+    }
+    peek(|worker| {
+        let lends = worker.filter(|worker| worker.core.is_lent());
+        let _again = lends.map(|worker| {
+            worker.take_back();
+            LendAgain(worker)
+        });
+        look(worker)
+    })
+}
+
+/// As [`with`], for a look that keeps off what the worker lends: its [`Core`].
+#[inline(always)]
+pub(crate) fn peek<R>(look: impl FnOnce(Option<&Worker>) -> R) -> R {
     scope::current(&WORKER, look)
 }
 
@@ -101,7 +118,7 @@ impl Drop for Deciding<'_> {
 
 /// The asker and the number for an ask that a plan is being built with.
 pub(crate) fn next_ask() -> (Address, u64) {
-    with(|worker| match worker {
+    peek(|worker| match worker {
         None => (Address::NOBODY, 0),
         Some(worker) => {
             let number = worker.ask_number.get() + 1;
@@ -128,12 +145,13 @@ pub(crate) struct Worker {
     /// Its number in the system.
     pub(crate) id: u32,
     pool: Pool,
-    lifo: Cell<u32>,
+    core: Lend<Core>,
+    /// Whether its seat is another's: it runs nobody more.
+    is_spare: Cell<bool>,
     lifo_run: Cell<u32>,
     fresh_run: Cell<u32>,
     ready: Deque<Runnable>,
     fresh: Deque<Runnable>,
-    pub(crate) wheel: RefCell<Wheel<Due>>,
     /// Room for what fires at once.
     due: Cell<Vec<Due>>,
     pub(crate) numbers: RefCell<Vec<u32>>,
@@ -143,7 +161,6 @@ pub(crate) struct Worker {
     type_numbers: RefCell<HashMap<TypeId, u16>>,
     /// The type asked for last.
     last_type: Cell<Option<(TypeId, u16)>>,
-    pending: Pending,
     collected: Cell<List>,
     /// Room for the places that a plan reserves.
     reserved: Cell<Reserved>,
@@ -185,7 +202,6 @@ pub(crate) struct Worker {
     look_every: Cell<u32>,
     looked_ns: Cell<u64>,
     turn_ns: Cell<u64>,
-    next_timer_ns: Cell<u64>,
     spin_shift: Cell<u32>,
 }
 
@@ -202,12 +218,12 @@ impl Worker {
         let id = dispatcher.first_worker + index as u32;
         Self {
             pool: Pool::new(shared.depot.clone()),
-            lifo: Cell::new(NOBODY),
+            core: Lend::new(Core::new(now_ns)),
+            is_spare: Cell::new(false),
             lifo_run: Cell::new(0),
             fresh_run: Cell::new(0),
             ready: queues.0,
             fresh: queues.1,
-            wheel: RefCell::new(Wheel::new(Resolution::MILLISECOND.tick(now_ns))),
             due: Cell::default(),
             numbers: RefCell::default(),
             clock: BatchClock::new(clock),
@@ -215,7 +231,6 @@ impl Worker {
             types: RefCell::default(),
             type_numbers: RefCell::default(),
             last_type: Cell::new(None),
-            pending: Pending::new(),
             collected: Cell::new(List::new()),
             reserved: Cell::default(),
             me_cell: Cell::new(Address::NOBODY.cell),
@@ -249,7 +264,6 @@ impl Worker {
             look_every: Cell::new(1),
             looked_ns: Cell::new(now_ns),
             turn_ns: Cell::new(0),
-            next_timer_ns: Cell::new(u64::MAX),
             spin_shift: Cell::new(0),
             shared,
             dispatcher,
@@ -263,17 +277,73 @@ impl Worker {
         with_pool(&self.pool, || scope::enter(&WORKER, self, run))
     }
 
-    /// The loop of a worker's thread, until the dispatcher stops.
-    pub(crate) fn run(&self, mut rest: Rest) {
-        self.scoped(|| {
-            loop {
-                if let Some(number) = self.next() {
-                    self.run_one(number);
-                } else if !self.look_for_work(&mut rest) {
-                    break;
+    /// The loop of a thread, until the dispatcher stops; without a seat it begins as a spare.
+    pub(crate) fn run(&self, seat: Option<Rest>) {
+        self.is_spare.set(seat.is_none());
+        self.core().seat.set(seat);
+        if self.is_spare.get() {
+            self.take_the_long_way();
+        }
+        let dispatcher = self.dispatcher.clone();
+        dispatcher.lent.show(self.index, &self.core, || {
+            self.scoped(|| {
+                loop {
+                    if let Some(number) = self.next() {
+                        self.run_one(number);
+                    } else if !self.look_for_work() {
+                        break;
+                    }
                 }
-            }
+            });
         });
+    }
+
+    /// What is lent while code of the user runs; it is kept now.
+    #[inline(always)]
+    pub(crate) fn core(&self) -> &Core {
+        self.core.kept()
+    }
+
+    /// Lends the core until the loan is dropped, while code of the user runs.
+    ///
+    /// Two stores and a load.
+    #[inline(always)]
+    pub(crate) fn lend(&self) -> Loan<'_> {
+        self.core.lend();
+        Loan(self)
+    }
+
+    #[inline(always)]
+    fn take_back(&self) {
+        if self.core.take_back() == Left::News {
+            self.hear();
+        }
+    }
+
+    /// Looks at what was done to the core in a turn that took long.
+    #[cold]
+    #[inline(never)]
+    fn hear(&self) {
+        let core = self.core();
+        if let Some(refused) = core.refused.take() {
+            let Refused {
+                target,
+                list,
+                places,
+            } = refused;
+            if let Some(cell) = self.cell(target) {
+                self.target_closed(target, cell, list, places);
+            }
+        }
+        let seat = core.seat.take();
+        self.is_spare.set(seat.is_none());
+        core.seat.set(seat);
+        self.take_the_long_way();
+    }
+
+    /// Lets the next look for an actor notice that this thread has no seat.
+    fn take_the_long_way(&self) {
+        self.tick.set(self.injector_interval.saturating_sub(1));
     }
 
     /// Runs actors until nothing is ready, or `budget` of real time has passed, whatever the
@@ -286,7 +356,7 @@ impl Worker {
                 let Some(number) = self.next() else {
                     self.look_at_clock();
                     // Timers may be due and not fired yet: a look moves a bounded number of them.
-                    if self.has_work() || self.next_timer_ns.get() <= self.looked_ns.get() {
+                    if self.has_work() || self.core().next_timer_ns.get() <= self.looked_ns.get() {
                         continue;
                     }
                     return false;
@@ -338,7 +408,7 @@ impl Worker {
     /// When the loop looks at the timers next, if there are any.
     #[cfg(feature = "testkit")]
     pub(crate) fn next_timer_ns(&self) -> Option<u64> {
-        Some(self.next_timer_ns.get()).filter(|&at_ns| at_ns < u64::MAX)
+        Some(self.core().next_timer_ns.get()).filter(|&at_ns| at_ns < u64::MAX)
     }
 
     #[inline(always)]
@@ -364,12 +434,15 @@ impl Worker {
         let tick = self.tick.get() + 1;
         self.tick.set(tick);
         if tick >= self.injector_interval {
+            if self.is_spare.get() && !self.dispatcher.is_stopping() {
+                return None;
+            }
             self.tick.set(0);
             if let Some(number) = self.pop_injected().or_else(|| self.pop_ready()) {
                 return Some(number);
             }
         }
-        let lifo = self.lifo.replace(NOBODY);
+        let lifo = self.core().lifo.replace(NOBODY);
         if lifo != NOBODY {
             let run = self.lifo_run.get() + 1;
             if run <= self.lifo_cap {
@@ -444,7 +517,7 @@ impl Worker {
         self.look_every.set(fitting.min(self.look_every.get() * 2));
         self.look_in.set(self.look_every.get());
         self.pool.forget_shortage();
-        if now_ns >= self.next_timer_ns.get() {
+        if now_ns >= self.core().next_timer_ns.get() {
             self.fire_timers(now_ns);
         }
         if self.dispatcher.has_orders(self.index) {
@@ -459,42 +532,27 @@ impl Worker {
     }
 
     pub(crate) fn fire_timers(&self, now_ns: u64) {
-        let tick = Resolution::MILLISECOND.tick(now_ns);
         let mut due = self.due.take();
-        let more = {
-            let mut wheel = self.wheel.borrow_mut();
-            let advance = wheel.advance(tick, TIMER_BUDGET, &mut |_, timer| due.push(timer));
-            self.note_next_timer(&wheel);
-            advance == Advance::More
-        };
-        self.stats.timers.add(due.len() as u64);
+        let fired = self.core().advance(now_ns, &mut due);
+        self.stats.timers.add(fired as u64);
         for timer in due.drain(..) {
             self.fire(timer);
         }
         self.due.set(due);
-        if more {
-            self.next_timer_ns.set(now_ns);
-        }
     }
 
     /// The loop looks at the timers when it is `at_ns`, or before.
     #[inline(always)]
     pub(crate) fn look_by(&self, at_ns: u64) {
-        if at_ns < self.next_timer_ns.get() {
-            self.next_timer_ns.set(at_ns);
+        let next = &self.core().next_timer_ns;
+        if at_ns < next.get() {
+            next.set(at_ns);
         }
-    }
-
-    fn note_next_timer(&self, wheel: &Wheel<Due>) {
-        let next = wheel
-            .next_tick()
-            .map_or(u64::MAX, |tick| Resolution::MILLISECOND.start_ns(tick));
-        self.next_timer_ns.set(next);
     }
 
     /// Whether there is something to run or to fire now.
     fn has_work(&self) -> bool {
-        self.lifo.get() != NOBODY
+        self.core().lifo.get() != NOBODY
             || !self.is_empty()
             || !self.dispatcher.injector.is_empty()
             || self.dispatcher.has_orders(self.index)
@@ -502,7 +560,26 @@ impl Worker {
     }
 
     /// Spins, steals, sleeps. Returns false when the dispatcher has stopped.
-    fn look_for_work(&self, rest: &mut Rest) -> bool {
+    fn look_for_work(&self) -> bool {
+        let Some(mut rest) = self.core().seat.take() else {
+            return self.wait_for_seat();
+        };
+        let found = self.search(&mut rest);
+        if found.is_some() {
+            rest.found(|| self.dispatcher.anything_to_steal());
+        }
+        self.core().seat.set(Some(rest));
+        match found {
+            Some(number) => {
+                self.run_one(number);
+                true
+            }
+            None => self.last_look(),
+        }
+    }
+
+    /// Spins, steals, sleeps; none when the dispatcher has stopped.
+    fn search(&self, rest: &mut Rest) -> Option<u32> {
         let idle_since_ns = self.clock.read();
         self.stats
             .busy_ns
@@ -519,7 +596,7 @@ impl Worker {
                     break Some(number);
                 }
                 let now_ns = self.clock.read();
-                if now_ns >= self.next_timer_ns.get() {
+                if now_ns >= self.core().next_timer_ns.get() {
                     self.fire_timers(now_ns);
                     if self.has_work() {
                         continue;
@@ -539,12 +616,7 @@ impl Worker {
             self.give_memory_back();
             // Idle for longer than the spin: the next one is shorter, down to an eighth.
             self.spin_shift.set((self.spin_shift.get() + 1).min(3));
-            let limit = match self.next_timer_ns.get() {
-                u64::MAX => None,
-                at_ns => Some(Duration::from_nanos(
-                    at_ns.saturating_sub(self.clock.read()).max(1),
-                )),
-            };
+            let limit = self.until_next_timer();
             self.stats.parks.add(1);
             let slept = rest.sleep(limit, || {
                 self.has_work() || (limit.is_none() && self.dispatcher.anything_to_steal())
@@ -559,26 +631,81 @@ impl Worker {
         self.looked_ns.set(now_ns);
         self.look_in.set(1);
         self.look_every.set(1);
-        match found {
-            Some(number) => {
-                rest.found(|| self.dispatcher.anything_to_steal());
-                self.run_one(number);
-                true
+        found
+    }
+
+    fn until_next_timer(&self) -> Option<Duration> {
+        match self.core().next_timer_ns.get() {
+            u64::MAX => None,
+            at_ns => Some(Duration::from_nanos(
+                at_ns.saturating_sub(self.clock.read()).max(1),
+            )),
+        }
+    }
+
+    /// The dispatcher stops: whether there is something to run still.
+    fn last_look(&self) -> bool {
+        self.follow_orders();
+        let shuts_down = self.shared.is_closed(); // else one actor's own thread ends
+        if shuts_down && !self.has_actors_to_run() && self.shared.live() > 0 {
+            // Nobody waits for this end who would tell those made meanwhile to stop.
+            self.shared.stop_all(0);
+        }
+        self.has_actors_to_run()
+    }
+
+    /// Its seat is another's: gives its actors to the others and waits for a seat, but fires its
+    /// own timers. Returns false when the dispatcher has stopped and there is nothing to run.
+    #[cold]
+    #[inline(never)]
+    fn wait_for_seat(&self) -> bool {
+        let mut parker = Parker::new();
+        self.dispatcher.become_spare(self.index, &parker);
+        self.give_memory_back();
+        loop {
+            if self.dispatcher.is_stopping() {
+                self.dispatcher.leave_spares(self.index);
+                return self.last_look();
             }
-            None => {
+            if self.dispatcher.has_orders(self.index) {
                 self.follow_orders();
-                let shuts_down = self.shared.is_closed(); // else one actor's own thread ends
-                if shuts_down && !self.has_actors_to_run() && self.shared.live() > 0 {
-                    // Nobody waits for this end who would tell those made meanwhile to stop.
-                    self.shared.stop_all(0);
+            }
+            let now_ns = self.clock.read();
+            if now_ns >= self.core().next_timer_ns.get() {
+                self.fire_timers(now_ns);
+            }
+            self.give_actors_away();
+            if let Some(seat) = self.dispatcher.take_seat(self.index) {
+                // Its first owner was let there; if it can't be now, it runs where it may.
+                let _ = self.dispatcher.pin_to(seat.worker());
+                self.core().seat.set(Some(seat));
+                self.is_spare.set(false);
+                self.looked_ns.set(now_ns);
+                self.look_in.set(1);
+                self.look_every.set(1);
+                return true;
+            }
+            match self.until_next_timer() {
+                None => parker.park(),
+                Some(limit) => {
+                    let _ = parker.park_timeout(limit);
                 }
-                self.has_actors_to_run()
             }
         }
     }
 
+    /// Puts all that it would run next on the injector.
+    fn give_actors_away(&self) {
+        let lifo = Some(self.core().lifo.replace(NOBODY)).filter(|&number| number != NOBODY);
+        let fresh = std::iter::from_fn(|| self.fresh.pop());
+        let ready = std::iter::from_fn(|| self.pop_ready());
+        for number in lifo.into_iter().chain(ready).chain(fresh) {
+            self.dispatcher.inject(number);
+        }
+    }
+
     fn has_actors_to_run(&self) -> bool {
-        self.lifo.get() != NOBODY || !self.is_empty() || !self.dispatcher.injector.is_empty()
+        self.core().lifo.get() != NOBODY || !self.is_empty() || !self.dispatcher.injector.is_empty()
     }
 
     fn find(&self, may_steal: bool) -> Option<u32> {
@@ -596,7 +723,7 @@ impl Worker {
     /// sooner than it could be moved.
     fn steal(&self) -> Option<u32> {
         let others = &self.dispatcher.stealers;
-        let count = others.len();
+        let count = self.dispatcher.threads();
         for i in 1..count {
             let victim = (self.index + i) % count;
             let (ready, fresh) = &others[victim];
@@ -649,7 +776,7 @@ impl Worker {
             self.ready.push(number);
             return;
         }
-        let displaced = self.lifo.replace(number);
+        let displaced = self.core().lifo.replace(number);
         if displaced != NOBODY {
             self.ready.push(displaced);
         }
@@ -853,7 +980,7 @@ impl Worker {
 
     #[inline(always)]
     pub(crate) fn pending(&self) -> &Pending {
-        &self.pending
+        &self.core().pending
     }
 
     /// An empty list of reserved places.
@@ -874,7 +1001,7 @@ impl Worker {
     /// Publishes what is pending.
     #[inline(always)]
     pub(crate) fn flush(&self) {
-        if let Some(target) = self.pending.target() {
+        if let Some(target) = self.pending().target() {
             self.flush_to(target);
         }
     }
@@ -883,14 +1010,14 @@ impl Worker {
         let Some(cell) = self.cell(target) else {
             return;
         };
-        let published = self.pending.publish(&cell.inbox);
+        let published = self.pending().publish(&cell.inbox);
         self.after_publish(target, cell, published);
     }
 
     /// Publishes a message, for which a place is held, at once with those pending before it.
     #[inline(always)]
     pub(crate) fn publish_now(&self, target: u32, cell: &ActorCell, parcel: Parcel) {
-        let published = self.pending.publish_with(&cell.inbox, parcel);
+        let published = self.pending().publish_with(&cell.inbox, parcel);
         self.after_publish(target, cell, published);
     }
 
@@ -1000,6 +1127,17 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn take_collected(&self) -> List {
         self.collected.take()
+    }
+}
+
+/// The time for which a worker's core is lent.
+#[must_use]
+pub(crate) struct Loan<'a>(&'a Worker);
+
+impl Drop for Loan<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.take_back();
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn step(flags: u16, act: impl FnOnce(&worker::Worker) + Send + 'stati
 }
 
 pub(crate) fn me() -> Address {
-    worker::with(|worker| worker.map_or(Address::NOBODY, |worker| worker.me()))
+    worker::peek(|worker| worker.map_or(Address::NOBODY, |worker| worker.me()))
 }
 
 impl<B: Behavior> Plan<B> {
@@ -98,7 +98,7 @@ impl<B: Behavior> Plan<B> {
     /// plan that no actor's turn builds there is no child and the address is nobody's.
     #[inline]
     pub fn spawn<C: Behavior>(behavior: C, machine: C::Machine) -> SpawnStep<B, C> {
-        let made = worker::with(|worker| {
+        let made = worker::peek(|worker| {
             let worker = worker?;
             let limits = worker.default_limits::<C>();
             let dispatcher = worker.default_dispatcher();

@@ -167,7 +167,10 @@ fn evolve_usual<B: Behavior>(
         evolve_one(run, body, worker, event)
     } else {
         body.machine.begin();
-        match body.machine.try_apply(event) {
+        let loan = worker.lend();
+        let applied = body.machine.try_apply(event);
+        drop(loan);
+        match applied {
             Ok(()) => listen(run, body, worker),
             Err(refusal) => {
                 body.machine.roll_back();
@@ -334,7 +337,11 @@ fn evolve_one<B: Behavior>(
 ) -> Result<Steps, Cause> {
     body.machine.begin();
     subscription::collect::<B>(run, worker, &event);
-    if let Err(refusal) = body.machine.try_apply(event) {
+    // A commit that has begun to fill what is pending counts on it, and a visitor would publish it.
+    let loan = worker.pending().target().is_none().then(|| worker.lend());
+    let applied = body.machine.try_apply(event);
+    drop(loan);
+    if let Err(refusal) = applied {
         body.machine.roll_back();
         worker.drop_collected();
         return Err(Cause::from(refusal));

@@ -13,6 +13,7 @@ pub mod idle;
 pub mod inbox;
 #[cfg(mainspring_jitter)]
 mod jitter;
+pub mod lend;
 pub mod oneshot;
 pub mod parker;
 pub mod ring;

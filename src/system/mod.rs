@@ -19,7 +19,7 @@ use crate::dispatcher::watchdog::Watchdog;
 use crate::dispatcher::worker::{self, Worker};
 use crate::dispatcher::{Dispatcher, WorkerParts, pinning};
 use crate::envelope::{
-    Depot, Parcel, close_depot, is_counted_in, leave_outside_pool, push_uncounted,
+    Depot, Kind, Parcel, close_depot, is_counted_in, leave_outside_pool, push_uncounted,
 };
 use crate::handle::{Actor, Handle};
 use crate::metrics::Metrics;
@@ -28,6 +28,7 @@ use crate::plan::breaker::{BreakerState, Circuits};
 use crate::plan::escape::Escape;
 use crate::plan::timers::Tick;
 use crate::sync::census;
+use crate::sync::idle::Rest;
 use crate::sync::inbox::Wake;
 use crate::sync::parker::Parker;
 use crate::sync::slots::Table;
@@ -58,6 +59,21 @@ pub(crate) enum Due {
     Asks(Address),
     /// The deadline of a commit that waits for room.
     Commit(Address, u64),
+}
+
+impl Due {
+    /// The message that it sends; else the actor and the wait whose time is up.
+    pub(crate) fn parcel(self) -> Result<Parcel, (Address, u64)> {
+        let (address, parcel) = match self {
+            Self::Message(parcel) => return Ok(parcel),
+            Self::Commit(address, seq) => return Err((address, seq)),
+            Self::Tick(address, tick) => (address, Parcel::new(Kind::Interval, tick)),
+            Self::Asks(address) => (address, Parcel::new(Kind::Expired, ())),
+        };
+        parcel.set_cell(address.cell);
+        parcel.set_generation(address.generation.get());
+        Ok(parcel)
+    }
 }
 
 /// All that the actors of one runtime share.
@@ -155,6 +171,24 @@ impl Shared {
 
     pub(crate) fn send_uncounted(&self, parcel: Parcel) {
         self.send_uncounted_by(parcel, |number, cell| self.schedule(number, cell));
+    }
+
+    /// Lets what is due take its course, from outside of workers.
+    pub(crate) fn fire(&self, due: Due) {
+        let is_made_here = !matches!(due, Due::Message(_));
+        match due.parcel() {
+            Ok(parcel) => {
+                if is_made_here && !is_counted_in(&self.depot) {
+                    self.depot.adopt(parcel.bytes());
+                }
+                self.send_uncounted(parcel);
+            }
+            Err((address, seq)) => {
+                self.waits.if_due(address.cell, seq, || {
+                    self.raise(address, life::COMMIT_DUE);
+                });
+            }
+        }
     }
 
     /// Sends what takes no place; what finds nobody is dropped. `schedule` puts an actor that the
@@ -354,13 +388,17 @@ impl Shared {
         lock(&self.numbers).pop()
     }
 
+    /// The thread to wait for next at the end.
+    fn next_thread(&self) -> Option<JoinHandle<()>> {
+        lock(&self.threads).pop()
+    }
+
     /// Starts a worker's thread, and waits until it runs where it should.
-    fn start_worker(
+    pub(crate) fn start_worker(
         self: &Arc<Self>,
         dispatcher: &Arc<Dispatcher>,
         index: usize,
         part: WorkerParts,
-        core: Option<usize>,
     ) -> Result<(), StartError> {
         let (shared, dispatcher) = (self.clone(), dispatcher.clone());
         let (started, result) = std::sync::mpsc::sync_channel(1);
@@ -368,12 +406,13 @@ impl Shared {
             .name(format!("{}-{index}", dispatcher.config.thread_name))
             .stack_size(dispatcher.config.stack_bytes);
         let thread = builder.spawn(move || {
-            let pinned = core.map_or(Ok(()), pinning::pin_current_thread);
+            let seat = part.seat.as_ref().map(Rest::worker);
+            let pinned = seat.map_or(Ok(()), |seat| dispatcher.pin_to(seat));
             let failed = pinned.is_err();
             let _ = started.send(pinned);
             if !failed {
                 let worker = Worker::new(shared.clone(), dispatcher.clone(), index, part.queues);
-                worker.run(part.rest);
+                worker.run(part.seat);
             }
             if dispatcher.own {
                 lock(&shared.ended_dispatchers).push(dispatcher.id);
@@ -629,10 +668,11 @@ impl System {
             let cores = pinning::plan(&settings.pinning, settings.workers, &allowed, &topology)
                 .map_err(StartError::Pinning)?;
             let id = dispatchers.len() as u16;
-            let (dispatcher, workers) = Dispatcher::new(id, name, settings.clone(), first_worker);
-            first_worker += settings.workers as u32;
+            let (dispatcher, workers) =
+                Dispatcher::new(id, name, settings.clone(), first_worker, cores);
+            first_worker += dispatcher.stats.len() as u32;
             dispatchers.push(dispatcher);
-            parts.push((workers, cores));
+            parts.push(workers);
         }
         let (watchdog, parker) = Watchdog::new();
         let shared = Arc::new(Shared {
@@ -675,10 +715,10 @@ impl System {
             shared,
             stepped: None,
         };
-        for (dispatcher, (workers, cores)) in dispatchers.into_iter().zip(parts) {
-            for (index, (part, core)) in workers.into_iter().zip(cores).enumerate() {
+        for (dispatcher, workers) in dispatchers.into_iter().zip(parts) {
+            for (index, part) in workers.into_iter().enumerate() {
                 if threads {
-                    system.shared.start_worker(&dispatcher, index, part, core)?;
+                    system.shared.start_worker(&dispatcher, index, part)?;
                 } else if dispatcher.id == 0 {
                     let worker = Worker::new(
                         system.shared.clone(),
@@ -810,7 +850,7 @@ impl System {
 
     /// Whether an actor of this system calls.
     fn is_inside(&self) -> bool {
-        worker::with(|worker| worker.is_some_and(|w| w.system() == self.shared.tag))
+        worker::peek(|worker| worker.is_some_and(|w| w.system() == self.shared.tag))
     }
 
     fn host(&self) -> MutexGuard<'_, Worker> {
@@ -1039,7 +1079,8 @@ impl System {
         self.shared.watchdog.stop();
         let mut workers_stuck = 0;
         if !inside {
-            for thread in lock(&self.shared.threads).drain(..) {
+            // One by one: the watchdog may be starting one more.
+            while let Some(thread) = self.shared.next_thread() {
                 while !thread.is_finished() && start.elapsed() < deadline + Duration::from_secs(1) {
                     std::thread::sleep(Duration::from_micros(100));
                 }

@@ -434,7 +434,7 @@ impl Shared {
         }
         drop(dispatchers);
         for part in parts {
-            if let Err(error) = self.start_worker(&dispatcher, 0, part, None) {
+            if let Err(error) = self.start_worker(&dispatcher, 0, part) {
                 lock(&self.ended_dispatchers).push(id);
                 return Err(SpawnError::Thread(match error {
                     super::StartError::Thread(error) => error.kind(),
