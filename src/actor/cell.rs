@@ -39,6 +39,8 @@ use crate::sync::ring::Ring;
 use crate::sync::slots::Life;
 use crate::system::policy;
 use crate::system::watch::Heard;
+#[cfg(feature = "testkit")]
+use crate::testkit::hook;
 use std::any::TypeId;
 use std::cell::Cell;
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
@@ -995,6 +997,8 @@ fn message<B: Behavior>(
 ) -> Option<End> {
     match parcel.kind() {
         Kind::Tell => {
+            #[cfg(feature = "testkit")]
+            hook::arrives(parcel.cell());
             // SAFETY: whoever makes an `ActorRef<M>` vouches that the actor of that generation
             // takes `M`, and the caller has just compared the generation.
             let message = unsafe { run.open::<B::Message>(worker, parcel) };
@@ -1018,6 +1022,8 @@ fn question<B: Behavior>(
         return expired(run, worker, parcel);
     }
     worker.ask_by_ns.set(ask_by_ns);
+    #[cfg(feature = "testkit")]
+    hook::arrives(parcel.cell());
     // SAFETY: as for what is told.
     let message = unsafe { run.open::<B::Message>(worker, parcel) };
     handle_by::<B>(run, body, worker, Kind::Ask, ask_by_ns, message)
@@ -1058,6 +1064,8 @@ fn handle_by<B: Behavior>(
     message: B::Message,
 ) -> Option<End> {
     worker.take_in_hand(kind);
+    #[cfg(feature = "testkit")]
+    hook::handles::<B>(run.address(worker), kind, &message);
     let turn = worker.turn(ask_by_ns);
     let loan = worker.lend();
     let plan = {
@@ -1067,6 +1075,8 @@ fn handle_by<B: Behavior>(
             .on_message(message, Snapshot::new(&body.machine, &turn))
     };
     drop(loan);
+    #[cfg(feature = "testkit")]
+    hook::decides(&plan);
     settle::<B>(run, body, worker, plan, Some(kind))
 }
 

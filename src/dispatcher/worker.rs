@@ -405,6 +405,12 @@ impl Worker {
         })
     }
 
+    /// Whether an actor is ready to run now.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn has_ready(&self) -> bool {
+        self.has_actors_to_run() || !self.fresh.is_empty()
+    }
+
     /// When the loop looks at the timers next, if there are any.
     #[cfg(feature = "testkit")]
     pub(crate) fn next_timer_ns(&self) -> Option<u64> {

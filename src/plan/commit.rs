@@ -463,6 +463,10 @@ fn capacity_for(cell: &ActorCell, target: u32, run: &Running<'_>, bound: Bound) 
     if bound != Bound::Kept {
         return OVERDRAFT_MAX;
     }
+    #[cfg(feature = "testkit")]
+    if crate::testkit::hook::is_full() {
+        return 0;
+    }
     // A self-tell may use the place of the message in hand.
     cell.capacity() + u32::from(target == run.number())
 }

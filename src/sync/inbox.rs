@@ -814,6 +814,12 @@ impl Inbox {
         count(self.0.load(Ordering::Acquire)) as u32
     }
 
+    /// Whether nobody owes its actor a run; for a look at a system that stands still.
+    #[cfg(all(feature = "testkit", not(loom)))]
+    pub fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & IDLE != 0
+    }
+
     /// Whether somebody waits for a place. Final once the inbox is closed: `wait` is refused then.
     #[inline]
     pub fn has_waiters(&self) -> bool {

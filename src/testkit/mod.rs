@@ -41,9 +41,24 @@
 //! ```
 
 mod decided;
+mod fault;
+pub(crate) mod hook;
 mod probe;
+mod random;
+mod shrink;
 mod sim;
+mod simulate;
+mod sometimes;
+mod trace;
 
+#[doc(inline)]
+pub use crate::__mainspring_sometimes as sometimes;
 pub use decided::{Armed, Decided, Delivered, Given, address, reply};
+pub use fault::Fault;
 pub use probe::{Acting, Lines, Probe, Script};
-pub use sim::{Ran, Random, Sim, simulate, simulate_with};
+pub use random::Random;
+pub use sim::Sim;
+pub use simulate::{simulate, simulate_with};
+#[doc(hidden)]
+pub use sometimes::note_sometimes;
+pub use trace::{Heard, Ran};

@@ -12,96 +12,32 @@
 //! - M2: the clock never stops short of a timer nor passes one over: it jumps to the next tick that
 //!   the wheel has something for.
 
+use super::fault::{Fault, Faults};
+use super::hook::{self, Stage};
+use super::random::Random;
+use super::shrink::Tapes;
+use super::trace::Ran;
 use crate::actor::Address;
 use crate::config::Config;
 use crate::dead_letter::DeadLetter;
 use crate::dispatcher::worker::Chosen;
 use crate::system::System;
-use crate::timer::{Clock, ManualClock};
-use std::collections::VecDeque;
+use crate::timer::Clock;
+use std::any::{Any, TypeId};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 /// Turns that a trace keeps.
-const TRACE_MAX: usize = 10_000;
+pub(super) const TRACE_MAX: usize = 10_000;
 /// A turn in so many changes an actor's priority.
 const CHANGE_IN: u64 = 24;
 /// The longest batch drawn.
 const BATCH_MAX: u64 = 8;
-
-/// A small generator: splitmix64. The same seed gives the same numbers on every platform.
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    /// The generator of this seed.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`; 0 for a bound of 0.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
-    }
-
-    /// True once in `times`.
-    pub fn one_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-}
-
-/// One turn of a trace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Ran {
-    /// The turn's number, from 1.
-    pub turn: u64,
-    /// When it ran, on the system's clock.
-    pub at: Duration,
-    /// The actor's place in its system; a later actor may come to have it.
-    pub cell: u32,
-    /// How many actors there were to choose from.
-    pub among: usize,
-    /// The most messages that it might handle.
-    pub batch: u32,
-    /// The actor's behavior.
-    pub behavior: &'static str,
-    /// What became a dead letter in it.
-    pub dead_letters: Vec<DeadLetter>,
-}
-
-impl fmt::Display for Ran {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            turn,
-            at,
-            cell,
-            among,
-            batch,
-            behavior,
-            ..
-        } = self;
-        write!(
-            f,
-            "turn {turn} at {at:?}: actor {cell} ({behavior}), 1 of {among}, up to {batch}"
-        )?;
-        for letter in &self.dead_letters {
-            write!(f, "\n    dead letter {}: {}", letter.message, letter.cause)?;
-        }
-        Ok(())
-    }
-}
+/// For how many turns an actor is left waiting at most.
+const LATE_MAX: u64 = 64;
+/// How far the clock jumps at most.
+const JUMP_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// How the next actor is chosen.
 #[derive(Debug)]
@@ -158,10 +94,16 @@ type Invariant = (String, Box<dyn Fn(&System) -> Result<(), String>>);
 /// ```
 pub struct Sim {
     seed: u64,
+    /// What the test draws.
     random: Random,
+    /// What the order draws.
+    order: Random,
     strategy: Strategy,
     system: System,
-    hand: ManualClock,
+    clock: Clock,
+    stage: Stage,
+    /// Who is left waiting, and until which turn.
+    late: HashMap<u32, u64>,
     now_ns: u64,
     runnable: Vec<u32>,
     turns: u64,
@@ -170,6 +112,9 @@ pub struct Sim {
     trace: VecDeque<Ran>,
     allowed: Vec<String>,
     invariants: Vec<Invariant>,
+    /// What the kit itself failed the test for.
+    pub(super) fails_by: Option<String>,
+    pub(super) faults_count: u64,
 }
 
 impl fmt::Debug for Sim {
@@ -196,8 +141,13 @@ impl Sim {
     /// If the configuration is wrong.
     #[must_use]
     pub fn with_config(seed: u64, config: Config) -> Self {
+        Self::played(seed, config, None)
+    }
+
+    /// One that draws what is on the tapes, or writes them.
+    pub(super) fn played(seed: u64, config: Config, tapes: Option<&Tapes>) -> Self {
         let (clock, hand) = Clock::manual();
-        let system = match System::stepped(config, clock) {
+        let system = match System::stepped(config, clock.clone()) {
             Ok(system) => system,
             Err(error) => panic!("the simulated system can't be made: {error}"),
         };
@@ -205,12 +155,25 @@ impl Sim {
             1 => Strategy::Uniform,
             _ => Strategy::Priorities(Vec::new()),
         };
+        let mut seeds = Random::new(seed);
+        let tape = |of: fn(&Tapes) -> &Vec<u64>| tapes.map(|tapes| of(tapes).clone());
+        let random = Random::taped(seeds.bits(), tape(|tapes| &tapes.test));
+        let order = Random::taped(seeds.bits(), tape(|tapes| &tapes.order));
+        let faults = Random::taped(seeds.bits(), tape(|tapes| &tapes.faults));
+        let stage = Stage {
+            faults: Faults::new(faults),
+            hand: hook::ManualClockOf(hand),
+            ..Stage::default()
+        };
         Self {
             seed,
-            random: Random::new(seed),
+            random,
+            order,
             strategy,
             system,
-            hand,
+            clock,
+            stage,
+            late: HashMap::new(),
             now_ns: 0,
             runnable: Vec::new(),
             turns: 0,
@@ -219,6 +182,17 @@ impl Sim {
             trace: VecDeque::new(),
             allowed: Vec::new(),
             invariants: Vec::new(),
+            fails_by: None,
+            faults_count: 0,
+        }
+    }
+
+    /// What was drawn so far.
+    pub(super) fn tapes(&self) -> Tapes {
+        Tapes {
+            test: self.random.written().to_vec(),
+            order: self.order.written().to_vec(),
+            faults: self.stage.faults.random.written().to_vec(),
         }
     }
 
@@ -273,29 +247,87 @@ impl Sim {
         self.invariants.push((name.into(), Box::new(holds)));
     }
 
+    /// From now on each of `kinds` happens at one in `one_in` of the places where it could: by the
+    /// seed, as the order is. None from `sim.faults(&[], 1)` on: what was promised for quiet times
+    /// is checked then.
+    ///
+    /// The dead letters that they bring about are allowed, and a panic that is one of them. What
+    /// they do to actors of the test itself is the test's to expect, or to [`Sim::spare`].
+    pub fn faults(&mut self, kinds: &[Fault], one_in: u64) {
+        self.stage.faults.set(kinds, one_in);
+        for letter in kinds.iter().flat_map(|kind| kind.letters()) {
+            self.allow(letter);
+        }
+    }
+
+    /// No handler of this actor panics or is slow for a fault, and none stops, kills or delays it.
+    pub fn spare(&mut self, actor: impl Into<Address>) {
+        self.stage.faults.spare(actor.into());
+    }
+
+    /// From now on the trace says of each message who sent it and why, and what was decided. Some
+    /// allocations a message. A failure that [`simulate`](super::simulate) reports is explained.
+    pub fn explain(&mut self) {
+        self.stage.explains = true;
+    }
+
+    /// Explained traces have messages of this type in full.
+    pub fn show<M: fmt::Debug + 'static>(&mut self) {
+        let show = |message: &dyn Any| Some(format!("{:?}", message.downcast_ref::<M>()?));
+        self.stage.shows.insert(TypeId::of::<M>(), show);
+    }
+
+    /// The suite of [`simulate`](super::simulate) fails if no run comes by a
+    /// [`sometimes!`](super::sometimes) of each name that is true.
+    pub fn reaches(&self, names: &[&str]) {
+        for name in names {
+            super::note_sometimes(name, false);
+        }
+    }
+
     /// Runs one turn of an actor that the seed chooses; false if nobody is runnable now.
     ///
     /// # Panics
     ///
-    /// If the turn made a dead letter that is not allowed, or an invariant does not hold.
+    /// If the turn made a dead letter that is not allowed, an invariant does not hold, or nobody is
+    /// runnable while an actor was promised a run.
     pub fn step(&mut self) -> bool {
-        let (random, strategy) = (&mut self.random, &mut self.strategy);
+        let mut faults = self.faults_between_turns();
+        let (order, strategy, late) = (&mut self.order, &mut self.strategy, &mut self.late);
+        let turn = self.turns;
+        late.retain(|_, until| *until > turn);
         let mut among = 0;
+        let mut in_time = Vec::new();
         let mut choose = |runnable: &[u32]| {
             among = runnable.len();
-            let place = choose(strategy, random, runnable);
-            (place, 1 + random.below(BATCH_MAX) as u32)
+            in_time.clear();
+            in_time.extend(runnable.iter().filter(|cell| !late.contains_key(cell)));
+            // Somebody runs, also if all are late.
+            let list = if in_time.is_empty() {
+                runnable
+            } else {
+                &in_time
+            };
+            let cell = list[choose(strategy, order, list)];
+            let place = runnable.iter().position(|&other| other == cell);
+            let batch = 1 + order.below(BATCH_MAX) as u32;
+            (place.expect("it is one of them"), batch)
         };
-        let chosen = self.system.run_chosen(&mut self.runnable, &mut choose);
+        let (system, runnable) = (&self.system, &mut self.runnable);
+        let chosen = hook::with_stage(&mut self.stage, || system.run_chosen(runnable, &mut choose));
         let Some(Chosen {
             cell,
             batch,
             behavior,
         }) = chosen
         else {
+            self.nobody_is_owed_a_run();
             return false;
         };
+        self.now_ns = self.clock.now_ns();
         self.turns += 1;
+        faults.append(&mut self.stage.injected);
+        self.faults_count += faults.len() as u64;
         let ran = Ran {
             turn: self.turns,
             at: self.now(),
@@ -303,11 +335,67 @@ impl Sim {
             among,
             batch,
             behavior,
+            faults,
+            heard: std::mem::take(&mut self.stage.heard),
             dead_letters: self.new_letters(),
         };
         self.note(ran);
         self.check();
         true
+    }
+
+    /// What happens to the system while nobody runs.
+    fn faults_between_turns(&mut self) -> Vec<Fault> {
+        let mut happened = Vec::new();
+        if !self.system.has_ready() {
+            return happened;
+        }
+        let faults = &mut self.stage.faults;
+        if faults.happens(Fault::Jump, None) {
+            let jump_ms = 1 + faults.random.below(JUMP_MAX_MS);
+            self.set_time(self.now_ns.saturating_add(jump_ms * 1_000_000));
+            happened.push(Fault::Jump);
+        }
+        for fault in [Fault::Late, Fault::Stop, Fault::Kill] {
+            if !self.stage.faults.happens(fault, None) {
+                continue;
+            }
+            let mut living = self.system.living();
+            living.retain(|&actor| !self.stage.faults.spares(actor));
+            let random = &mut self.stage.faults.random;
+            let place = random.below(living.len() as u64) as usize;
+            let Some(&actor) = living.get(place) else {
+                continue;
+            };
+            match fault {
+                Fault::Late => {
+                    let until = self.turns + 1 + random.below(LATE_MAX);
+                    self.late.insert(actor.cell, until);
+                }
+                _ => self.system.end_before_next(actor, fault == Fault::Kill),
+            }
+            happened.push(fault);
+        }
+        happened
+    }
+
+    fn nobody_is_owed_a_run(&mut self) {
+        if let Some((cell, queued)) = self.system.owed_a_run() {
+            let turn = self.turns;
+            self.fail(
+                "lost wake",
+                format_args!(
+                    "a lost wake: actor {cell} was promised a run, has {queued} in its mailbox, and \
+                     is on no run queue after turn {turn}"
+                ),
+            );
+        }
+    }
+
+    /// Fails the test for a reason that all of its like share.
+    fn fail(&mut self, reason: &str, text: fmt::Arguments<'_>) -> ! {
+        self.fails_by = Some(reason.to_owned());
+        panic!("{text}");
     }
 
     fn new_letters(&mut self) -> Vec<DeadLetter> {
@@ -332,6 +420,9 @@ impl Sim {
         add(&ran.batch.to_le_bytes());
         add(&(ran.among as u64).to_le_bytes());
         add(ran.behavior.as_bytes());
+        for fault in &ran.faults {
+            add(&[*fault as u8]);
+        }
         for letter in &ran.dead_letters {
             add(letter.message.as_bytes());
             add(letter.cause.name().as_bytes());
@@ -342,26 +433,37 @@ impl Sim {
         self.trace.push_back(ran);
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         if let Some(ran) = self.trace.back() {
+            let mut meant = ran.faults.iter().filter(|&&f| f == Fault::Panic).count();
             let refused = ran.dead_letters.iter().find(|letter| {
                 let name = letter.cause.name();
+                if name == "panicked" && meant > 0 {
+                    meant -= 1;
+                    return false;
+                }
                 !self.allowed.iter().any(|allowed| allowed == name)
             });
             if let Some(letter) = refused {
-                panic!(
-                    "{ran}\nfails the test; if it is meant to be, `sim.allow({:?})`",
-                    letter.cause.name()
+                let (ran, name) = (ran.clone(), letter.cause.name());
+                self.fail(
+                    name,
+                    format_args!(
+                        "{ran}\nfails the test; if it is meant to be, `sim.allow({name:?})`"
+                    ),
                 );
             }
         }
-        for (name, holds) in &self.invariants {
-            if let Err(text) = holds(&self.system) {
-                panic!(
-                    "the invariant {name:?} does not hold after turn {}: {text}",
-                    self.turns
-                );
-            }
+        let broken = self.invariants.iter().find_map(|(name, holds)| {
+            let text = holds(&self.system).err()?;
+            Some((name.clone(), text))
+        });
+        if let Some((name, text)) = broken {
+            let turn = self.turns;
+            self.fail(
+                &name,
+                format_args!("the invariant {name:?} does not hold after turn {turn}: {text}"),
+            );
         }
     }
 
@@ -395,7 +497,7 @@ impl Sim {
     fn set_time(&mut self, now_ns: u64) {
         // A wheel that has more than one look fires asks to be looked at again at once.
         self.now_ns = self.now_ns.max(now_ns);
-        self.hand.set_ns(self.now_ns);
+        self.stage.hand.0.set_ns(self.now_ns);
     }
 
     /// The latest turns, oldest first: the last 10,000.
@@ -434,65 +536,4 @@ fn choose(strategy: &mut Strategy, random: &mut Random, runnable: &[u32]) -> usi
         return first(priorities);
     }
     place
-}
-
-/// Runs `test` once for each seed, in a new [`Sim`]; at its end everybody runs until idle.
-///
-/// With `MAINSPRING_SEED` in the environment only that seed runs, and its trace is printed.
-///
-/// # Panics
-///
-/// With the first failure's own panic, after its seed, the line that replays it and the latest turns
-/// were printed.
-pub fn simulate(seeds: impl IntoIterator<Item = u64>, test: impl Fn(&mut Sim)) {
-    simulate_with(Config::default(), seeds, test);
-}
-
-/// As [`simulate`], each system with this configuration.
-///
-/// # Panics
-///
-/// As [`simulate`]; if `MAINSPRING_SEED` is not a number; if there are no seeds.
-pub fn simulate_with(
-    config: Config,
-    seeds: impl IntoIterator<Item = u64>,
-    test: impl Fn(&mut Sim),
-) {
-    let only = std::env::var("MAINSPRING_SEED").ok().map(|seed| {
-        let number = seed.parse::<u64>();
-        number.unwrap_or_else(|_| panic!("MAINSPRING_SEED is {seed:?}, a number is expected"))
-    });
-    let mut ran = 0_u64;
-    let run = |seed: u64| {
-        let mut sim = Sim::with_config(seed, config.clone());
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            test(&mut sim);
-            sim.run_until_idle();
-        }));
-        if only.is_some() || outcome.is_err() {
-            let shown = if only.is_some() { TRACE_MAX } else { 20 };
-            for ran in sim.trace.iter().skip(sim.trace.len().saturating_sub(shown)) {
-                eprintln!("{ran}");
-            }
-        }
-        if let Err(payload) = outcome {
-            let thread = std::thread::current();
-            let name = thread.name().unwrap_or("the_test");
-            eprintln!("seed {seed} failed; to replay it: MAINSPRING_SEED={seed} cargo test {name}");
-            resume_unwind(payload);
-        }
-    };
-    match only {
-        Some(seed) => {
-            ran += 1;
-            run(seed);
-        }
-        None => {
-            for seed in seeds {
-                ran += 1;
-                run(seed);
-            }
-        }
-    }
-    assert!(ran > 0, "a simulation of no seeds shows nothing");
 }
