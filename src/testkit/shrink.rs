@@ -152,7 +152,10 @@ mod tests {
             faults: vec![0, 9, 0, 9, 9, 0],
         };
         let least = shrink(play(&tapes).expect("it fails"), play);
-        assert_eq!((least.faults, least.tapes.test), (1, vec![7]));
+        // Numbers that are 0 may stay where they are.
+        let mut numbers = least.tapes.test;
+        numbers.retain(|&number| number != 0);
+        assert_eq!((least.faults, numbers), (1, vec![7]));
         assert_eq!(least.tapes.order, [0, 0, 0]);
     }
 }
