@@ -2,29 +2,17 @@
 
 #![cfg(all(feature = "xstate", feature = "scxml"))]
 
-use std::path::Path;
+#[path = "common/corpus.rs"]
+mod corpus;
 
 use mainspring::chart::conform::conform;
 
 #[test]
 fn the_corpora_run_as_recorded_but_for_the_listed_exceptions() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/statechart-conformance");
-    let dir = match std::env::var_os("MAINSPRING_CHART_CORPUS") {
-        Some(dir) => dir.into(),
-        None => dir,
-    };
-    if !dir.is_dir() {
-        println!("skipped: there is no corpus beside the project");
+    let Some(dir) = corpus::folder() else {
         return;
-    }
+    };
     let report = conform(&dir).expect("the corpus can be read");
-    println!("{report}");
-    let surprises = report.surprises(include_str!("chart_exceptions.txt"));
-    assert!(
-        surprises.is_empty(),
-        "{} surprises:\n{}",
-        surprises.len(),
-        surprises.join("\n")
-    );
+    corpus::is_as_listed(&report);
     assert!(!report.outcomes.is_empty(), "the corpus is empty");
 }

@@ -3,7 +3,8 @@
 
 #![cfg(all(feature = "xstate", feature = "scxml"))]
 
-use std::path::Path;
+#[path = "common/corpus.rs"]
+mod corpus;
 
 use mainspring::chart::conform::{Report, conform_converted};
 use mainspring::chart::convert::{to_scxml, to_xstate};
@@ -58,24 +59,11 @@ fn counted(report: &Report) {
 
 #[test]
 fn what_converts_runs_as_the_original_was_recorded() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/statechart-conformance");
-    let dir = match std::env::var_os("MAINSPRING_CHART_CORPUS") {
-        Some(dir) => dir.into(),
-        None => dir,
-    };
-    if !dir.is_dir() {
-        println!("skipped: there is no corpus beside the project");
+    let Some(dir) = corpus::folder() else {
         return;
-    }
+    };
     let report = conform_converted(&dir).expect("the corpus can be read");
-    println!("{report}");
-    let surprises = report.surprises(include_str!("chart_exceptions.txt"));
-    assert!(
-        surprises.is_empty(),
-        "{} surprises:\n{}",
-        surprises.len(),
-        surprises.join("\n")
-    );
+    corpus::is_as_listed(&report);
     counted(&report);
 }
 

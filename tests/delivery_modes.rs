@@ -42,6 +42,14 @@ fn undelivered(system: &System) -> Vec<Undelivered> {
         .collect()
 }
 
+/// A delivery that is tried four times.
+fn seven(to: ActorRef<Msg>) -> Plan<Script> {
+    Plan::deliver(to, Msg::Say(7))
+        .retry(3, BACKOFF)
+        .on_failed(lost)
+        .into()
+}
+
 /// Lets a stepped system come to rest at each of the next `steps` milliseconds.
 fn pass(system: &System, hand: &mainspring::timer::ManualClock, steps: u64) {
     system.run_until_idle();
@@ -58,14 +66,7 @@ fn a_refused_delivery_is_tried_again_and_arrives_once() {
     let target = full(&system, &log);
     let to = target.actor();
     let sender = spawn(&system, &own);
-    sender
-        .tell(does(move || {
-            let delivery = Plan::deliver(to, Msg::Say(7))
-                .retry(3, BACKOFF)
-                .on_failed(lost);
-            say(1).and(delivery)
-        }))
-        .unwrap();
+    sender.tell(does(move || say(1).and(seven(to)))).unwrap();
     sender.tell(Msg::Say(2)).unwrap();
     pass(&system, &hand, 5);
     assert_eq!(own.said(), [1, 2], "the sender waits for nothing");
@@ -89,14 +90,7 @@ fn the_last_refusal_is_a_dead_letter_and_a_message_after_all_backoffs() {
     let target = full(&system, &log);
     let to = target.actor();
     let sender = spawn(&system, &own);
-    sender
-        .tell(does(move || {
-            Plan::deliver(to, Msg::Say(7))
-                .retry(3, BACKOFF)
-                .on_failed(lost)
-                .into()
-        }))
-        .unwrap();
+    sender.tell(does(move || seven(to))).unwrap();
     // 10, 20 and 40 ms, each within a tick.
     pass(&system, &hand, 69);
     assert_eq!(system.dead_letter_count(), 0);
@@ -120,14 +114,7 @@ fn a_target_that_has_ended_is_not_tried_again() {
     let sender = spawn(&system, &own);
     target.stop();
     system.run_until_idle();
-    sender
-        .tell(does(move || {
-            Plan::deliver(to, Msg::Say(7))
-                .retry(3, BACKOFF)
-                .on_failed(lost)
-                .into()
-        }))
-        .unwrap();
+    sender.tell(does(move || seven(to))).unwrap();
     system.run_until_idle();
     assert_eq!(own.said(), [1_001]);
     assert_eq!(undelivered(&system)[0].why, Undeliverable::Stopped);
@@ -141,12 +128,7 @@ fn a_plan_that_fails_delivers_nothing_and_loses_nothing_of_it() {
     let to = target.actor();
     let sender = spawn(&system, &own);
     sender
-        .tell(does(move || {
-            let delivery = Plan::deliver(to, Msg::Say(7))
-                .retry(3, BACKOFF)
-                .on_failed(lost);
-            Plan::emit(Event::Refuse).and(delivery)
-        }))
+        .tell(does(move || Plan::emit(Event::Refuse).and(seven(to))))
         .unwrap();
     pass(&system, &hand, 100);
     assert!(log.said().is_empty() && own.said().is_empty());

@@ -604,6 +604,23 @@ fn an_ask_of_any_time_ends() {
     }
 }
 
+/// A message whose handling asks; the answer is noted.
+fn notes(
+    to: ActorRef<Msg>,
+    question: impl FnOnce(Reply<u64>) -> Msg + Send + 'static,
+    noted: &Log,
+) -> Msg {
+    let noted = noted.clone();
+    does(move || {
+        let ask = Plan::<Script>::ask(to, question).timeout(ms(1));
+        ask.on_ok(move |n| {
+            noted.say(n);
+            Msg::Say(n)
+        })
+        .into()
+    })
+}
+
 /// No. 61, what Erlang has aliases for: a late reply reached the next ask in the same place.
 #[test]
 fn a_reply_seventy_thousand_asks_late_reaches_none_of_them() {
@@ -611,53 +628,24 @@ fn a_reply_seventy_thousand_asks_late_reaches_none_of_them() {
     let (asker, keeper) = (spawn(&system, &Log::new()), spawn(&system, &Log::new()));
     let (to, wrong, right) = (keeper.actor(), Log::new(), Log::new());
     let late: Arc<Mutex<Option<Reply<u64>>>> = Arc::default();
-    let (kept, noted) = (late.clone(), wrong.clone());
-    asker
-        .tell(does(move || {
-            let keeps = |reply| {
-                does(move || {
-                    *kept.lock().unwrap() = Some(reply);
-                    Plan::none()
-                })
-            };
-            let ask = Plan::<Script>::ask(to, keeps).timeout(ms(1));
-            ask.on_ok(move |n| {
-                noted.say(n);
-                Msg::Say(n)
-            })
-            .into()
-        }))
-        .unwrap();
+    let kept = late.clone();
+    let keeps = |reply| {
+        does(move || {
+            *kept.lock().unwrap() = Some(reply);
+            Plan::none()
+        })
+    };
+    asker.tell(notes(to, keeps, &wrong)).unwrap();
     system.run_until_idle();
     hand.advance(ms(5));
     system.run_until_idle();
     for _ in 0..70_000 {
-        let noted = right.clone();
-        asker
-            .tell(does(move || {
-                let ask = Plan::<Script>::ask(to, Msg::Ping);
-                ask.on_ok(move |n| {
-                    noted.say(n);
-                    Msg::Say(n)
-                })
-                .into()
-            }))
-            .unwrap();
+        asker.tell(notes(to, Msg::Ping, &right)).unwrap();
         system.run_until_idle();
     }
     assert_eq!(right.take(), vec![7; 70_000]);
     // Now the late one, while the next ask is open.
-    let noted = right.clone();
-    asker
-        .tell(does(move || {
-            let ask = Plan::<Script>::ask(to, Msg::Keep);
-            ask.on_ok(move |n| {
-                noted.say(n);
-                Msg::Say(n)
-            })
-            .into()
-        }))
-        .unwrap();
+    asker.tell(notes(to, Msg::Keep, &right)).unwrap();
     system.run_until_idle();
     let reply = late.lock().unwrap().take().unwrap();
     keeper.tell(does(move || Plan::reply(reply, 13))).unwrap();

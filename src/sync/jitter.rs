@@ -101,32 +101,9 @@ macro_rules! atomic {
 macro_rules! number {
     ($name:ident, $value:ty) => {
         atomic!($name, $value);
+        number!($name, $value: fetch_add, fetch_sub, fetch_and, fetch_or);
 
         impl $name {
-            /// As std's.
-            pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
-                jitter();
-                self.0.fetch_add(value, order)
-            }
-
-            /// As std's.
-            pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-                jitter();
-                self.0.fetch_sub(value, order)
-            }
-
-            /// As std's.
-            pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-                jitter();
-                self.0.fetch_and(value, order)
-            }
-
-            /// As std's.
-            pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-                jitter();
-                self.0.fetch_or(value, order)
-            }
-
             /// As std's.
             pub fn fetch_update(
                 &self,
@@ -137,6 +114,17 @@ macro_rules! number {
                 jitter();
                 self.0.fetch_update(success, failure, update)
             }
+        }
+    };
+    ($name:ident, $value:ty: $($step:ident),*) => {
+        impl $name {
+            $(
+                /// As std's.
+                pub fn $step(&self, value: $value, order: Ordering) -> $value {
+                    jitter();
+                    self.0.$step(value, order)
+                }
+            )*
         }
     };
 }
