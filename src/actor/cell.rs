@@ -341,6 +341,7 @@ impl ActorCell {
         self.when_full.set(limits.when_full);
         if limits.overflow == policy::DROP_OLDEST && self.ring().is_none() {
             let ring = Box::into_raw(Box::default());
+            // Release: with the pointer goes what is in the box.
             self.ring.store(ring, Release);
         }
     }
