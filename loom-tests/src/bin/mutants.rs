@@ -76,15 +76,15 @@ mod job {
                 other => return Err(format!("{other}: expected --only NAME or --list").into()),
             }
         }
+        let bench = Bench::new(root)?;
+        for mutant in &mutants {
+            bench.mutated(mutant)?; // all are checked, also those that are not asked for
+        }
         if !only.is_empty() {
             mutants.retain(|mutant| only.iter().any(|name| mutant.name.starts_with(name)));
         }
         if mutants.is_empty() {
             return Err("no mutant of that name".into());
-        }
-        let bench = Bench::new(root)?;
-        for mutant in &mutants {
-            bench.mutated(mutant)?; // all are checked before the first one is built
         }
         if list {
             for mutant in &mutants {
