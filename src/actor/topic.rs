@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// All of a system's topics.
 #[derive(Default)]
 pub(crate) struct Topics {
-    /// Whether there is any. Who was told of a subscription sees it: a message is a stronger order.
+    /// Whether there is any; changes only under the lock, with the list. Who was told of a
+    /// subscription sees it: a message is a stronger order.
     any: AtomicBool,
     /// A [`Topic`] of each type of events that somebody listens to.
     by_type: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
@@ -82,8 +83,10 @@ impl Topics {
 
     /// Ends all subscriptions.
     pub(crate) fn close(&self) {
-        let topics = std::mem::take(&mut *lock(&self.by_type));
+        let mut by_type = lock(&self.by_type);
+        let topics = std::mem::take(&mut *by_type);
         self.any.store(false, Relaxed);
+        drop(by_type);
         quietly(|| drop(topics));
     }
 
