@@ -4,23 +4,22 @@ pub(crate) mod batch_clock;
 pub(crate) mod core;
 pub(crate) mod effects;
 pub(crate) mod pinning;
-mod spares;
 pub(crate) mod stats;
 pub(crate) mod watchdog;
 pub(crate) mod worker;
 
 use self::core::Core;
 use crate::config::DispatcherConfig;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::idle::{Idle, Rest};
 use crate::sync::lend::Board;
+use crate::sync::orders::Orders;
 use crate::sync::parker::Parker;
-use crate::sync::{Mutex, lock};
+use crate::sync::spares::{Place, Spares};
 use crate::timer::TimerKey as WheelKey;
 use crossbeam_deque::{Injector, Stealer, Worker as Deque};
-use spares::{Place, Spares};
 use stats::WorkerStats;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// The number of an actor's cell, on a run queue.
 pub(crate) type Runnable = u32;
@@ -43,25 +42,22 @@ pub(crate) struct Dispatcher {
     /// Each worker's ready and fresh queues.
     pub(crate) stealers: Vec<(Stealer<Runnable>, Stealer<Runnable>)>,
     pub(crate) stats: Vec<Arc<WorkerStats>>,
-    orders: Vec<Orders>,
+    /// Timers that others want cancelled on each thread's wheel.
+    orders: Vec<Orders<WheelKey>>,
     /// What each thread lends.
     pub(crate) lent: Board<Core>,
-    spares: Spares,
+    spares: Spares<Queues>,
     /// The core of each seat, if it has one of its own.
     cores: Vec<Option<usize>>,
     stopping: AtomicBool,
 }
 
-/// Timers that other workers want cancelled on one worker's wheel.
-#[derive(Default)]
-struct Orders {
-    any: AtomicBool,
-    cancels: Mutex<Vec<WheelKey>>,
-}
+/// The ready and the fresh queue of a thread.
+type Queues = (Deque<Runnable>, Deque<Runnable>);
 
 /// What each worker of a new dispatcher gets for its own.
 pub(crate) struct WorkerParts {
-    pub(crate) queues: (Deque<Runnable>, Deque<Runnable>),
+    pub(crate) queues: Queues,
     /// None for a spare.
     pub(crate) seat: Option<Rest>,
 }
@@ -199,29 +195,17 @@ impl Dispatcher {
 
     /// Asks the thread number `index` to cancel a timer.
     pub(crate) fn order_cancel(&self, index: usize, key: WheelKey) {
-        let orders = &self.orders[index];
-        lock(&orders.cancels).push(key);
-        orders.any.store(true, Ordering::Release);
-        // A thread that becomes a spare says so, fences, and looks for orders.
-        fence(Ordering::SeqCst);
-        match self.spares.place(index) {
-            Place::Seat(seat) => {
-                self.idle.wake_worker(seat);
-            }
-            Place::Nowhere => {} // it is in a turn, and looks after it
-            Place::Spare => self.spares.wake(index),
-        }
+        self.orders[index].leave(key);
+        self.spares.wake(index, &self.idle);
     }
 
     #[inline(always)]
     pub(crate) fn has_orders(&self, index: usize) -> bool {
-        self.orders[index].any.load(Ordering::Relaxed)
+        self.orders[index].any()
     }
 
     pub(crate) fn take_orders(&self, index: usize) -> Vec<WheelKey> {
-        let orders = &self.orders[index];
-        orders.any.swap(false, Ordering::AcqRel);
-        std::mem::take(&mut lock(&orders.cancels))
+        self.orders[index].take()
     }
 
     // Seats; see `core.rs`.

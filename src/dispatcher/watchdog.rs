@@ -18,9 +18,9 @@
 use super::Dispatcher;
 use super::core::Visit;
 use crate::actor::cell::quietly;
-use crate::sync::atomic::{AtomicBool, Ordering, fence};
+use crate::sync::alarm::Alarm;
 use crate::sync::lend;
-use crate::sync::parker::{Parker, Unparker};
+use crate::sync::parker::Parker;
 use crate::system::Shared;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,11 +29,7 @@ use std::time::{Duration, Instant};
 const LINGER: Duration = Duration::from_millis(100);
 
 /// What workers need to wake the watchdog.
-pub(crate) struct Watchdog {
-    asleep: AtomicBool,
-    stopping: AtomicBool,
-    unparker: Unparker,
-}
+pub(crate) struct Watchdog(Alarm);
 
 /// What the watchdog saw of one worker a tick ago.
 #[derive(Clone, Copy, Default)]
@@ -46,38 +42,28 @@ struct Seen {
 impl Watchdog {
     pub(crate) fn new() -> (Self, Parker) {
         let parker = Parker::new();
-        let watchdog = Self {
-            asleep: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
-            unparker: parker.unparker(),
-        };
-        (watchdog, parker)
+        (Self(Alarm::new(&parker)), parker)
     }
 
-    /// Called by a worker that has just woken: a load, and a wake if the watchdog sleeps.
+    /// Called by a worker that has just woken: a fence and a load, and a wake if the watchdog
+    /// sleeps.
     #[inline]
     pub(crate) fn worker_woke(&self) {
-        // The Dekker pattern: the worker is counted as awake, this fence, this load; the watchdog
-        // says that it sleeps, fences, and looks whether a worker is awake.
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
-            self.unparker.unpark();
-        }
+        self.0.ring();
     }
 
     /// Ends the watchdog's thread.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        self.unparker.unpark();
+        self.0.stop();
     }
 
     /// The watchdog's thread.
     pub(crate) fn run(shared: &Arc<Shared>, mut parker: Parker) {
-        let this = &shared.watchdog;
+        let alarm = &shared.watchdog.0;
         let tick = shared.config.system.watchdog_stuck / 2;
         let mut seen: Vec<Vec<Seen>> = Vec::new();
         let mut active = Instant::now();
-        while !this.stopping.load(Ordering::Acquire) {
+        while !alarm.is_stopping() {
             let dispatchers = shared.dispatchers();
             seen.resize_with(dispatchers.len(), Vec::new);
             let now = Instant::now();
@@ -92,13 +78,9 @@ impl Watchdog {
                 parker.park_timeout(tick);
                 continue;
             }
-            this.asleep.store(true, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
-            let all_quiet = dispatchers.iter().all(|dispatcher| dispatcher.is_quiet());
-            if all_quiet && !this.stopping.load(Ordering::Acquire) {
-                parker.park();
-            }
-            this.asleep.store(false, Ordering::Relaxed);
+            alarm.sleep(&mut parker, || {
+                dispatchers.iter().all(|dispatcher| dispatcher.is_quiet())
+            });
             active = Instant::now();
         }
     }

@@ -6,6 +6,7 @@
 
 #![allow(unreachable_pub)] // public to the models only
 
+pub mod alarm;
 pub mod anchor;
 pub mod census;
 pub mod clock;
@@ -15,11 +16,13 @@ pub mod inbox;
 mod jitter;
 pub mod lend;
 pub mod oneshot;
+pub mod orders;
 pub mod parker;
 pub mod ring;
 #[cfg(not(loom))]
 pub mod scope;
 pub mod slots;
+pub mod spares;
 #[cfg(mainspring_tsan)]
 mod tsan;
 pub mod waits;
