@@ -423,8 +423,16 @@ impl Parcel {
         (self.header().contents.get().type_name)()
     }
 
-    /// Whether the payload is a `T`.
+    /// Whether the payload is a `T`: for what may be one thing or another. A message is not looked
+    /// at so; its actor's generation vouches for its type.
     pub(crate) fn holds<T: 'static>(&self) -> bool {
+        #[cfg(test)]
+        tests::LOOKS.set(tests::LOOKS.get() + 1);
+        self.is_a::<T>()
+    }
+
+    #[inline(always)]
+    fn is_a<T: 'static>(&self) -> bool {
         (self.header().contents.get().type_id)() == TypeId::of::<T>()
     }
 
@@ -440,7 +448,7 @@ impl Parcel {
     /// The payload is a `T`.
     #[inline(always)]
     pub(crate) unsafe fn open<T: 'static>(self, pool: &Pool) -> T {
-        debug_assert!(self.holds::<T>());
+        debug_assert!(self.is_a::<T>());
         // SAFETY: the caller's promise; it is forgotten below.
         let value = unsafe { take_payload::<T>(self.payload()) };
         pool.free(self.0, self.class());
@@ -455,7 +463,7 @@ impl Parcel {
     /// The payload is a `T`.
     #[inline(always)]
     pub(crate) unsafe fn take<T: 'static>(&self) -> T {
-        debug_assert!(self.holds::<T>());
+        debug_assert!(self.is_a::<T>());
         self.header().contents.set(EMPTY);
         // SAFETY: the caller's promise; E2: the contents say that it is gone.
         unsafe { take_payload::<T>(self.payload()) }
@@ -568,7 +576,7 @@ impl Parcel {
     /// Gives the envelope of a parcel back whose payload was taken.
     #[inline(always)]
     pub(crate) fn free_emptied(self) {
-        debug_assert!(self.holds::<Nothing>());
+        debug_assert!(self.is_a::<Nothing>());
         free(self.0, self.class());
         std::mem::forget(self);
     }
@@ -576,7 +584,7 @@ impl Parcel {
     /// As [`Parcel::free_emptied`], to a pool at hand.
     #[inline(always)]
     pub(crate) fn free_emptied_to(self, pool: &Pool) {
-        debug_assert!(self.holds::<Nothing>());
+        debug_assert!(self.is_a::<Nothing>());
         pool.free(self.0, self.class());
         std::mem::forget(self);
     }
@@ -1360,6 +1368,60 @@ fn free(envelope: NonNull<Envelope>, class: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    thread_local! {
+        /// How often this thread looked at a payload's type.
+        pub(super) static LOOKS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn no_message_is_looked_at_for_its_type() {
+        use crate::prelude::*;
+        use crate::timer::Clock;
+
+        struct Sum(u64);
+        impl Machine for Sum {
+            type Event = u64;
+            fn apply(&mut self, number: u64) {
+                self.0 += number;
+            }
+        }
+        enum Say {
+            To(ActorRef<Say>, u64),
+            Ask(ActorRef<Say>, u64),
+            Get(Reply<u64>),
+        }
+        #[derive(Clone, Copy)]
+        struct Saying;
+        impl Behavior for Saying {
+            type Machine = Sum;
+            type Message = Say;
+            fn on_message(&self, say: Say, sum: Snapshot<Self>) -> Plan<Self> {
+                match say {
+                    Say::To(_, 0) | Say::Ask(_, 0) => Plan::none(),
+                    Say::To(to, left) => {
+                        Plan::emit(1).and(Plan::tell(to, Say::To(sum.me(), left - 1)))
+                    }
+                    Say::Ask(to, left) => Plan::<Self>::ask(to, Say::Get)
+                        .on_ok(move |_| Say::Ask(to, left - 1))
+                        .into(),
+                    Say::Get(reply) => Plan::reply(reply, sum.0),
+                }
+            }
+        }
+        let (clock, _) = Clock::manual();
+        let system = System::stepped(Config::default(), clock).unwrap();
+        let [a, b] = [(); 2].map(|()| system.spawn(Saying, Sum(0)).unwrap());
+        let looks = |say: Say| {
+            let before = LOOKS.get();
+            a.tell(say).ok().unwrap();
+            system.run_until_idle();
+            LOOKS.get() - before
+        };
+        assert_eq!(looks(Say::To(b.actor(), 1_000)), 0, "1,001 messages");
+        let answers = looks(Say::Ask(b.actor(), 1_000));
+        assert_eq!(answers, 1_000, "an answer has one, a question none");
+    }
 
     #[test]
     fn payloads_of_all_sizes_come_out_as_they_went_in() {

@@ -426,6 +426,8 @@
 //! In the repository: `docs/guide/` is a guide in chapters, `docs/semantics.md` has order, loss, commit and stop on one page,
 //! `docs/decisions/` why things are as they are, `docs/capabilities.md` what is not there yet.
 
+#![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+
 pub mod chart;
 #[cfg(loom)]
 #[doc(hidden)]

@@ -675,3 +675,28 @@ fn a_question_put_aside_for_too_long_is_dropped_too() {
     assert_eq!(system.dead_letters()[0].cause, Cause::Expired);
     conserves(system.counts(to).unwrap());
 }
+
+#[test]
+fn an_outcome_is_a_function_of_it_or_a_value() {
+    quiet_panics();
+    for (question, says) in [(Msg::Ping as Question, 8), (drops, 9)] {
+        let (system, _) = stepped();
+        let log = Log::new();
+        let asker = spawn(&system, &log);
+        let to = spawn(&system, &Log::new()).actor();
+        let value = move || {
+            Plan::<Script>::ask(to, question)
+                .on_ok_value(Msg::Say(8))
+                .on_error_value(Msg::Say(9))
+        };
+        asker.tell(does(value)).unwrap();
+        let function = move || {
+            Plan::<Script>::ask(to, question)
+                .on_ok(|seven| Msg::Say(seven + 1))
+                .on_error(|_| Msg::Say(9))
+        };
+        asker.tell(does(function)).unwrap();
+        system.run_until_idle();
+        assert_eq!(log.said(), [says, says]);
+    }
+}

@@ -179,6 +179,43 @@ fn steady_state_allocates_nothing() {
     );
 }
 
+/// Reads its snapshot so many times, in every way there is.
+#[derive(Clone, Copy)]
+struct Reading;
+
+impl Behavior for Reading {
+    type Machine = Sum;
+    type Message = u64;
+    fn on_message(&self, times: u64, snapshot: Snapshot<'_, Self>) -> Plan<Self> {
+        let mut read = 0;
+        for _ in 0..times {
+            let copy = snapshot;
+            read ^= copy.sum + copy.machine().sum + u64::from(copy.meta().is_ask);
+            read ^= copy.now().as_nanos() as u64 + copy.behavior().len() as u64;
+            read += u64::from(copy.me() == snapshot.me());
+        }
+        Plan::emit(read % 7)
+    }
+}
+
+#[test]
+fn a_snapshot_is_read_without_an_allocation() {
+    let _alone = alone();
+    let (system, _) = stepped();
+    let reader = system.spawn(Reading, Sum::default()).unwrap();
+    let read = |times: u64| {
+        allocations_of(|| {
+            for _ in 0..1_000 {
+                reader.tell(times).unwrap();
+                system.run_until_idle();
+            }
+        })
+    };
+    let (one, many) = (read(1), read(100));
+    assert!(one <= 20, "{one} for 1,000 turns with a look each");
+    assert!(many <= 20, "{many} for 100,000 looks in 1,000 turns");
+}
+
 /// Adds what it is told to a plain value.
 #[derive(Clone, Copy)]
 struct Assigning;

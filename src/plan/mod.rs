@@ -383,6 +383,41 @@ impl<B: Behavior, T: Send + 'static> AskStep<B, T> {
     ) -> AskPlan<B, T, impl FnOnce(T) -> B::Message + Send + 'static> {
         AskPlan { step: self, on_ok }
     }
+
+    /// The answer, whatever it is, becomes `message`: for an answer that says only that it is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// # struct Nothing;
+    /// # impl Machine for Nothing {
+    /// #     type Event = ();
+    /// #     fn apply(&mut self, _: ()) {}
+    /// # }
+    /// # struct Save(Reply<u64>);
+    /// enum Form { Submit, Saved, NotSaved }
+    /// # #[derive(Clone, Copy)]
+    /// # struct Filling { store: ActorRef<Save> }
+    /// # impl Behavior for Filling {
+    /// #     type Machine = Nothing;
+    /// #     type Message = Form;
+    /// fn on_message(&self, form: Form, _: Snapshot<Self>) -> Plan<Self> {
+    ///     match form {
+    ///         Form::Submit => Plan::ask(self.store, Save)
+    ///             .on_ok_value(Form::Saved)
+    ///             .on_error_value(Form::NotSaved),
+    ///         Form::Saved | Form::NotSaved => Plan::none(),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn on_ok_value(
+        self,
+        message: B::Message,
+    ) -> AskPlan<B, T, impl FnOnce(T) -> B::Message + Send + 'static> {
+        self.on_ok(|_| message)
+    }
 }
 
 /// An ask with what becomes of its answer; a plan by `into`, or by [`AskPlan::on_error`].
@@ -402,6 +437,11 @@ impl<B: Behavior, T: Send + 'static, F: FnOnce(T) -> B::Message + Send + 'static
         on_error: impl FnOnce(AskError) -> B::Message + Send + 'static,
     ) -> Plan<B> {
         self.into_plan(move |error| Ok(on_error(error)))
+    }
+
+    /// A failure, whatever it is, becomes `message`; see [`AskStep::on_ok_value`].
+    pub fn on_error_value(self, message: B::Message) -> Plan<B> {
+        self.into_plan(|_| Ok(message))
     }
 
     fn into_plan(

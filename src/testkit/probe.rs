@@ -205,6 +205,10 @@ impl<M: Send + 'static> Script<M> {
     }
 
     /// The stand-in panics at the next message, and so ends.
+    ///
+    /// # Panics
+    ///
+    /// Not this call: the actor, in its turn.
     pub fn panics(self) -> Self {
         self.answers(|_| panic!("a stand-in panics as its script says"))
     }
