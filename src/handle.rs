@@ -12,6 +12,7 @@ use crate::envelope::{Kind, Parcel, is_counted_in, with_outside_pool};
 use crate::sync::inbox::{Push, Wake};
 use crate::sync::oneshot::{Asker, Patience, Unanswered, channel};
 use crate::sync::parker::Parker;
+use crate::sync::spin::Spin;
 use crate::system::watch::NameError;
 use crate::system::{Shared, policy};
 use std::fmt;
@@ -368,7 +369,7 @@ impl<T: Send + 'static> Ask<T> {
         self
     }
 
-    /// Waits for the answer: spins for 50 microseconds, then parks the thread.
+    /// Waits for the answer: spins for up to 50 microseconds, then parks the thread.
     ///
     /// # Errors
     ///
@@ -413,7 +414,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Waits for the end: spins for 50 microseconds, then parks the thread.
+    /// Waits for the end: spins for up to 50 microseconds, then parks the thread.
     pub fn wait(mut self) -> Down {
         loop {
             if let Some(down) = self.wait_for(Duration::MAX) {
@@ -447,14 +448,28 @@ impl Future for Ended {
     }
 }
 
-/// Waits for a slot's answer: spins for 50 microseconds, then parks the thread.
+/// The longest that an asking thread looks for its answer before it sleeps.
+const SPIN_NS: u64 = 50_000;
+
+thread_local! {
+    static SPIN: Spin = const { Spin::new() };
+}
+
+/// Waits for a slot's answer: spins for up to 50 microseconds, less where this thread's last spins
+/// were in vain, then parks the thread.
 pub(crate) fn wait<T>(asker: &mut Asker<T>, limit: Duration) -> Option<Result<T, Unanswered>> {
     let start = Instant::now();
     let patience = Patience {
-        spin_ns: 50_000,
+        spin_ns: SPIN.with(|spin| spin.span_ns(SPIN_NS)),
         limit_ns: Some(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
     };
-    asker.wait(patience, || start.elapsed().as_nanos() as u64)
+    let mut elapsed_ns = 0;
+    let outcome = asker.wait(patience, || {
+        elapsed_ns = start.elapsed().as_nanos() as u64;
+        elapsed_ns
+    });
+    SPIN.with(|spin| spin.ended(elapsed_ns < patience.spin_ns));
+    outcome
 }
 
 /// A handle that knows the actor's behavior.

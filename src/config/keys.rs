@@ -109,7 +109,7 @@ section! {
         throughput: usize = 64, whole(1, 65_536), "messages";
         #[doc = "Time after which a turn ends although messages are left."]
         slice: Duration = Duration::from_millis(1), time(10 * US, 10 * SEC), "";
-        #[doc = "Time that a worker without work looks for some before it parks."]
+        #[doc = "Longest time that a worker without work looks for some before it parks; it looks for less where that was in vain."]
         spin: Duration = Duration::from_micros(50), time(0, 10 * MS), "";
         #[doc = "Turns in a row that a worker's LIFO slot may take; 0 turns the slot off."]
         lifo_cap: usize = 3, whole(0, 64), "turns";

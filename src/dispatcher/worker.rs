@@ -26,12 +26,13 @@ use crate::dead_letter::Cause;
 use crate::envelope::{Kind, List, Parcel, Pending, Pool, Published, with_pool};
 use crate::plan::Steps;
 use crate::plan::commit::{Committed, Reserved};
-use crate::sync::idle::{Rest, Slept};
+use crate::sync::idle::Rest;
 use crate::sync::inbox::Wake;
 use crate::sync::lend::{Left, Lend};
 use crate::sync::parker::Parker;
 use crate::sync::scope::{self, Scope};
 use crate::sync::slots::BATCH;
+use crate::sync::spin::Spin;
 use crate::system::quota::Purse;
 use crate::system::{Due, Shared};
 use crossbeam_deque::{Steal, Worker as Deque};
@@ -202,7 +203,7 @@ pub(crate) struct Worker {
     look_every: Cell<u32>,
     looked_ns: Cell<u64>,
     turn_ns: Cell<u64>,
-    spin_shift: Cell<u32>,
+    spin: Spin,
 }
 
 impl Worker {
@@ -264,7 +265,7 @@ impl Worker {
             look_every: Cell::new(1),
             looked_ns: Cell::new(now_ns),
             turn_ns: Cell::new(0),
-            spin_shift: Cell::new(0),
+            spin: Spin::new(),
             shared,
             dispatcher,
             index,
@@ -590,13 +591,14 @@ impl Worker {
         self.stats
             .busy_ns
             .add(idle_since_ns.saturating_sub(self.looked_ns.get()));
-        let spin_ns = self.dispatcher.spin_ns >> self.spin_shift.get();
         let found = loop {
             if self.dispatcher.is_stopping() {
                 break None;
             }
             let may_search = rest.start_search();
+            let spin_ns = self.spin.span_ns(self.dispatcher.spin_ns);
             let began_ns = self.clock.read();
+            let mut has_spun = false;
             let found = loop {
                 if let Some(number) = self.find(may_search) {
                     break Some(number);
@@ -611,26 +613,25 @@ impl Worker {
                 if !may_search || now_ns - began_ns >= spin_ns || self.dispatcher.is_stopping() {
                     break None;
                 }
+                has_spun = true;
                 for _ in 0..16 {
                     std::hint::spin_loop();
                 }
             };
+            if has_spun {
+                self.spin.ended(found.is_some());
+            }
             if found.is_some() {
-                self.spin_shift.set(0);
                 break found;
             }
             self.give_memory_back();
-            // Idle for longer than the spin: the next one is shorter, down to an eighth.
-            self.spin_shift.set((self.spin_shift.get() + 1).min(3));
             let limit = self.until_next_timer();
             self.stats.parks.add(1);
-            let slept = rest.sleep(limit, || {
+            // However it woke: the next round looks for work and at the timers.
+            let _ = rest.sleep(limit, || {
                 self.has_work() || (limit.is_none() && self.dispatcher.anything_to_steal())
             });
             self.shared.watchdog.worker_woke();
-            if slept == Slept::Stayed || slept == Slept::Woken {
-                self.spin_shift.set(0);
-            }
         };
         let now_ns = self.clock.read();
         self.stats.idle_ns.add(now_ns - idle_since_ns);

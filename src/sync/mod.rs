@@ -23,6 +23,8 @@ pub mod ring;
 pub mod scope;
 pub mod slots;
 pub mod spares;
+#[cfg(not(loom))]
+pub(crate) mod spin;
 #[cfg(mainspring_tsan)]
 mod tsan;
 pub mod waits;

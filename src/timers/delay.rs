@@ -307,7 +307,7 @@ impl Delay {
         self.actor.ask(DelayMessage::Remaining)
     }
 
-    /// Waits for its end: spins for 50 microseconds, then parks the thread. An inert one is waited
+    /// Waits for its end: spins for up to 50 microseconds, then parks the thread. An inert one is waited
     /// for until somebody starts or cancels it.
     ///
     /// It waits outside of actors only: a turn would keep its worker from others. In a
