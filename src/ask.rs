@@ -18,6 +18,7 @@ use crate::dispatcher::effects::WheelEntry;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel};
 use crate::sync::oneshot::Answerer;
+use crate::sync::thread_local;
 use crate::sync::{Arc, Mutex, lock};
 use crate::system;
 use std::cell::Cell;

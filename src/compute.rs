@@ -19,11 +19,12 @@ use crate::dispatcher::worker;
 use crate::envelope::{Inside, Kind, Parcel};
 use crate::plan::{Outcome, Plan};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::time::Instant;
 use crate::sync::{Arc, Mutex, lock};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Asks a compute step to end early; its job looks at it. Clones ask the same jobs.
 #[derive(Clone, Debug, Default)]
@@ -295,7 +296,7 @@ impl Compute {
             if threads == 0 || Instant::now() >= deadline {
                 return threads;
             }
-            std::thread::sleep(Duration::from_micros(100));
+            crate::sync::thread::sleep(Duration::from_micros(100));
         }
     }
 }

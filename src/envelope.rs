@@ -17,8 +17,10 @@
 //! - E2: `contents` describes the payload exactly while there is one.
 //! - E3: an envelope's size never changes; it may be freed by any thread.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::inbox::{Chain, Inbox, Link, OVERDRAFT_MAX, Push, Wake};
 use crate::sync::ring::{Put, Ring};
+use crate::sync::thread_local;
 use crate::sync::{Mutex, lock};
 use std::alloc::Layout;
 use std::any::TypeId;
@@ -27,7 +29,6 @@ use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of an envelope before its payload.
 const HEADER: usize = 24;

@@ -13,6 +13,7 @@ use crate::sync::inbox::{Push, Wake};
 use crate::sync::oneshot::{Asker, Patience, Unanswered, channel};
 use crate::sync::parker::Parker;
 use crate::sync::spin::Spin;
+use crate::sync::time::Instant;
 use crate::system::watch::NameError;
 use crate::system::{Shared, policy};
 use std::fmt;
@@ -21,7 +22,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Talks to an actor from outside of actors. A clone talks to the same actor.
 pub struct Handle<M: Send + 'static> {

@@ -34,6 +34,8 @@ use crate::plan::delivery::Delivery;
 use crate::plan::output::Evolve;
 use crate::plan::switch::Switch;
 use crate::supervise::keeper::{Change, Keeper};
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use crate::sync::inbox::{Backlog, Inbox, Link, Push, Wake};
 use crate::sync::ring::Ring;
 use crate::sync::slots::Life;
@@ -48,8 +50,6 @@ use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 /// Flags of a cell's life.

@@ -1,11 +1,12 @@
 //! Streams of events to code outside actors: a bounded buffer that drops its oldest.
 
+use crate::sync::time::Instant;
 use crate::sync::{Condvar, Mutex, lock};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Events as they happen: those of one actor's machine, from [`Actor::events`](crate::Actor::events)
 /// on until the actor ends, or all of one type, from [`System::events`](crate::System::events) on

@@ -10,14 +10,15 @@ use crate::actor::cell::quietly;
 use crate::dead_letter::DeadLetter;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel, is_counted_in, with_outside_pool};
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::sync::inbox::Wake;
+use crate::sync::thread_local;
 use crate::sync::{Mutex, lock};
 use crate::system::Shared;
 use hashbrown::HashMap;
 use std::any::{Any, TypeId};
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// All of a system's topics.
 #[derive(Default)]

@@ -9,6 +9,7 @@ use crate::envelope::{Kind, Parcel};
 use crate::plan::Steps;
 use crate::plan::timers::{Armed, Missed, Repeat, Tick};
 use crate::supervise::keeper::Keeper;
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::inbox::{Push, Wake};
 use crate::sync::waits::Wait;
 use crate::system::spawn::Home;
@@ -17,7 +18,6 @@ use crate::timer::{Resolution, TimerKey as WheelKey};
 use crate::{AskError, SpawnError};
 use std::any::TypeId;
 use std::num::NonZeroU32;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// An entry of a worker's wheel.
 #[derive(Debug)]

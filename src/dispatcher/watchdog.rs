@@ -21,9 +21,10 @@ use crate::actor::cell::quietly;
 use crate::sync::alarm::Alarm;
 use crate::sync::lend;
 use crate::sync::parker::Parker;
+use crate::sync::time::Instant;
 use crate::system::Shared;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long after the last turn it goes on ticking.
 const LINGER: Duration = Duration::from_millis(100);

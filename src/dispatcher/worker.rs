@@ -33,6 +33,8 @@ use crate::sync::parker::Parker;
 use crate::sync::scope::{self, Scope};
 use crate::sync::slots::BATCH;
 use crate::sync::spin::Spin;
+use crate::sync::thread_local;
+use crate::sync::time::Instant;
 use crate::system::quota::Purse;
 use crate::system::{Due, Shared};
 use crossbeam_deque::{Steal, Worker as Deque};
@@ -41,7 +43,7 @@ use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a stretch of turns between two looks at the clock should be.
 const LOOK_NS: u64 = 20_000;
@@ -395,7 +397,7 @@ impl Worker {
                 .cells
                 .get(number)?
                 .type_number
-                .load(std::sync::atomic::Ordering::Relaxed);
+                .load(crate::sync::atomic::Ordering::Relaxed);
             self.throughput.set(batch);
             self.run_one(number);
             Some(Chosen {
@@ -775,7 +777,7 @@ impl Worker {
     /// Puts an actor, whose inbox said so, on a run queue.
     #[inline(always)]
     pub(crate) fn schedule(&self, number: u32, cell: &ActorCell) {
-        if cell.dispatcher.load(std::sync::atomic::Ordering::Relaxed) != self.dispatcher.id {
+        if cell.dispatcher.load(crate::sync::atomic::Ordering::Relaxed) != self.dispatcher.id {
             self.shared.schedule(number, cell);
             return;
         }
@@ -792,7 +794,7 @@ impl Worker {
     /// Puts a newborn on a run queue.
     #[inline(always)]
     pub(crate) fn schedule_newborn(&self, number: u32, cell: &ActorCell) {
-        if cell.dispatcher.load(std::sync::atomic::Ordering::Relaxed) == self.dispatcher.id {
+        if cell.dispatcher.load(crate::sync::atomic::Ordering::Relaxed) == self.dispatcher.id {
             self.fresh.push(number);
         } else {
             self.shared.schedule(number, cell);

@@ -26,10 +26,11 @@
 //! The atomics of this file carry no data of other threads, so all are relaxed; the anchor's
 //! orders are in `anchor.rs`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Arc;
 use super::atomic::{AtomicU64, Ordering};
+use super::time::Instant;
 use counter::Counter;
 
 /// A monotonic clock that counts nanoseconds from 0. A clone counts from the same start.
@@ -164,10 +165,10 @@ fn nanoseconds(duration: Duration) -> u64 {
 mod counter {
     use std::arch::x86_64::{__cpuid, _rdtsc};
     use std::fs;
-    use std::time::Instant;
 
     use super::nanoseconds;
     use crate::sync::anchor::{Anchor, Sample};
+    use crate::sync::time::Instant;
 
     /// Counts within which both clocks must be read for a sample: 0.5 to 1 microsecond.
     const SAMPLE_COUNTS_MAX: u64 = 2_048;

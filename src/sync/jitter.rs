@@ -54,6 +54,11 @@ macro_rules! atomic {
             }
 
             /// As std's.
+            pub fn get_mut(&mut self) -> &mut $value {
+                self.0.get_mut()
+            }
+
+            /// As std's.
             pub fn load(&self, order: Ordering) -> $value {
                 jitter();
                 self.0.load(order)
@@ -132,6 +137,8 @@ macro_rules! number {
 atomic!(AtomicBool, bool);
 atomic!(AtomicPtr<T>, *mut T);
 number!(AtomicU8, u8);
+number!(AtomicU16, u16);
 number!(AtomicU32, u32);
 number!(AtomicU64, u64);
 number!(AtomicUsize, usize);
+number!(AtomicI64, i64);

@@ -42,7 +42,13 @@ mod imp {
     pub use std::sync::atomic;
     #[cfg(not(mainspring_tsan))]
     pub use std::sync::{Condvar, Mutex, MutexGuard};
-    pub use std::thread;
+    pub use std::sync::{RwLock, mpsc};
+    pub use std::{thread, thread_local};
+
+    /// What tells the time.
+    pub mod time {
+        pub use std::time::Instant;
+    }
 
     /// A cell that loom can track: access is by closure over the raw pointer.
     #[derive(Debug)]
@@ -86,6 +92,11 @@ mod imp {
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic;
     pub use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+    /// What tells the time: a model's never passes, so std's will do.
+    pub mod time {
+        pub use std::time::Instant;
+    }
 
     /// Loom's threads, with a `park` that keeps its token as std's does: loom's own loses the token
     /// of a thread that has yielded, and lets a stray one out of a lock or a join.

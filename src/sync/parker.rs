@@ -172,7 +172,7 @@ impl Shared {
 /// Sleeps until `take` succeeds or `limit` has passed; whether `take` did.
 #[cfg(not(loom))]
 fn sleep_until_notified(limit: Duration, take: impl Fn() -> bool) -> bool {
-    let begun = std::time::Instant::now();
+    let begun = super::time::Instant::now();
     loop {
         let left = limit.saturating_sub(begun.elapsed());
         if left.is_zero() {

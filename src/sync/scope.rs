@@ -2,9 +2,9 @@
 //!
 //! - T1: the pointer is either null or borrowed for at least as long as it is set.
 
+use super::thread::LocalKey;
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::thread::LocalKey;
 
 /// A thread's pointer to a `T`; declared with `thread_local!` as [`Scope::empty`].
 #[derive(Debug)]

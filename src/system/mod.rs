@@ -27,13 +27,17 @@ use crate::path::ActorPath;
 use crate::plan::breaker::{BreakerState, Circuits};
 use crate::plan::escape::Escape;
 use crate::plan::timers::Tick;
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use crate::sync::census;
 use crate::sync::idle::Rest;
 use crate::sync::inbox::Wake;
 use crate::sync::parker::Parker;
 use crate::sync::slots::Table;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::time::Instant;
 use crate::sync::waits::{Waiter, Waits};
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{Mutex, MutexGuard, RwLock, lock, mpsc};
 use crate::timer::{Clock, TimerKey as WheelKey};
 use crate::{AskError, ask};
 use hashbrown::HashMap;
@@ -43,11 +47,8 @@ use spawn::{Prepare, SpawnError};
 use std::any::TypeId;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
-use std::sync::{Arc, RwLock, Weak};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// What a wheel holds.
 pub(crate) enum Due {
@@ -401,8 +402,8 @@ impl Shared {
         part: WorkerParts,
     ) -> Result<(), StartError> {
         let (shared, dispatcher) = (self.clone(), dispatcher.clone());
-        let (started, result) = std::sync::mpsc::sync_channel(1);
-        let builder = std::thread::Builder::new()
+        let (started, result) = mpsc::sync_channel(1);
+        let builder = thread::Builder::new()
             .name(format!("{}-{index}", dispatcher.config.thread_name))
             .stack_size(dispatcher.config.stack_bytes);
         let thread = builder.spawn(move || {
@@ -738,7 +739,7 @@ impl System {
 
     fn start_watchdog(&self, parker: Parker) -> Result<(), StartError> {
         let shared = self.shared.clone();
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(format!("{}-dog", shared.config.dispatcher.thread_name))
             .stack_size(256 << 10)
             .spawn(move || Watchdog::run(&shared, parker))
@@ -1074,7 +1075,7 @@ impl System {
                 // A slice at a time: the deadline holds also for actors that never come to rest.
                 let _ = lock(host).run_ready(Some(Duration::from_millis(1)));
             } else {
-                std::thread::sleep(Duration::from_micros(200));
+                thread::sleep(Duration::from_micros(200));
             }
         };
         if !inside {
@@ -1127,7 +1128,7 @@ impl System {
             // One by one: the watchdog may be starting one more.
             while let Some(thread) = self.shared.next_thread() {
                 while !thread.is_finished() && start.elapsed() < deadline + Duration::from_secs(1) {
-                    std::thread::sleep(Duration::from_micros(100));
+                    thread::sleep(Duration::from_micros(100));
                 }
                 if thread.is_finished() {
                     let _ = thread.join();

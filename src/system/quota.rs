@@ -1,8 +1,8 @@
 //! Limits on what many workers take and give back: one shared count, and a purse for each worker
 //! so that they seldom touch it.
 
+use crate::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// How much of something is out, and how much may be.
 ///

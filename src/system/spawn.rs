@@ -9,13 +9,13 @@ use crate::dependency::DependencyError;
 use crate::dispatcher::Dispatcher;
 use crate::handle::{Actor, Handle};
 use crate::plan::timers::nanoseconds;
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::inbox::CAPACITY_MAX;
 use crate::sync::lock;
 use std::any::TypeId;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Deref;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 

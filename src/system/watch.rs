@@ -16,12 +16,12 @@ use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel, with_outside_pool};
 use crate::plan::output::Evolve;
 use crate::supervise::{Supervisor, SupervisorMessage};
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::sync::lock;
 use crate::sync::oneshot::Answerer;
 use hashbrown::{HashMap, HashSet};
 use std::any::TypeId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// All of a system's monitors, links and names.
 #[derive(Default)]
