@@ -203,15 +203,19 @@ impl<F: FnOnce(&CancelToken) -> T, T: Send + 'static> Job<F, T> {
 /// The pool of one system.
 pub(crate) struct Compute {
     /// Started by the first job.
-    pool: Mutex<Option<Arc<ThreadPool>>>,
+    pool: Mutex<Option<Pool>>,
     cores: Vec<Option<usize>>,
     queue_max: usize,
     /// Jobs that have not begun.
     waiting: AtomicUsize,
-    /// Threads that have not ended.
-    threads: Arc<AtomicUsize>,
     ended: AtomicBool,
     is_stepped: bool,
+}
+
+/// Its threads, and how many of them have not ended.
+struct Pool {
+    pool: Arc<ThreadPool>,
+    threads: Arc<AtomicUsize>,
 }
 
 impl Compute {
@@ -226,7 +230,6 @@ impl Compute {
             cores: pinning::plan(&config.pinning, config.threads, allowed, topology)?,
             queue_max: config.queue_max,
             waiting: AtomicUsize::new(0),
-            threads: Arc::default(),
             ended: AtomicBool::new(false),
             is_stepped,
         }))
@@ -264,10 +267,12 @@ impl Compute {
             return Err(ComputeError::Ended);
         }
         if let Some(pool) = &*pool {
-            return Ok(pool.clone());
+            return Ok(pool.pool.clone());
         }
         let cores = self.cores.clone();
-        let threads = self.threads.clone();
+        // Its own: threads of a pool that is not made in the end count here too.
+        let threads = Arc::new(AtomicUsize::new(self.cores.len()));
+        let running = threads.clone();
         let built = ThreadPoolBuilder::new()
             .num_threads(self.cores.len())
             .thread_name(|index| format!("compute-{index}"))
@@ -277,12 +282,14 @@ impl Compute {
                 let _ = cores[index].map(pinning::pin_current_thread);
             })
             .exit_handler(move |_| {
-                threads.fetch_sub(1, Ordering::Release);
+                running.fetch_sub(1, Ordering::Release);
             })
             .build();
         let built = Arc::new(built.map_err(|_| ComputeError::NoThreads)?);
-        self.threads.store(self.cores.len(), Ordering::Relaxed);
-        *pool = Some(built.clone());
+        *pool = Some(Pool {
+            pool: built.clone(),
+            threads,
+        });
         Ok(built)
     }
 
@@ -290,9 +297,12 @@ impl Compute {
     /// `deadline`.
     pub(crate) fn end(&self, deadline: Instant) -> usize {
         self.ended.store(true, Ordering::Relaxed);
-        drop(lock(&self.pool).take());
+        let Some(Pool { pool, threads }) = lock(&self.pool).take() else {
+            return 0;
+        };
+        drop(pool);
         loop {
-            let threads = self.threads.load(Ordering::Acquire);
+            let threads = threads.load(Ordering::Acquire);
             if threads == 0 || Instant::now() >= deadline {
                 return threads;
             }
