@@ -4,10 +4,10 @@ use crate::AskError;
 use crate::SpawnError;
 use crate::actor::{Address, Refusal};
 use crate::plan::delivery::Undelivered;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Mutex, lock};
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Why a message was not handled, or a turn failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,9 +7,9 @@
 use crate::actor::Counts;
 use crate::actor::cell::{ActorCell, life};
 use crate::dispatcher::stats::WorkerStats;
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::system::Shared;
 use std::mem::size_of;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// A reading of a system's counters, from [`System::metrics`](crate::System::metrics).

@@ -780,6 +780,23 @@ fn a_message_does_not_make_a_waiter_forgotten() {
 }
 
 #[test]
+fn a_run_that_ends_with_a_waiter_leaves_the_backlog_to_the_next() {
+    model_bound("inbox_waiter_next_run", 3, || {
+        let actor = Actor::idle();
+        assert_eq!(actor.inbox.reserve(1, 1, 2), Ok(1));
+        assert!(actor.inbox.wait(2, 2)); // no run ends in the usual way now, until one clears it
+        let senders = [sends(&actor, &[1]), sends(&actor, &[2])];
+        for sender in senders {
+            assert_eq!(sender.join().unwrap(), 1);
+        }
+        let mut handled = actor.handled();
+        handled.sort_unstable();
+        assert_eq!(handled, [1, 2], "I1");
+        assert_eq!(actor.inbox.places_taken(), 1, "I4");
+    });
+}
+
+#[test]
 fn a_waiter_is_woken_by_the_close() {
     model("inbox_close_wakes", || {
         let actor = Actor::idle();

@@ -1,9 +1,9 @@
 //! Counters that one worker writes and anybody reads: plain stores, free when nobody looks.
 
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::census::Tally;
 use crate::sync::{Mutex, lock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A counter with one writer.
 #[derive(Debug, Default)]

@@ -327,6 +327,8 @@ impl Backlog {
         let mut head = std::ptr::null_mut();
         let mut link = newest;
         while link != boundary {
+            #[cfg(loom)] // a broken build is to say so, and not to crash
+            assert!(!link.is_null(), "I7: the boundary is below what is new");
             // SAFETY: I1: pushed after the boundary and not seen before, so it is a live envelope.
             let this = unsafe { &*link };
             // SAFETY: what is in the word is the consumer's to link; pushers only point to it.

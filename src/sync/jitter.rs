@@ -140,5 +140,6 @@ number!(AtomicU8, u8);
 number!(AtomicU16, u16);
 number!(AtomicU32, u32);
 number!(AtomicU64, u64);
+number!(AtomicI64, i64);
 number!(AtomicUsize, usize);
 number!(AtomicI64, i64);

@@ -10,6 +10,7 @@ pub mod alarm;
 pub mod anchor;
 pub mod census;
 pub mod clock;
+pub mod gate;
 pub mod idle;
 pub mod inbox;
 #[cfg(mainspring_jitter)]

@@ -27,9 +27,9 @@ use crate::path::ActorPath;
 use crate::plan::breaker::{BreakerState, Circuits};
 use crate::plan::escape::Escape;
 use crate::plan::timers::Tick;
-use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use crate::sync::census;
+use crate::sync::gate::Gate;
 use crate::sync::idle::Rest;
 use crate::sync::inbox::Wake;
 use crate::sync::parker::Parker;
@@ -113,9 +113,8 @@ pub(crate) struct Shared {
     numbers_scarce: AtomicBool,
     /// Free cells' numbers for those who spawn from outside.
     numbers: Mutex<Vec<u32>>,
-    spawned_outside: AtomicU64,
-    /// Outside work is refused.
-    closed: AtomicBool,
+    /// Counts the actors made from outside; closed when outside work is refused.
+    pub(super) gate: Gate,
 }
 
 #[derive(Default)]
@@ -340,7 +339,7 @@ impl Shared {
 
     /// Whether outside work is refused.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Acquire)
+        self.gate.is_closed()
     }
 
     /// Actors alive: 0 only when nobody is left who could make another.
@@ -348,7 +347,7 @@ impl Shared {
         let dispatchers = self.dispatchers();
         let workers = dispatchers.iter().flat_map(|dispatcher| &dispatcher.stats);
         let tallies = workers.map(|stats| &stats.census);
-        census::alive(tallies, || self.spawned_outside.load(Relaxed))
+        census::alive(tallies, || self.gate.entered())
     }
 
     /// Actors ever made.
@@ -356,7 +355,7 @@ impl Shared {
         let dispatchers = self.dispatchers();
         let workers = dispatchers.iter().flat_map(|dispatcher| &dispatcher.stats);
         let inside: u64 = workers.map(|stats| stats.census.born()).sum();
-        inside + self.spawned_outside.load(Relaxed)
+        inside + self.gate.entered()
     }
 
     /// Lets all actors end: in order without `flags`, else as the flags say.
@@ -704,8 +703,7 @@ impl System {
             watchdog,
             numbers_scarce: AtomicBool::new(false),
             numbers: Mutex::default(),
-            spawned_outside: AtomicU64::new(0),
-            closed: AtomicBool::new(false),
+            gate: Gate::new(),
             config,
         });
         shared.note_cells();
@@ -1065,7 +1063,7 @@ impl System {
     }
 
     fn end(&self, deadline: Duration) -> Shutdown {
-        if self.shared.closed.swap(true, Release) {
+        if !self.shared.gate.close() {
             return Shutdown::default();
         }
         let inside = self.is_inside();

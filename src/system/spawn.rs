@@ -214,16 +214,17 @@ impl<'a, B: Behavior> Prepare<'a, B> {
         if let Some(asked) = self.capacity {
             limits.capacity = capacity(asked)?;
         }
-        if shared.is_closed() {
-            return Err(SpawnError::Closed);
-        }
+        let entry = shared.gate.enter().ok_or(SpawnError::Closed)?;
         let dispatcher = match &self.place {
             Place::Default => 0,
             Place::Named(name) => shared.dispatcher_named(name)?,
             Place::OwnThread => shared.start_own_dispatcher()?,
         };
         let actor = match shared.make(self.behavior, self.machine, limits, dispatcher) {
-            Ok(actor) => actor,
+            Ok(actor) => {
+                entry.stay();
+                actor
+            }
             Err(error) => {
                 shared.stop_own_dispatcher(dispatcher);
                 return Err(error);
@@ -312,7 +313,7 @@ pub(crate) struct Home {
 }
 
 impl Shared {
-    /// Makes an actor from outside that is not on a run queue yet.
+    /// Makes an actor from outside that is not on a run queue yet. The caller has counted it.
     fn make<B: Behavior>(
         &self,
         behavior: B,
@@ -337,7 +338,6 @@ impl Shared {
             type_number,
             dispatcher,
         };
-        self.spawned_outside.fetch_add(1, Relaxed);
         Ok(self.settle(number, body, limits, home))
     }
 
