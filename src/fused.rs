@@ -1,7 +1,10 @@
 //! What the code that `chart!` makes needs beyond the public interface.
 
 pub mod describe;
+pub mod invoke;
 pub mod kernel;
+
+use invoke::{Call, ChildEnded, Given};
 
 use crate::Machine;
 use crate::plan::output::Output;
@@ -16,6 +19,13 @@ use std::time::Duration;
 pub struct Effects<M: Machine> {
     output: Output<M>,
     queue: VecDeque<Inner<M::Event>>,
+    calls: Vec<Call<M>>,
+}
+
+/// A chart of the macro that invokes others.
+#[doc(hidden)]
+pub trait Invoking: Machine {
+    fn ended(ended: ChildEnded) -> Self::Event;
 }
 
 /// What waits inside of a chart.
@@ -23,8 +33,8 @@ pub struct Effects<M: Machine> {
 pub enum Inner<E> {
     /// A raised event.
     Event(E),
-    /// The state of that number is complete.
-    Complete(u32),
+    /// The state of that number is complete, with its final state's output.
+    Complete(u32, Option<Given>),
 }
 
 impl<M: Machine> Default for Effects<M> {
@@ -32,6 +42,7 @@ impl<M: Machine> Default for Effects<M> {
         Self {
             output: Output::new(),
             queue: VecDeque::new(),
+            calls: Vec::new(),
         }
     }
 }
@@ -57,8 +68,8 @@ impl<M: Machine> Effects<M> {
     }
 
     #[doc(hidden)]
-    pub fn complete(&mut self, state: u32) {
-        self.queue.push_back(Inner::Complete(state));
+    pub fn complete(&mut self, state: u32, output: Option<Given>) {
+        self.queue.push_back(Inner::Complete(state, output));
     }
 
     #[doc(hidden)]
@@ -90,6 +101,7 @@ impl<M: Machine> Effects<M> {
     #[doc(hidden)]
     pub fn forget(&mut self) {
         self.queue.clear();
+        self.calls.clear();
         self.output = Output::new();
     }
 

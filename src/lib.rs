@@ -492,6 +492,7 @@ mod front {
     pub use crate::dead_letter::{Cause, DeadLetter};
     pub use crate::dependency::{Component, Dependencies, Dependency, DependencyError, Unresolved};
     pub use crate::fused::Effects;
+    pub use crate::fused::invoke::{ChildEnded, Finishes, Invoked};
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
     pub use crate::hosted::{ChartMachine, Child, HostedChart, StartFailed};
     pub use crate::metrics::{MemoryMetrics, Metrics, TypeMetrics, WorkerMetrics};
@@ -521,12 +522,13 @@ pub use front::*;
 ///
 /// ```text
 /// [ATTRIBUTES] [pub] chart NAME(CONTEXT: Type, event: Type [, out: OUT] [, states: STATES]
-///                                                 [, after: VARIANT]) {
-///     initial STATE;              every state with states inside has one
-///     state NAME { .. }           entry { .. }   exit { .. }   tags "a", "b";
+///                    [, after: VARIANT] [, invoke: VARIANT] [, output: Type] [, meta: Type]) {
+///     initial STATE [{ ACTION }]; every state with states inside has one
+///     state NAME { .. }           entry { .. }   exit { .. }   tags "a", "b";   meta VALUE;
 ///     parallel NAME { .. }        all states directly inside are active
-///     final NAME;                 done => TARGET;    on the state around it
+///     final NAME [{ output VALUE; }]
 ///     history [deep] NAME [=> DEFAULT];
+///     invoke NAME = INVOKED;      a child as long as the state is active
 ///     on PATTERN [if GUARD] => [reenter] TARGET [{ ACTION }];
 ///     on PATTERN [if GUARD] => { ACTION }          no state is left
 ///     on PATTERN;                                  taken, so that no state around sees it
@@ -534,6 +536,9 @@ pub use front::*;
 ///     always [if GUARD] => TARGET [{ ACTION }];    as soon as it holds
 ///     always if GUARD => { ACTION }                again and again, until the guard fails
 ///     after DELAY [if GUARD] => TARGET [{ ACTION }];
+///     done[(PATTERN)] [if GUARD] => ..             a final state inside was reached
+///     done NAME[(PATTERN)] [if GUARD] => ..        what was invoked has ended, with its output
+///     error NAME[(PATTERN)] [if GUARD] => ..       it has none: why, as a `&str`
 /// }
 /// ```
 ///
@@ -548,12 +553,23 @@ pub use front::*;
 /// - `VARIANT` is a variant of the event's type that holds a number, as `Event::After`: what the
 ///   timers of `after` bring. They are the actor's, and end when their state is left.
 /// - `STATES` is what guards call the active states: `STATES.is(NAMEState::X)`.
-/// - Entry and exit bodies see no event; a `return` has no place in any body.
+/// - `invoke: VARIANT` is a variant that holds a [`ChildEnded`], for the ends of what states invoke:
+///   expressions of the type [`Invoked`], evaluated on entry with `CONTEXT` by `&`. The child starts
+///   when the turn ends and is stopped when its state is left. An `error` that no state takes fails
+///   its turn. `NAME::LOAD` is the number of `invoke Load`.
+/// - `output: Type` is what the chart gives when it is done: its own final states say `output VALUE;`
+///   then, with `CONTEXT` by `&`; `NAME::output` reads it, and who [invoked](Invoked::chart) the chart
+///   gets it. Other final states give any type, the same for all in one state; `done(PATTERN)` of the
+///   state around sees it by reference.
+/// - `meta: Type` is what `NAMEState::meta` and `NAME::meta` give for states that say `meta VALUE;`.
+/// - Entry and exit bodies see no event; a `return` has no place in any body. The action of `initial`
+///   runs after its state's entry, when that begins by default, not when a state inside is the target.
+/// - An input is what `NAME::new` makes its context of.
 ///
 /// Made are the type `NAME` with `new`, `is`, `state`, `states`, `has_tag`, `context`, `is_done`,
-/// `step` and `model`, and the enum `NAMEState` of all states. With `out`, `always`, `done`, `after`
-/// or a final state of the chart itself the context is `Clone`, so that a turn can fail: `out`,
-/// `always` and `done` may take [more than one microstep](chart::run::MICROSTEPS_MAX) and never
+/// `step` and `model`, and the enum `NAMEState` of all states. With `out`, `always`, `done`, `after`,
+/// `invoke` or a final state of the chart itself the context is `Clone`, so that a turn can fail:
+/// `out`, `always` and `done` may take [more than one microstep](chart::run::MICROSTEPS_MAX) and never
 /// rest.
 ///
 /// `NAME::model()` is the chart as data, for [`check`](chart::check::check),
@@ -642,6 +658,45 @@ pub use front::*;
 /// # Ok(()) }
 /// ```
 ///
+/// A job off the turn, and an output:
+///
+/// ```
+/// # #[cfg(feature = "compute")]
+/// # fn main() -> mainspring::Result {
+/// use mainspring::prelude::*;
+/// use mainspring::{ChildEnded, Clock, Invoked};
+///
+/// enum Order { Count(String), Ended(ChildEnded) }
+///
+/// mainspring::chart! {
+///     #[derive(Clone)]
+///     chart Counting(text: String, event: Order, invoke: Order::Ended, output: usize) {
+///         initial Idle;
+///         state Idle { on Order::Count(new) => Busy { *text = new } }
+///         state Busy {
+///             invoke Count = {
+///                 let text = text.clone();
+///                 Invoked::task(move |_| text.split_whitespace().count())
+///             };
+///             done Count(1..) => Counted;
+///             done Count(_) => Idle;
+///             error Count(why) => Idle { *text = why.to_owned() }
+///         }
+///         final Counted { output text.len(); }
+///     }
+/// }
+///
+/// let (clock, _hand) = Clock::manual();
+/// let system = System::stepped(Config::default(), clock)?;
+/// let counting = system.spawn_machine(Counting::new(String::new())?)?;
+/// counting.tell(Order::Count("two words".into()))?;
+/// system.run_until_idle();
+/// assert!(!counting.is_alive(), "it is done");
+/// # Ok(()) }
+/// # #[cfg(not(feature = "compute"))]
+/// # fn main() {}
+/// ```
+///
 /// A misspelt target says where and what was meant:
 ///
 /// ```compile_fail
@@ -651,6 +706,29 @@ pub use front::*;
 ///         initial Red;
 ///         state Red { on Signal::Go => Gren; } // no state `Gren` in this chart; did you mean `Green`?
 ///         state Green {}
+///     }
+/// }
+/// ```
+/// So does a misspelt invocation, and an output in a pattern of another type is the compiler's error:
+///
+/// ```compile_fail
+/// enum Event { Ended(mainspring::ChildEnded) }
+/// mainspring::chart! {
+///     chart Light(times: u32, event: Event, invoke: Event::Ended) {
+///         initial Red;
+///         state Red {
+///             invoke Load = mainspring::Invoked::<Self, u8>::task(|_| 1);
+///             done Laod => Red; // nothing invokes `Laod`; did you mean `Load`?
+///         }
+///     }
+/// }
+/// ```
+/// ```compile_fail,E0308
+/// enum Event { Go }
+/// mainspring::chart! {
+///     chart Light(times: u32, event: Event) {
+///         initial Red;
+///         state Red { initial Off; final Off { output 1_u8; } done("one") => Red; }
 ///     }
 /// }
 /// ```

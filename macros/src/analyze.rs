@@ -3,6 +3,7 @@
 use crate::parse::{self, Kind, Trigger};
 use proc_macro2::Span;
 use std::collections::HashMap;
+use syn::spanned::Spanned;
 use syn::{Block, Expr, Ident, LitStr};
 
 /// A chart's states in document order; 0 is the chart itself.
@@ -10,6 +11,8 @@ pub(crate) struct Tree {
     pub(crate) nodes: Vec<Node>,
     /// How many states have `after` transitions' timers, over all.
     pub(crate) timers: usize,
+    /// What states invoke, by number.
+    pub(crate) invocations: Vec<Invocation>,
     /// Whether a configuration may have several leaves, or a transition's domain is known only
     /// when it is taken: the kernel runs such a chart.
     pub(crate) needs_kernel: bool,
@@ -21,11 +24,22 @@ pub(crate) struct Node {
     pub(crate) children: Vec<usize>,
     pub(crate) kind: Sort,
     pub(crate) entry: Vec<Block>,
+    /// What runs when it begins with its initial state.
+    pub(crate) begin: Option<Block>,
     pub(crate) exit: Vec<Block>,
     pub(crate) tags: Vec<LitStr>,
+    pub(crate) output: Option<Expr>,
+    pub(crate) meta: Option<Expr>,
     pub(crate) arrows: Vec<Arrow>,
     /// The leaves below, by their numbers among the leaves.
     pub(crate) leaves: std::ops::Range<usize>,
+}
+
+pub(crate) struct Invocation {
+    pub(crate) name: Ident,
+    /// The state that invokes it.
+    pub(crate) owner: usize,
+    pub(crate) source: Expr,
 }
 
 pub(crate) enum Sort {
@@ -39,9 +53,31 @@ pub(crate) enum Sort {
 pub(crate) enum Cause {
     On(syn::Pat),
     Always,
-    Done,
+    /// The state is complete; a pattern of what its final state gives.
+    Done(Option<syn::Pat>),
+    /// What was invoked has ended.
+    Ended {
+        number: usize,
+        is_done: bool,
+        pattern: Option<syn::Pat>,
+    },
     /// The timer's number and its delay.
     After(usize, Expr),
+}
+
+impl Cause {
+    /// Whether it is an event of the chart's type.
+    pub(crate) fn is_event(&self) -> bool {
+        matches!(self, Self::On(_) | Self::After(..) | Self::Ended { .. })
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+
+    pub(crate) fn is_always(&self) -> bool {
+        matches!(self, Self::Always)
+    }
 }
 
 pub(crate) struct Arrow {
@@ -98,6 +134,24 @@ impl Tree {
         }
     }
 
+    /// The final states directly inside of `s` that say what they give.
+    pub(crate) fn outputs(&self, s: usize) -> impl Iterator<Item = (usize, &Expr)> {
+        let children = self.nodes[s].children.iter();
+        children.filter_map(|&child| Some((child, self.nodes[child].output.as_ref()?)))
+    }
+
+    /// The final states of the chart itself.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = usize> {
+        let children = self.nodes[0].children.iter().copied();
+        children.filter(|&child| matches!(self.nodes[child].kind, Sort::Final))
+    }
+
+    /// What `s` invokes, by number.
+    pub(crate) fn invoked(&self, s: usize) -> impl Iterator<Item = (usize, &Invocation)> {
+        let all = self.invocations.iter().enumerate();
+        all.filter(move |(_, invocation)| invocation.owner == s)
+    }
+
     pub(crate) fn has(&self, is: impl Fn(&Cause) -> bool) -> bool {
         let mut arrows = self.nodes.iter().flat_map(|node| &node.arrows);
         arrows.any(|arrow| is(&arrow.cause))
@@ -127,20 +181,22 @@ impl Names {
         let text = name.to_string();
         let found = self.states.get(&text).copied();
         if found.is_none() {
-            let nearest = self
-                .states
-                .keys()
-                .map(|known| (distance(known, &text), known));
-            let hint = match nearest.min() {
-                Some((far, known)) if far <= 2 => format!("; did you mean `{known}`?"),
-                _ => String::new(),
-            };
+            let hint = hint(&text, self.states.keys());
             errors.add(
                 name.span(),
                 format!("no state `{text}` in this chart{hint}"),
             );
         }
         found
+    }
+}
+
+/// The known name that is nearest to `text`, if it is near.
+fn hint<'a>(text: &str, known: impl Iterator<Item = &'a String>) -> String {
+    let nearest = known.map(|known| (distance(known, text), known));
+    match nearest.min() {
+        Some((far, known)) if far <= 2 => format!("; did you mean `{known}`?"),
+        _ => String::new(),
     }
 }
 
@@ -164,41 +220,34 @@ struct Draft {
     name: Ident,
     kind: Kind,
     parent: Option<usize>,
-    initial: Option<Ident>,
-    transitions: Vec<parse::Transition>,
-    entry: Vec<Block>,
-    exit: Vec<Block>,
-    tags: Vec<LitStr>,
+    body: parse::Body,
     children: Vec<usize>,
 }
 
 fn flatten(state: parse::State, parent: Option<usize>, drafts: &mut Vec<Draft>) {
     let me = drafts.len();
-    let body = state.body;
+    let mut body = state.body;
+    let states = std::mem::take(&mut body.states);
     drafts.push(Draft {
         name: state.name,
         kind: state.kind,
         parent,
-        initial: body.initial,
-        transitions: body.transitions,
-        entry: body.entry,
-        exit: body.exit,
-        tags: body.tags,
+        body,
         children: Vec::new(),
     });
     if let Some(parent) = parent {
         drafts[parent].children.push(me);
     }
-    for child in body.states {
+    for child in states {
         flatten(child, Some(me), drafts);
     }
 }
 
 /// Resolves the names of a chart.
-pub(crate) fn analyze(name: &Ident, body: parse::Body, has_after: bool) -> syn::Result<Tree> {
+pub(crate) fn analyze(chart: &parse::Chart, body: parse::Body) -> syn::Result<Tree> {
     let mut drafts = Vec::new();
     let root = parse::State {
-        name: name.clone(),
+        name: chart.name.clone(),
         kind: Kind::State,
         body,
     };
@@ -216,6 +265,7 @@ pub(crate) fn analyze(name: &Ident, body: parse::Body, has_after: bool) -> syn::
     let mut tree = Tree {
         nodes: Vec::new(),
         timers: 0,
+        invocations: Vec::new(),
         needs_kernel: false,
     };
     let kinds: Vec<bool> = (drafts.iter())
@@ -224,18 +274,37 @@ pub(crate) fn analyze(name: &Ident, body: parse::Body, has_after: bool) -> syn::
     let mut pending = Vec::new();
     for (s, draft) in drafts.into_iter().enumerate() {
         let kind = sort(s, &draft, &kinds, &names, &mut errors);
+        say(s, &draft, chart, &mut errors);
+        let body = draft.body;
+        for invocation in body.invoke {
+            invoke(s, invocation, chart, &mut tree, &mut errors);
+        }
         tree.nodes.push(Node {
             name: draft.name,
             parent: draft.parent,
             children: draft.children,
             kind,
-            entry: draft.entry,
-            exit: draft.exit,
-            tags: draft.tags,
+            entry: body.entry,
+            begin: body.begin,
+            exit: body.exit,
+            tags: body.tags,
+            output: body.output.map(|said| said.value),
+            meta: body.meta.map(|said| said.value),
             arrows: Vec::new(),
             leaves: 0..0,
         });
-        pending.push(draft.transitions);
+        pending.push(body.transitions);
+    }
+    if let Some(output) = &chart.output {
+        if tree.ends().next().is_none() {
+            let what = "no final state of the chart itself gives this output";
+            errors.add(output.span(), what);
+        }
+        for end in tree.ends().filter(|&end| tree.nodes[end].output.is_none()) {
+            let name = &tree.nodes[end].name;
+            let what = format!("`{name}` ends the chart without its `output VALUE;`");
+            errors.add(name.span(), what);
+        }
     }
     let mut count = 0;
     for s in 0..tree.nodes.len() {
@@ -256,7 +325,7 @@ pub(crate) fn analyze(name: &Ident, body: parse::Body, has_after: bool) -> syn::
     }
     for (s, transitions) in pending.into_iter().enumerate() {
         for transition in transitions {
-            arrow(s, transition, has_after, &mut tree, &names, &mut errors);
+            arrow(s, transition, chart, &mut tree, &names, &mut errors);
         }
     }
     let is_parallel = |node: &Node| matches!(node.kind, Sort::Parallel);
@@ -264,6 +333,76 @@ pub(crate) fn analyze(name: &Ident, body: parse::Body, has_after: bool) -> syn::
     match errors.0 {
         Some(errors) => Err(errors),
         None => Ok(tree),
+    }
+}
+
+/// What a state says of itself, if it may.
+fn say(s: usize, draft: &Draft, chart: &parse::Chart, errors: &mut Errors) {
+    if let Some(output) = &draft.body.output {
+        if draft.kind != Kind::Final {
+            errors.add(output.place, "only a final state has an output");
+        } else if draft.parent == Some(0) && chart.output.is_none() {
+            let what = "the chart's own output needs its type: say `output: TYPE` in the head";
+            errors.add(output.place, what);
+        }
+    }
+    if let Some(meta) = &draft.body.meta {
+        if chart.meta.is_none() {
+            let what = "`meta` needs a type: say `meta: TYPE` in the chart's head";
+            errors.add(meta.place, what);
+        } else if s == 0 {
+            errors.add(meta.place, "`meta` is a state's, not the chart's own");
+        }
+    }
+}
+
+fn invoke(
+    owner: usize,
+    invocation: parse::Invocation,
+    chart: &parse::Chart,
+    tree: &mut Tree,
+    errors: &mut Errors,
+) {
+    let name = invocation.name;
+    if chart.invoke.is_none() {
+        let what = "`invoke` needs an event for its end: give the event type a variant that \
+                    holds a `mainspring::ChildEnded`, and say `invoke: Event::Variant` in the chart's head";
+        errors.add(invocation.place, what);
+    }
+    if tree.invocations.iter().any(|other| other.name == name) {
+        let what = format!("a second `invoke {name}`; names are the chart's own");
+        errors.add(name.span(), what);
+    }
+    tree.invocations.push(Invocation {
+        name,
+        owner,
+        source: invocation.source,
+    });
+}
+
+/// What waits for the final states inside of `s`, with a pattern of their output.
+fn done(s: usize, pattern: Option<&syn::Pat>, place: Span, tree: &Tree, errors: &mut Errors) {
+    let node = &tree.nodes[s];
+    if let Some(lacks) = tree.never_completes(s).or((s == 0).then_some(s)) {
+        let what = format!("`{}` has no final state inside", tree.nodes[lacks].name);
+        errors.add(place, what);
+        return;
+    }
+    let Some(pattern) = pattern else { return };
+    if let Sort::Parallel = node.kind {
+        let what = format!("`{}` is parallel and gives no output", node.name);
+        errors.add(pattern.span(), what);
+        return;
+    }
+    let finals = node.children.iter().map(|&child| &tree.nodes[child]);
+    for silent in finals.filter(|child| matches!(child.kind, Sort::Final)) {
+        if silent.output.is_none() {
+            let what = format!(
+                "`{}` completes `{}` without an `output VALUE;`",
+                silent.name, node.name
+            );
+            errors.add(pattern.span(), what);
+        }
     }
 }
 
@@ -277,7 +416,7 @@ fn sort(s: usize, draft: &Draft, histories: &[bool], names: &Names, errors: &mut
                 let what = format!("`{name}` is parallel and has no states inside to run");
                 errors.add(name.span(), what);
             }
-            if let Some(initial) = &draft.initial {
+            if let Some(initial) = &draft.body.initial {
                 let what = format!("`{name}` is parallel: it begins with all states inside");
                 errors.add(initial.span(), what);
             }
@@ -296,7 +435,7 @@ fn sort(s: usize, draft: &Draft, histories: &[bool], names: &Names, errors: &mut
                 errors.add(name.span(), "a final state has no states inside");
             }
             if draft.parent == Some(0)
-                && let Some(transition) = draft.transitions.first()
+                && let Some(transition) = draft.body.transitions.first()
             {
                 let what = "a final state of the chart itself ends it and takes no events";
                 errors.add(transition.place, what);
@@ -304,7 +443,7 @@ fn sort(s: usize, draft: &Draft, histories: &[bool], names: &Names, errors: &mut
             Sort::Final
         }
         Kind::State if has_substates => {
-            let Some(initial) = &draft.initial else {
+            let Some(initial) = &draft.body.initial else {
                 let what = format!("`{name}` has states inside, but no `initial STATE;`");
                 errors.add(name.span(), what);
                 return Sort::Compound { initial: s };
@@ -320,7 +459,7 @@ fn sort(s: usize, draft: &Draft, histories: &[bool], names: &Names, errors: &mut
             if s == 0 {
                 errors.add(name.span(), "a chart without states");
             }
-            if let Some(initial) = &draft.initial {
+            if let Some(initial) = &draft.body.initial {
                 let what = format!("`{name}` has no states inside to begin with");
                 errors.add(initial.span(), what);
             } else if let Some(&child) = draft.children.first() {
@@ -335,7 +474,7 @@ fn sort(s: usize, draft: &Draft, histories: &[bool], names: &Names, errors: &mut
 fn arrow(
     s: usize,
     transition: parse::Transition,
-    has_after: bool,
+    chart: &parse::Chart,
     tree: &mut Tree,
     names: &Names,
     errors: &mut Errors,
@@ -380,15 +519,32 @@ fn arrow(
             }
             Cause::Always
         }
-        Trigger::Done => {
-            if let Some(lacks) = tree.never_completes(s).or((s == 0).then_some(s)) {
-                let what = format!("`{}` has no final state inside", tree.nodes[lacks].name);
-                errors.add(place, what);
+        Trigger::Done(pattern) => {
+            done(s, pattern.as_ref(), place, tree, errors);
+            Cause::Done(pattern)
+        }
+        Trigger::Ended {
+            name,
+            is_done,
+            pattern,
+        } => {
+            let mut all = tree.invocations.iter();
+            let number = all.position(|known| known.name == name);
+            if number.is_none() {
+                let known: Vec<String> = (tree.invocations.iter())
+                    .map(|known| known.name.to_string())
+                    .collect();
+                let hint = hint(&name.to_string(), known.iter());
+                errors.add(name.span(), format!("nothing invokes `{name}`{hint}"));
             }
-            Cause::Done
+            Cause::Ended {
+                number: number.unwrap_or(0),
+                is_done,
+                pattern,
+            }
         }
         Trigger::After(delay) => {
-            if !has_after {
+            if chart.after.is_none() {
                 let what = "`after` needs an event to send: give the event type a variant that \
                             holds a number, and say `after: Event::Variant` in the chart's head";
                 errors.add(place, what);

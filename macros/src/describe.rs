@@ -1,18 +1,21 @@
 //! The chart as data: what its actions, guards and events are called, and the code of `model()`.
 //!
-//! Actions are numbered state by state: entry, delays armed, exit, delays cancelled, transitions.
+//! Actions are numbered state by state: entry, delays armed, invocations, exit, delays
+//! cancelled, invocations stopped, what runs before the initial state, transitions.
 
-use crate::analyze::{Arrow, Cause, Node, Sort, Tree};
+use crate::analyze::{Arrow, Cause, Invocation, Node, Sort, Tree};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{Block, Expr, Pat};
 
 /// What an action does.
 pub(crate) enum Deed<'a> {
-    /// A body, and the event that it may see.
-    Body(&'a Block, Option<&'a Pat>),
+    /// A body, and its transition's state and cause.
+    Body(&'a Block, Option<(usize, &'a Cause)>),
     Arm(usize, &'a Expr),
     Disarm(usize),
+    Invoke(usize, &'a Invocation),
+    Stop(usize, &'a Invocation),
 }
 
 /// A chart's actions by number, and where they run.
@@ -22,6 +25,7 @@ pub(crate) struct Deeds<'a> {
     /// By state.
     entry: Vec<Vec<usize>>,
     exit: Vec<Vec<usize>>,
+    begin: Vec<Vec<usize>>,
     /// By state and transition.
     bodies: Vec<Vec<Option<usize>>>,
 }
@@ -29,7 +33,7 @@ pub(crate) struct Deeds<'a> {
 impl<'a> Deeds<'a> {
     pub(crate) fn of(tree: &'a Tree) -> Self {
         let mut deeds = Self::default();
-        for node in &tree.nodes {
+        for (s, node) in tree.nodes.iter().enumerate() {
             let timers = node.arrows.iter().filter_map(|arrow| match &arrow.cause {
                 Cause::After(number, delay) => Some((*number, delay)),
                 _ => None,
@@ -38,18 +42,23 @@ impl<'a> Deeds<'a> {
             let arm = timers
                 .clone()
                 .map(|(number, delay)| Deed::Arm(number, delay));
-            let entry = deeds.add(node.entry.iter().map(body).chain(arm));
+            let invoke = tree
+                .invoked(s)
+                .map(|(n, invocation)| Deed::Invoke(n, invocation));
+            let entry = deeds.add(node.entry.iter().map(body).chain(arm).chain(invoke));
             deeds.entry.push(entry);
             let disarm = timers.map(|(number, _)| Deed::Disarm(number));
-            let exit = deeds.add(node.exit.iter().map(body).chain(disarm));
+            let stop = tree
+                .invoked(s)
+                .map(|(n, invocation)| Deed::Stop(n, invocation));
+            let exit = deeds.add(node.exit.iter().map(body).chain(disarm).chain(stop));
             deeds.exit.push(exit);
+            let begin = deeds.add(node.begin.iter().map(body));
+            deeds.begin.push(begin);
             let mut bodies = Vec::new();
             for arrow in &node.arrows {
-                let pattern = match &arrow.cause {
-                    Cause::On(pattern) => Some(pattern),
-                    _ => None,
-                };
-                let action = arrow.action.iter().map(|block| Deed::Body(block, pattern));
+                let cause = Some((s, &arrow.cause));
+                let action = arrow.action.iter().map(|block| Deed::Body(block, cause));
                 bodies.push(deeds.add(action).pop());
             }
             deeds.bodies.push(bodies);
@@ -81,14 +90,16 @@ pub(crate) fn model(name: &Ident, tree: &Tree, deeds: &Deeds<'_>) -> TokenStream
         let initial = initial.into_iter().map(number);
         let entry = deeds.entry[s].iter().copied().map(number);
         let exit = deeds.exit[s].iter().copied().map(number);
+        let begin = deeds.begin[s].iter().copied().map(number);
         states.extend(quote! {
             describe::state(
                 &mut model, (#text, #parent, Kind::#kind),
-                &[#(#initial),*], [&[#(#entry),*], &[#(#exit),*]], &[#(#tags),*],
+                (&[#(#initial),*], &[#(#begin),*]), [&[#(#entry),*], &[#(#exit),*]],
+                &[#(#tags),*],
             );
         });
         for (arrow, body) in node.arrows.iter().zip(&deeds.bodies[s]) {
-            let names = names(node, arrow);
+            let names = names(tree, node, arrow);
             let asked = conditions(arrow).into_iter().map(|text| {
                 let known = guards.iter().position(|known| *known == text);
                 number(known.unwrap_or_else(|| {
@@ -115,6 +126,8 @@ pub(crate) fn model(name: &Ident, tree: &Tree, deeds: &Deeds<'_>) -> TokenStream
         Deed::Body(block, _) => statements(block),
         Deed::Arm(_, delay) => format!("after {}", tidy(delay)),
         Deed::Disarm(number) => format!("cancel after {number}"),
+        Deed::Invoke(_, invocation) => format!("invoke {}", invocation.name),
+        Deed::Stop(_, invocation) => format!("stop {}", invocation.name),
     });
     let name = name.to_string();
     quote! {
@@ -145,10 +158,17 @@ fn kind(node: &Node) -> (TokenStream, Option<usize>) {
 }
 
 /// The events of a transition.
-fn names(node: &Node, arrow: &Arrow) -> Vec<String> {
+fn names(tree: &Tree, node: &Node, arrow: &Arrow) -> Vec<String> {
     match &arrow.cause {
         Cause::Always => Vec::new(),
-        Cause::Done => vec![format!("xstate.done.state.{}", node.name)],
+        Cause::Done(_) => vec![format!("xstate.done.state.{}", node.name)],
+        Cause::Ended {
+            number, is_done, ..
+        } => {
+            let how = if *is_done { "done" } else { "error" };
+            let name = &tree.invocations[*number].name;
+            vec![format!("xstate.{how}.actor.{name}")]
+        }
         Cause::After(_, delay) => {
             let delay = tidy(delay).replace('.', "_");
             vec![format!("xstate.after.{delay}.{}", node.name)]
@@ -196,10 +216,16 @@ fn pattern_names(pattern: &Pat, names: &mut Vec<String>) {
 /// What must hold: what the pattern asks beyond its event's name, and the guard.
 fn conditions(arrow: &Arrow) -> Vec<String> {
     let mut all = Vec::new();
-    if let Cause::On(pattern) = &arrow.cause
-        && !takes_all(pattern)
-    {
-        all.push(format!("event is {}", tidy(pattern)));
+    match &arrow.cause {
+        Cause::On(pattern) if !takes_all(pattern) => {
+            all.push(format!("event is {}", tidy(pattern)));
+        }
+        Cause::Done(Some(pattern))
+        | Cause::Ended {
+            pattern: Some(pattern),
+            ..
+        } if !takes_any_value(pattern) => all.push(format!("output is {}", tidy(pattern))),
+        _ => {}
     }
     all.extend(arrow.guard.as_ref().map(tidy));
     all

@@ -18,6 +18,14 @@ struct Emit<'a> {
     speaks: bool,
     /// Whether one event may cause more than one microstep.
     goes_on: bool,
+    /// Whether the chart has final states of its own.
+    ends: bool,
+    invokes: bool,
+}
+
+/// The place of the user's text with the names of the chart's: a chart may come out of a macro.
+pub(crate) fn here(place: Span) -> Span {
+    place.resolved_at(Span::call_site())
 }
 
 /// The states' names as a type.
@@ -31,12 +39,148 @@ pub(crate) fn state_enum(chart: &parse::Chart, tree: &Tree) -> TokenStream {
         quote! { #[doc = #docs] #state }
     });
     let docs = format!("The states of [`{name}`].");
+    let meta = chart.meta.as_ref().map(|kind| {
+        let said = (1..tree.nodes.len()).filter_map(|s| {
+            let (name, meta) = (&tree.nodes[s].name, tree.nodes[s].meta.as_ref()?);
+            Some(quote! { Self::#name => Some(#meta), })
+        });
+        quote! {
+            #[allow(clippy::all, unused, unreachable_patterns)]
+            impl #state {
+                /// What the state says about itself with `meta`.
+                #visibility fn meta(self) -> Option<#kind> {
+                    match self { #(#said)* _ => None }
+                }
+            }
+        }
+    });
     quote! {
         #[doc = #docs]
         #[allow(dead_code)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #visibility enum #state { #(#variants),* }
+        #meta
     }
+}
+
+/// What is the same however a chart runs: constants of its invocations, and what states say.
+pub(crate) fn extras(chart: &parse::Chart, tree: &Tree) -> TokenStream {
+    let visibility = &chart.visibility;
+    let state = format_ident!("{}State", chart.name);
+    let constants = tree.invocations.iter().enumerate().map(|(at, invocation)| {
+        let (name, at) = (constant(&invocation.name), Literal::usize_unsuffixed(at));
+        let docs = format!("The number of the invocation `{}`.", invocation.name);
+        quote! { #[doc = #docs] #visibility const #name: u32 = #at; }
+    });
+    let meta = chart.meta.as_ref().map(|kind| {
+        let said = (1..tree.nodes.len()).filter(|&s| tree.nodes[s].meta.is_some());
+        let said = said.map(|s| &tree.nodes[s].name);
+        quote! {
+            /// What active states say about themselves with `meta`, from the outside in.
+            #visibility fn meta(&self) -> impl Iterator<Item = (#state, #kind)> + '_ {
+                let all: &'static [#state] = &[#(#state::#said),*];
+                let active = all.iter().filter(|state| self.is(**state));
+                active.filter_map(|state| Some((*state, state.meta()?)))
+            }
+        }
+    });
+    quote! { #(#constants)* #meta }
+}
+
+/// `LoadFile` as `LOAD_FILE`.
+fn constant(name: &Ident) -> Ident {
+    let mut text = String::new();
+    let mut is_lower = false;
+    for letter in name.to_string().chars() {
+        if letter.is_uppercase() && is_lower {
+            text.push('_');
+        }
+        is_lower = letter.is_lowercase();
+        text.extend(letter.to_uppercase());
+    }
+    Ident::new(&text, name.span())
+}
+
+/// The implementations that invocations and outputs need; `tell_end` takes a `finish`.
+pub(crate) fn links(chart: &parse::Chart, tell_end: &TokenStream) -> TokenStream {
+    let (name, event) = (&chart.name, &chart.event);
+    let given = given_type(chart);
+    let invoking = chart.invoke.as_ref().map(|variant| {
+        quote! {
+            impl ::mainspring::fused::Invoking for #name {
+                fn ended(ended: ::mainspring::ChildEnded) -> #event {
+                    #variant(ended)
+                }
+            }
+        }
+    });
+    quote! {
+        impl ::mainspring::Finishes for #name {
+            type Output = #given;
+            fn tell_end(&mut self, finish: ::mainspring::fused::invoke::Finish) { #tell_end }
+        }
+        #invoking
+    }
+}
+
+/// The type of the chart's own output.
+pub(crate) fn given_type(chart: &parse::Chart) -> TokenStream {
+    match &chart.output {
+        Some(given) => quote! { #given },
+        None => quote! { () },
+    }
+}
+
+/// Why the event `#event` fails the turn if nothing takes it: an expression, `Option<Refusal>`.
+pub(crate) fn failure(chart: &parse::Chart, event: &TokenStream) -> TokenStream {
+    match &chart.invoke {
+        Some(variant) => quote! {
+            match #event {
+                #variant(ended) => ended.refusal(),
+                _ => None,
+            }
+        },
+        None => quote! { None },
+    }
+}
+
+/// What `__ended` says to the transitions of an invocation: an `Option` of a reference.
+pub(crate) fn ended(
+    chart: &parse::Chart,
+    tree: &Tree,
+    number: usize,
+    is_done: bool,
+) -> TokenStream {
+    let at = Literal::usize_unsuffixed(number);
+    if !is_done {
+        return quote! { ::mainspring::fused::invoke::error(__ended, #at) };
+    }
+    let (name, context) = &chart.context;
+    let source = &tree.invocations[number].source;
+    quote_spanned! { here(source.span()) =>
+        ::mainspring::fused::invoke::done::<#context, Self, _>(
+            __ended, #at, |#name: &#context| #source,
+        )
+    }
+}
+
+/// What the final states inside of `s` give: an `Option` of a reference, got from `given`.
+pub(crate) fn given(
+    chart: &parse::Chart,
+    tree: &Tree,
+    s: usize,
+    given: &TokenStream,
+) -> TokenStream {
+    let (name, context) = &chart.context;
+    let all: Vec<_> = tree.outputs(s).map(|(_, output)| output).collect();
+    let value = match &all[..] {
+        [one] => quote! { #one },
+        all => {
+            let numbers = (0..all.len()).map(Literal::usize_unsuffixed);
+            quote! { match 0 { #(#numbers => #all,)* _ => ::core::unreachable!() } }
+        }
+    };
+    quote! { ::mainspring::fused::invoke::given(#given, |#name: &#context| #value) }
 }
 
 /// The function that gives the chart as data.
@@ -53,16 +197,16 @@ pub(crate) fn model(chart: &parse::Chart, tree: &Tree, deeds: &Deeds<'_>) -> Tok
 
 /// The code of a chart.
 pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
-    let has_done = tree.has(|cause| matches!(cause, Cause::Done));
-    let goes_on = has_done || chart.out.is_some() || tree.has(|c| matches!(c, Cause::Always));
-    let is_root_final =
-        |&s: &usize| matches!(tree.nodes[s].kind, Sort::Final) && tree.nodes[s].parent == Some(0);
-    let ends = (0..tree.nodes.len()).any(|s| is_root_final(&s));
+    let goes_on = chart.out.is_some() || tree.has(|c| c.is_done() || c.is_always());
+    let ends = tree.ends().next().is_some();
+    let invokes = !tree.invocations.is_empty();
     let emit = Emit {
         chart,
         tree,
-        speaks: goes_on || ends || tree.timers > 0,
+        speaks: goes_on || ends || invokes || tree.timers > 0,
         goes_on,
+        ends,
+        invokes,
     };
     let types = emit.types();
     let public = emit.public();
@@ -113,6 +257,14 @@ impl Emit<'_> {
             quote! { undo: Option<(#leaf, #context #memory)>, }
         });
         let states = state_enum(chart, self.tree);
+        let children = self
+            .invokes
+            .then(|| quote! { children: ::mainspring::fused::invoke::Children, });
+        let finish = self
+            .ends
+            .then(|| quote! { finish: ::mainspring::fused::invoke::Finish, });
+        let given = chart.output.as_ref();
+        let given = given.map(|given| quote! { given: Option<::std::sync::Arc<#given>>, });
         quote! {
             #(#attributes)*
             #visibility struct #name {
@@ -121,6 +273,9 @@ impl Emit<'_> {
                 #memory
                 #effects
                 #undo
+                #children
+                #finish
+                #given
             }
 
             #states
@@ -143,6 +298,11 @@ impl Emit<'_> {
         let memory = (memories > 0).then(|| quote! { memory: [None; #memories], });
         let effects = self.speaks.then(|| quote! { effects: Default::default(), });
         let undo = self.speaks.then(|| quote! { undo: None, });
+        let children = self
+            .invokes
+            .then(|| quote! { children: Default::default(), });
+        let finish = self.ends.then(|| quote! { finish: Default::default(), });
+        let given = chart.output.as_ref().map(|_| quote! { given: None, });
         let mut ops = vec![Op::Enter(0)];
         if let Sort::Compound { initial } = self.tree.nodes[0].kind {
             lower::enter(self.tree, Some(0), initial, &mut ops);
@@ -191,6 +351,15 @@ impl Emit<'_> {
         };
         let done = self.is_done();
         let model = model(chart, self.tree, &Deeds::of(self.tree));
+        let extras = extras(chart, self.tree);
+        let output = chart.output.as_ref().map(|given| {
+            quote! {
+                /// What the chart gives; nothing before it is done.
+                #visibility fn output(&self) -> Option<&#given> {
+                    self.given.as_deref()
+                }
+            }
+        });
         quote! {
             #[allow(clippy::all, unused, non_snake_case, unreachable_patterns)]
             impl #name {
@@ -200,7 +369,9 @@ impl Emit<'_> {
                 ///
                 /// [`Limit`](::mainspring::chart::StepError::Limit) when it never comes to rest.
                 #visibility fn new(context: #context) -> Result<Self, #error> {
-                    let mut machine = Self { leaf: #first, context, #memory #effects #undo };
+                    let mut machine = Self {
+                        leaf: #first, context, #memory #effects #undo #children #finish #given
+                    };
                     machine.__start();
                     #settle
                     Ok(machine)
@@ -256,6 +427,10 @@ impl Emit<'_> {
                     #step
                 }
 
+                #output
+
+                #extras
+
                 #model
             }
             const _: fn(#leaf) = |_| {};
@@ -263,11 +438,7 @@ impl Emit<'_> {
     }
 
     fn is_done(&self) -> TokenStream {
-        let finals = self.tree.nodes[0].children.iter().copied();
-        let finals: Vec<_> = finals
-            .filter(|&s| matches!(self.tree.nodes[s].kind, Sort::Final))
-            .map(|s| self.leaf(s))
-            .collect();
+        let finals: Vec<_> = self.tree.ends().map(|s| self.leaf(s)).collect();
         match finals.is_empty() {
             true => quote! { false },
             false => quote! { matches!(self.leaf, #(#finals)|*) },
@@ -279,7 +450,7 @@ impl Emit<'_> {
         let context = &self.chart.context.0;
         let out = self.chart.out.as_ref();
         let out = out.map(|out| quote! { let #out = &mut self.effects; });
-        quote_spanned! { block.span() => {
+        quote_spanned! { here(block.span()) => {
             let #context = &mut self.context;
             #out
             #block
@@ -311,22 +482,44 @@ impl Emit<'_> {
                     let leaf = self.leaf(s);
                     quote! { self.leaf = #leaf; }
                 }
+                Op::Begin(s) => {
+                    let begin = self.tree.nodes[s].begin.as_ref();
+                    begin.map(|block| self.body(block)).unwrap_or_default()
+                }
                 Op::Complete(s) => {
-                    let handled = self.tree.nodes[s].arrows.iter();
-                    let mut handled = handled.map(|arrow| &arrow.cause);
-                    if !handled.any(|cause| matches!(cause, Cause::Done)) {
+                    let around = self.tree.nodes[s].parent.unwrap_or(0);
+                    let mut handled = self.tree.nodes[around].arrows.iter();
+                    if !handled.any(|arrow| arrow.cause.is_done()) {
                         continue;
                     }
-                    let number = Literal::usize_unsuffixed(s);
-                    quote! { self.effects.complete(#number); }
+                    let number = Literal::usize_unsuffixed(around);
+                    let given = match self.given(s) {
+                        Some(given) => quote! { Some(::std::sync::Arc::new(#given)) },
+                        None => quote! { None },
+                    };
+                    quote! {
+                        let given: Option<::mainspring::fused::invoke::Given> = #given;
+                        self.effects.complete(#number, given);
+                    }
                 }
                 Op::Finish(s) => {
                     let leave = self.tree.up(s).map(|at| self.function("leave", at));
-                    quote! { #(self.#leave();)* self.effects.finish(); }
+                    let given = self.chart.output.as_ref().and_then(|_| self.given(s));
+                    let given = given.map(|given| {
+                        quote! { self.given = Some(::std::sync::Arc::new(#given)); }
+                    });
+                    quote! { #given #(self.#leave();)* self.effects.finish(); }
                 }
             });
         }
         code
+    }
+
+    /// The value that a final state gives.
+    fn given(&self, s: usize) -> Option<TokenStream> {
+        let output = self.tree.nodes[s].output.as_ref()?;
+        let context = &self.chart.context.0;
+        Some(quote_spanned! { here(output.span()) => { let #context = &self.context; #output } })
     }
 
     /// The functions of all states.
@@ -379,6 +572,17 @@ impl Emit<'_> {
             let number = Literal::usize_unsuffixed(number);
             quote! { self.effects.disarm(#number); }
         });
+        let invoke = self.tree.invoked(s).map(|(number, invocation)| {
+            let (number, source) = (Literal::usize_unsuffixed(number), &invocation.source);
+            quote_spanned! { here(source.span()) => {
+                let invoked = { let #context = &self.context; #source };
+                self.effects.invoke(#number, invoked);
+            } }
+        });
+        let stop = self.tree.invoked(s).map(|(number, _)| {
+            let number = Literal::usize_unsuffixed(number);
+            quote! { self.effects.stop_invoked(#number); }
+        });
         let histories = node
             .children
             .iter()
@@ -391,9 +595,9 @@ impl Emit<'_> {
         let below = matches!(node.kind, Sort::Compound { .. }).then(|| self.leave_below(s));
         quote! {
             #[inline]
-            fn #enter(&mut self) { #(#entry)* #(#arm)* }
+            fn #enter(&mut self) { #(#entry)* #(#arm)* #(#invoke)* }
             #[inline]
-            fn #leave(&mut self) { #(#remember)* #(#exit)* #(#cancel)* }
+            fn #leave(&mut self) { #(#remember)* #(#exit)* #(#cancel)* #(#stop)* }
             #below
             #at
         }
@@ -444,7 +648,7 @@ impl Emit<'_> {
         let context = &self.chart.context.0;
         let states = self.chart.states.as_ref();
         let states = states.map(|states| quote! { let #states = &*self; });
-        quote_spanned! { guard.span() => { let #context = &self.context; #states #guard } }
+        quote_spanned! { here(guard.span()) => { let #context = &self.context; #states #guard } }
     }
 
     fn taken(&self, s: usize, arrow: &Arrow) -> TokenStream {
@@ -455,7 +659,7 @@ impl Emit<'_> {
         // An eventless transition that changes nothing ends the asking (XState).
         let idle = arrow.action.is_none()
             && (arrow.target.is_none() || arrow.target == Some(s) && !arrow.reenter);
-        let goes_on = !(idle && matches!(arrow.cause, Cause::Always));
+        let goes_on = !(idle && arrow.cause.is_always());
         quote! { #code #goes_on }
     }
 
@@ -471,27 +675,11 @@ impl Emit<'_> {
     fn at(&self, s: usize) -> TokenStream {
         let node = &self.tree.nodes[s];
         let event = &self.chart.event;
-        let is_event = |cause: &Cause| matches!(cause, Cause::On(_) | Cause::After(..));
+        let is_event = Cause::is_event;
         let mut code = TokenStream::new();
         if self.first(Some(s), is_event) == Some(s) {
             let function = self.function("at", s);
-            let arms = node.arrows.iter().filter_map(|arrow| {
-                let pattern = match &arrow.cause {
-                    Cause::On(pattern) => quote! { #pattern },
-                    Cause::After(number, _) => {
-                        let after = self.chart.after.as_ref();
-                        let number = Literal::usize_unsuffixed(*number);
-                        quote! { #after(#number) }
-                    }
-                    _ => return None,
-                };
-                let guard = arrow.guard.as_ref().map(|guard| {
-                    let guard = self.guard(guard);
-                    quote! { if #guard }
-                });
-                let code = self.taken(s, arrow);
-                Some(quote! { #pattern #guard => { #code } })
-            });
+            let arms = node.arrows.iter().filter_map(|arrow| self.arm(s, arrow));
             let rest = match self.first(node.parent, is_event) {
                 Some(above) => {
                     let above = self.function("at", above);
@@ -506,34 +694,13 @@ impl Emit<'_> {
                 }
             });
         }
-        for (what, is) in [
-            (
-                "always",
-                (|c| matches!(c, Cause::Always)) as fn(&Cause) -> bool,
-            ),
-            ("done", |c| matches!(c, Cause::Done)),
-        ] {
-            if self.first(Some(s), is) != Some(s) {
-                continue;
-            }
-            let function = self.function(what, s);
-            let tries = node.arrows.iter().filter(|arrow| is(&arrow.cause));
-            let tries = tries.map(|arrow| {
-                let code = self.taken(s, arrow);
-                match &arrow.guard {
-                    Some(guard) => {
-                        let guard = self.guard(guard);
-                        quote! { if #guard { return { #code }; } }
-                    }
-                    None => quote! { return { #code }; },
-                }
-            });
-            let above = (what == "always")
-                .then(|| self.first(node.parent, is))
-                .flatten();
-            let rest = match above {
+        if self.first(Some(s), Cause::is_always) == Some(s) {
+            let function = self.function("always", s);
+            let tries = node.arrows.iter().filter(|arrow| arrow.cause.is_always());
+            let tries = tries.map(|arrow| self.attempt(s, arrow));
+            let rest = match self.first(node.parent, Cause::is_always) {
                 Some(above) => {
-                    let above = self.function(what, above);
+                    let above = self.function("always", above);
                     quote! { self.#above() }
                 }
                 None => quote! { false },
@@ -543,7 +710,87 @@ impl Emit<'_> {
                 fn #function(&mut self) -> bool { #(#tries)* #rest }
             });
         }
+        if self.first(Some(s), Cause::is_done) == Some(s) {
+            let function = self.function("done", s);
+            let tries = node.arrows.iter().filter(|arrow| arrow.cause.is_done());
+            let tries = tries.map(|arrow| self.attempt(s, arrow));
+            code.extend(quote! {
+                #[inline]
+                fn #function(
+                    &mut self,
+                    __given: Option<&::mainspring::fused::invoke::Given>,
+                ) -> bool {
+                    #(#tries)*
+                    false
+                }
+            });
+        }
         code
+    }
+
+    /// The arm of a transition that an event takes.
+    fn arm(&self, s: usize, arrow: &Arrow) -> Option<TokenStream> {
+        let pattern = match &arrow.cause {
+            Cause::On(pattern) => quote! { #pattern },
+            Cause::After(number, _) => {
+                let after = self.chart.after.as_ref();
+                let number = Literal::usize_unsuffixed(*number);
+                quote! { #after(#number) }
+            }
+            Cause::Ended {
+                number,
+                is_done,
+                pattern,
+            } => {
+                let variant = self.chart.invoke.as_ref();
+                let said = ended(self.chart, self.tree, *number, *is_done);
+                let pattern = match pattern {
+                    Some(pattern) => quote! { #pattern },
+                    None => quote! { _ },
+                };
+                let guard = match &arrow.guard {
+                    Some(guard) => self.guard(guard),
+                    None => quote! { true },
+                };
+                let code = self.taken(s, arrow);
+                return Some(quote! {
+                    #variant(ref __ended) if (match #said {
+                        Some(#pattern) => #guard,
+                        _ => false,
+                    }) => match #said {
+                        Some(#pattern) => { #code }
+                        _ => false,
+                    },
+                });
+            }
+            Cause::Always | Cause::Done(_) => return None,
+        };
+        let guard = arrow.guard.as_ref().map(|guard| {
+            let guard = self.guard(guard);
+            quote! { if #guard }
+        });
+        let code = self.taken(s, arrow);
+        Some(quote! { #pattern #guard => { #code } })
+    }
+
+    /// A transition that no event takes: takes it and returns, if it can.
+    fn attempt(&self, s: usize, arrow: &Arrow) -> TokenStream {
+        let code = self.taken(s, arrow);
+        let guard = arrow.guard.as_ref().map(|guard| self.guard(guard));
+        if let Cause::Done(Some(pattern)) = &arrow.cause {
+            let given = given(self.chart, self.tree, s, &quote! { __given });
+            let guard = guard.map(|guard| quote! { if #guard });
+            return quote! {
+                match #given {
+                    Some(#pattern) #guard => return { #code },
+                    _ => {}
+                }
+            };
+        }
+        match guard {
+            Some(guard) => quote! { if #guard { return { #code }; } },
+            None => quote! { return { #code }; },
+        }
     }
 
     fn take(&self) -> TokenStream {
@@ -551,7 +798,7 @@ impl Emit<'_> {
         let done = self.is_done();
         let arms = self.tree.leaves().map(|leaf| {
             let pattern = self.leaf(leaf);
-            let is_event = |cause: &Cause| matches!(cause, Cause::On(_) | Cause::After(..));
+            let is_event = Cause::is_event;
             let ends = matches!(self.tree.nodes[leaf].kind, Sort::Final)
                 && self.tree.nodes[leaf].parent == Some(0);
             match self.first(Some(leaf), is_event).filter(|_| !ends) {
@@ -574,10 +821,9 @@ impl Emit<'_> {
 
     /// What follows the first microstep.
     fn settle(&self) -> TokenStream {
-        let is_always = |cause: &Cause| matches!(cause, Cause::Always);
         let always = self.tree.leaves().map(|leaf| {
             let pattern = self.leaf(leaf);
-            match self.first(Some(leaf), is_always) {
+            match self.first(Some(leaf), Cause::is_always) {
                 Some(at) => {
                     let function = self.function("always", at);
                     quote! { #pattern => self.#function(), }
@@ -585,13 +831,12 @@ impl Emit<'_> {
                 None => quote! { #pattern => false, },
             }
         });
-        let is_done = |cause: &Cause| matches!(cause, Cause::Done);
         let completions =
-            (0..self.tree.nodes.len()).filter(|&s| self.first(Some(s), is_done) == Some(s));
+            (0..self.tree.nodes.len()).filter(|&s| self.first(Some(s), Cause::is_done) == Some(s));
         let completions = completions.map(|s| {
             let (number, function) = (Literal::usize_unsuffixed(s), self.function("done", s));
             let (state, name) = (self.state_type(), self.name(s));
-            quote! { #number if self.is(#state::#name) => self.#function(), }
+            quote! { #number if self.is(#state::#name) => self.#function(given.as_ref()), }
         });
         quote! {
             fn __settle(
@@ -607,7 +852,7 @@ impl Emit<'_> {
                             Some(::mainspring::fused::Inner::Event(event)) => {
                                 self.__take(event);
                             }
-                            Some(::mainspring::fused::Inner::Complete(state)) => {
+                            Some(::mainspring::fused::Inner::Complete(state, given)) => {
                                 match state { #(#completions)* _ => false };
                             }
                         }
@@ -629,10 +874,20 @@ impl Emit<'_> {
         let keep_memory = memories.then(|| quote! { *memory = self.memory; });
         let keep_pattern = memories.then(|| quote! { , memory });
         let keep_value = memories.then(|| quote! { , self.memory });
+        let keep_children = self.invokes.then(|| quote! { self.children.keep(); });
+        let back_children = self.invokes.then(|| quote! { self.children.roll_back(); });
+        let back_given = self.chart.output.as_ref().map(|_| {
+            quote! {
+                if !self.is_done() {
+                    self.given = None;
+                }
+            }
+        });
         let back_memory = memories.then(|| quote! { self.memory = memory; });
         quote! {
             #[inline]
             fn __keep(&mut self) {
+                #keep_children
                 match &mut self.undo {
                     Some((leaf, context #keep_pattern)) => {
                         *leaf = self.leaf;
@@ -654,26 +909,67 @@ impl Emit<'_> {
                     #back_memory
                 }
                 self.effects.forget();
+                #back_children
+                #back_given
             }
         }
     }
 
     fn machine(&self) -> TokenStream {
         let (name, event) = (&self.chart.name, &self.chart.event);
+        let children = self.invokes.then(|| {
+            quote! { self.children.perform(&mut self.effects, output); }
+        });
+        let finish = self.ends.then(|| match &self.chart.output {
+            Some(_) => quote! {
+                if let Some(given) = &self.given {
+                    self.finish.give(given, output);
+                }
+            },
+            None => quote! {
+                if self.is_done() {
+                    self.finish.give(&::std::sync::Arc::new(()), output);
+                }
+            },
+        });
         let output = self.speaks.then(|| {
             quote! {
                 #[inline]
                 fn output(&mut self, output: &mut ::mainspring::Output<Self>) {
                     self.effects.give(output);
+                    #children
+                    #finish
                 }
             }
         });
-        let settle = self.goes_on.then(|| {
+        let rest = match self.goes_on {
+            true => quote! {
+                self.__settle().map_err(|error| ::mainspring::Refusal::new(error.to_string()))
+            },
+            false => quote! { Ok(()) },
+        };
+        let try_apply = match self.invokes {
+            true => {
+                let failure = failure(self.chart, &quote! { &event });
+                quote! {
+                    let failure = #failure;
+                    let taken = self.__take(event);
+                    match failure {
+                        Some(refusal) if !taken => Err(refusal),
+                        _ => #rest,
+                    }
+                }
+            }
+            false => quote! {
+                self.__take(event);
+                #rest
+            },
+        };
+        let settle = (self.goes_on || self.invokes).then(|| {
             quote! {
                 #[inline]
                 fn try_apply(&mut self, event: #event) -> Result<(), ::mainspring::Refusal> {
-                    self.__take(event);
-                    self.__settle().map_err(|error| ::mainspring::Refusal::new(error.to_string()))
+                    #try_apply
                 }
             }
         });
@@ -689,7 +985,14 @@ impl Emit<'_> {
                 }
             }
         });
+        let tell_end = match self.ends {
+            true => quote! { self.finish = finish; },
+            false => quote! { let _ = finish; },
+        };
+        let links = links(self.chart, &tell_end);
         quote! {
+            #links
+            #[allow(unreachable_patterns, reason = "an event's type may have one variant")]
             impl ::mainspring::Machine for #name {
                 type Event = #event;
                 /// Takes the event; one that leads to no rest changes nothing.

@@ -26,7 +26,7 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
         .all
         .iter()
         .enumerate()
-        .map(|(at, deed)| act(chart, at, deed));
+        .map(|(at, deed)| act(chart, tree, at, deed));
     let raises = chart.out.is_some();
     let (by_name, known) = classes(tree);
     let names = known.iter().map(|(name, _)| name);
@@ -36,6 +36,19 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     });
     let states = emit::state_enum(chart, tree);
     let model = emit::model(chart, tree, &deeds);
+    let extras = emit::extras(chart, tree);
+    let links = emit::links(chart, &quote! { self.kernel.tell_end(finish); });
+    let given_type = emit::given_type(chart);
+    let failure = emit::failure(chart, &quote! { __event });
+    let output = chart.output.as_ref().map(|given| {
+        quote! {
+            /// What the chart gives; nothing before it is done.
+            #visibility fn output(&self) -> Option<&#given> {
+                self.kernel.given()
+            }
+        }
+    });
+    let (outputs, own) = outputs(chart, tree);
     let is_state = |s: &usize| !matches!(tree.nodes[*s].kind, Sort::History { .. });
     let numbers = (1..tree.nodes.len()).filter(is_state).map(|s| {
         let (name, number) = (&tree.nodes[s].name, number(s));
@@ -128,6 +141,10 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
                 self.kernel.step(event)
             }
 
+            #output
+
+            #extras
+
             #model
 
             fn __number(state: #state) -> u32 {
@@ -141,6 +158,7 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
         )]
         impl ::mainspring::fused::kernel::Bodies for #name {
             type Context = #context;
+            type Given = #given_type;
             const RAISES: bool = #raises;
             const NAMES: &'static [&'static str] = &[#(#names),*];
             const BY_NAME: &'static [bool] = &[#(#by_name),*];
@@ -163,9 +181,10 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
             fn guard(
                 __transition: u32,
                 __context: &#context,
-                __event: Option<&#event>,
+                __taken: &::mainspring::fused::kernel::Taken<#event>,
                 __active: ::mainspring::chart::View<'_>,
             ) -> bool {
+                let __event = __taken.event();
                 match __transition { #guards _ => true }
             }
 
@@ -173,11 +192,29 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
                 __action: u32,
                 __context: &mut #context,
                 __effects: &mut ::mainspring::fused::Effects<Self>,
-                __event: Option<&#event>,
+                __taken: &::mainspring::fused::kernel::Taken<#event>,
             ) {
+                let __event = __taken.event();
                 match __action { #(#acts)* _ => {} }
             }
+
+            fn given(
+                __state: u32,
+                __context: &#context,
+            ) -> Option<::mainspring::fused::invoke::Given> {
+                match __state { #outputs _ => None }
+            }
+
+            fn own_output(__state: u32, __context: &#context) -> Option<#given_type> {
+                match __state { #own }
+            }
+
+            fn failure(__event: &#event) -> Option<::mainspring::Refusal> {
+                #failure
+            }
         }
+
+        #links
 
         impl ::mainspring::Machine for #name {
             type Event = #event;
@@ -206,6 +243,33 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     }
 }
 
+/// What final states give: to the state around them, and as the chart's own output.
+fn outputs(chart: &parse::Chart, tree: &Tree) -> (TokenStream, TokenStream) {
+    let name = &chart.context.0;
+    let value = |s: usize| {
+        let output = tree.nodes[s].output.as_ref()?;
+        let code =
+            quote_spanned! { emit::here(output.span()) => { let #name = __context; #output } };
+        Some((number(s), code))
+    };
+    let mut inner = TokenStream::new();
+    for s in (0..tree.nodes.len()).filter(|&s| tree.nodes[s].parent != Some(0)) {
+        if let Some((s, output)) = value(s) {
+            inner.extend(quote! { #s => Some(::std::sync::Arc::new(#output)), });
+        }
+    }
+    let mut own = TokenStream::new();
+    if chart.output.is_some() {
+        for (s, output) in tree.ends().filter_map(value) {
+            own.extend(quote! { #s => Some(#output), });
+        }
+        own.extend(quote! { _ => None, });
+    } else {
+        own.extend(quote! { _ => Some(()), });
+    }
+    (inner, own)
+}
+
 /// For each transition that asks anything, its number and whether it holds.
 fn guards(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     let name = &chart.context.0;
@@ -214,14 +278,42 @@ fn guards(chart: &parse::Chart, tree: &Tree) -> TokenStream {
         quote! { let #states = #active(__active); }
     });
     let mut code = TokenStream::new();
-    let arrows = tree.nodes.iter().flat_map(|node| &node.arrows);
-    for (at, arrow) in arrows.enumerate() {
+    let nodes = tree.nodes.iter().enumerate();
+    let arrows = nodes.flat_map(|(s, node)| node.arrows.iter().map(move |arrow| (s, arrow)));
+    for (at, (s, arrow)) in arrows.enumerate() {
         let guard = arrow.guard.as_ref().map(|guard| {
-            quote_spanned! { guard.span() => { let #name = __context; #asked #guard } }
+            quote_spanned! { emit::here(guard.span()) => { let #name = __context; #asked #guard } }
         });
         let holds = match (&arrow.cause, guard) {
-            (Cause::Always | Cause::Done, None) => continue,
-            (Cause::Always | Cause::Done, Some(guard)) => guard,
+            (Cause::Always | Cause::Done(None), None) => continue,
+            (Cause::Always | Cause::Done(None), Some(guard)) => guard,
+            (Cause::Done(Some(pattern)), guard) => {
+                let given = emit::given(chart, tree, s, &quote! { __taken.given() });
+                let guard = guard.unwrap_or_else(|| quote! { true });
+                quote! { match #given { Some(#pattern) => #guard, _ => false } }
+            }
+            (
+                Cause::Ended {
+                    number,
+                    is_done,
+                    pattern,
+                },
+                guard,
+            ) => {
+                let variant = chart.invoke.as_ref();
+                let said = emit::ended(chart, tree, *number, *is_done);
+                let pattern = any(pattern.as_ref());
+                let guard = guard.unwrap_or_else(|| quote! { true });
+                quote! {
+                    match __event {
+                        Some(#variant(__ended)) => match #said {
+                            Some(#pattern) => #guard,
+                            _ => false,
+                        },
+                        _ => false,
+                    }
+                }
+            }
             (Cause::After(timer, _), guard) => {
                 let (after, timer) = (chart.after.as_ref(), number(*timer));
                 let guard = guard.map(|guard| quote! { && #guard });
@@ -301,19 +393,19 @@ fn names_variants(pattern: &Pat) -> bool {
         })
 }
 
-fn act(chart: &parse::Chart, at: usize, deed: &Deed<'_>) -> TokenStream {
+fn act(chart: &parse::Chart, tree: &Tree, at: usize, deed: &Deed<'_>) -> TokenStream {
     let (at, name) = (number(at), &chart.context.0);
     let code = match deed {
-        Deed::Body(block, pattern) => {
+        Deed::Body(block, cause) => {
             let out = chart.out.as_ref();
             let out = out.map(|out| quote! { let #out = &mut *__effects; });
-            let body = quote_spanned! { block.span() => {
+            let body = quote_spanned! { emit::here(block.span()) => {
                 let #name = &mut *__context;
                 #out
                 #block
             } };
-            match pattern.filter(|pattern| binds(pattern)) {
-                Some(pattern) => quote! {
+            match cause {
+                Some((_, Cause::On(pattern))) if binds(pattern) => quote! {
                     if let Some(event) = __event {
                         match ::core::clone::Clone::clone(event) {
                             #pattern => { #body; }
@@ -321,8 +413,47 @@ fn act(chart: &parse::Chart, at: usize, deed: &Deed<'_>) -> TokenStream {
                         }
                     }
                 },
-                None => quote! { #body; },
+                Some((s, Cause::Done(Some(pattern)))) => {
+                    let given = emit::given(chart, tree, *s, &quote! { __taken.given() });
+                    quote! {
+                        match #given {
+                            Some(#pattern) => { #body; }
+                            _ => {}
+                        }
+                    }
+                }
+                Some((
+                    _,
+                    Cause::Ended {
+                        number,
+                        is_done,
+                        pattern: Some(pattern),
+                    },
+                )) => {
+                    let variant = chart.invoke.as_ref();
+                    let said = emit::ended(chart, tree, *number, *is_done);
+                    quote! {
+                        if let Some(#variant(__ended)) = __event {
+                            match #said {
+                                Some(#pattern) => { #body; }
+                                _ => {}
+                            }
+                        }
+                    }
+                }
+                _ => quote! { #body; },
             }
+        }
+        Deed::Invoke(invocation, what) => {
+            let (invocation, source) = (number(*invocation), &what.source);
+            quote_spanned! { emit::here(source.span()) =>
+                let invoked = { let #name = &*__context; #source };
+                __effects.invoke(#invocation, invoked);
+            }
+        }
+        Deed::Stop(invocation, _) => {
+            let invocation = number(*invocation);
+            quote! { __effects.stop_invoked(#invocation); }
         }
         Deed::Arm(timer, delay) => {
             let (after, timer) = (chart.after.as_ref(), number(*timer));
@@ -337,6 +468,14 @@ fn act(chart: &parse::Chart, at: usize, deed: &Deed<'_>) -> TokenStream {
         }
     };
     quote! { #at => { #code } }
+}
+
+/// The pattern, or one that takes everything.
+fn any(pattern: Option<&Pat>) -> TokenStream {
+    match pattern {
+        Some(pattern) => quote! { #pattern },
+        None => quote! { _ },
+    }
 }
 
 /// Whether the pattern gives a name to anything.

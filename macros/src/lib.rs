@@ -24,7 +24,7 @@ use proc_macro::TokenStream;
 pub fn chart(input: TokenStream) -> TokenStream {
     let mut chart = syn::parse_macro_input!(input as parse::Chart);
     let body = std::mem::take(&mut chart.body);
-    match analyze::analyze(&chart.name, body, chart.after.is_some()) {
+    match analyze::analyze(&chart, body) {
         Ok(tree) if tree.needs_kernel => kernel::emit(&chart, &tree).into(),
         Ok(tree) => emit::emit(&chart, &tree).into(),
         Err(errors) => errors.into_compile_error().into(),

@@ -11,11 +11,13 @@ pub(crate) enum Op {
     /// The transition's own body.
     Act,
     Enter(usize),
+    /// What runs when the state begins with its initial one.
+    Begin(usize),
     /// Enter what a history remembers, or its default.
     Restore(usize),
     /// The new leaf.
     Rest(usize),
-    /// A final state was entered: its parent is complete.
+    /// This final state was entered: the state around it is complete.
     Complete(usize),
     /// A final state of the chart itself was entered.
     Finish(usize),
@@ -58,6 +60,14 @@ fn domain(tree: &Tree, source: usize, target: usize, reenter: bool) -> Option<us
 
 /// Enters `target` from inside `domain`, and what it begins with.
 pub(crate) fn enter(tree: &Tree, domain: Option<usize>, target: usize, ops: &mut Vec<Op>) {
+    if reach(tree, domain, target, ops) {
+        ops.push(Op::Begin(target));
+        begin(tree, target, ops);
+    }
+}
+
+/// Enters the states down to `target`; gives whether that is one, not a history.
+fn reach(tree: &Tree, domain: Option<usize>, target: usize, ops: &mut Vec<Op>) -> bool {
     let path: Vec<usize> = tree
         .up(target)
         .take_while(|&at| Some(at) != domain)
@@ -66,12 +76,19 @@ pub(crate) fn enter(tree: &Tree, domain: Option<usize>, target: usize, ops: &mut
         match tree.nodes[state].kind {
             Sort::History { .. } => {
                 ops.push(Op::Restore(state));
-                return;
+                return false;
             }
             _ => ops.push(Op::Enter(state)),
         }
     }
-    begin(tree, target, ops);
+    true
+}
+
+/// Enters `target` and what it begins with, but not as a target: its initial action does not run.
+fn resume(tree: &Tree, domain: Option<usize>, target: usize, ops: &mut Vec<Op>) {
+    if reach(tree, domain, target, ops) {
+        begin(tree, target, ops);
+    }
 }
 
 /// From an entered state down to its leaf.
@@ -82,12 +99,13 @@ fn begin(tree: &Tree, state: usize, ops: &mut Vec<Op>) {
             Sort::Compound { initial } => {
                 at = initial;
                 ops.push(Op::Enter(at));
+                ops.push(Op::Begin(at));
             }
             Sort::Final => {
                 ops.push(Op::Rest(at));
                 match tree.nodes[at].parent {
                     Some(0) | None => ops.push(Op::Finish(at)),
-                    Some(parent) => ops.push(Op::Complete(parent)),
+                    Some(_) => ops.push(Op::Complete(at)),
                 }
                 return;
             }
@@ -108,7 +126,7 @@ pub(crate) fn restore(tree: &Tree, history: usize, deep: bool, leaf: usize) -> V
         .take_while(|&at| Some(at) != parent)
         .last()
         .unwrap_or(leaf);
-    enter(tree, parent, if deep { leaf } else { child }, &mut ops);
+    resume(tree, parent, if deep { leaf } else { child }, &mut ops);
     ops
 }
 
@@ -117,8 +135,13 @@ pub(crate) fn default(tree: &Tree, history: usize, default: usize) -> Vec<Op> {
     let parent = tree.nodes[history].parent;
     let mut ops = Vec::new();
     match (default, parent) {
-        (0, Some(parent)) => begin(tree, parent, &mut ops),
-        _ => enter(tree, parent, default, &mut ops),
+        (0, Some(around)) => {
+            ops.push(Op::Begin(around));
+            if let Sort::Compound { initial } = tree.nodes[around].kind {
+                resume(tree, parent, initial, &mut ops);
+            }
+        }
+        _ => resume(tree, parent, default, &mut ops),
     }
     ops
 }

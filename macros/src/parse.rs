@@ -22,6 +22,10 @@ mod word {
     syn::custom_keyword!(always);
     syn::custom_keyword!(done);
     syn::custom_keyword!(tags);
+    syn::custom_keyword!(output);
+    syn::custom_keyword!(meta);
+    syn::custom_keyword!(invoke);
+    syn::custom_keyword!(error);
     syn::custom_keyword!(reenter);
 }
 
@@ -39,6 +43,12 @@ pub(crate) struct Chart {
     pub(crate) states: Option<Ident>,
     /// Makes the events of `after`.
     pub(crate) after: Option<Path>,
+    /// Makes the events of what was invoked.
+    pub(crate) invoke: Option<Path>,
+    /// What the whole chart gives when it is done.
+    pub(crate) output: Option<Type>,
+    /// What states say about themselves.
+    pub(crate) meta: Option<Type>,
     pub(crate) body: Body,
 }
 
@@ -46,11 +56,29 @@ pub(crate) struct Chart {
 #[derive(Default)]
 pub(crate) struct Body {
     pub(crate) initial: Option<Ident>,
+    /// Runs between the state's own entry and that of where it begins.
+    pub(crate) begin: Option<Block>,
     pub(crate) entry: Vec<Block>,
     pub(crate) exit: Vec<Block>,
     pub(crate) tags: Vec<LitStr>,
+    pub(crate) output: Option<Said>,
+    pub(crate) meta: Option<Said>,
+    pub(crate) invoke: Vec<Invocation>,
     pub(crate) transitions: Vec<Transition>,
     pub(crate) states: Vec<State>,
+}
+
+/// An expression, and the word before it.
+pub(crate) struct Said {
+    pub(crate) place: Span,
+    pub(crate) value: Expr,
+}
+
+/// What runs while its state is active.
+pub(crate) struct Invocation {
+    pub(crate) place: Span,
+    pub(crate) name: Ident,
+    pub(crate) source: Expr,
 }
 
 pub(crate) struct State {
@@ -70,7 +98,14 @@ pub(crate) enum Kind {
 pub(crate) enum Trigger {
     On(Pat),
     Always,
-    Done,
+    /// The state is complete; a pattern of what its final state gives.
+    Done(Option<Pat>),
+    /// What was invoked under that name has ended, well or not.
+    Ended {
+        name: Ident,
+        is_done: bool,
+        pattern: Option<Pat>,
+    },
     After(Expr),
 }
 
@@ -101,42 +136,62 @@ impl Parse for Chart {
         head.parse::<word::event>()?;
         head.parse::<Token![:]>()?;
         let event = head.parse()?;
-        let (mut out, mut states, mut after) = (None, None, None);
-        while !head.is_empty() {
-            head.parse::<Token![,]>()?;
-            if head.is_empty() {
-                break;
-            }
-            if head.peek(word::after) {
-                head.parse::<word::after>()?;
-                head.parse::<Token![:]>()?;
-                after = Some(head.parse()?);
-            } else if head.peek(word::out) && head.peek2(Token![:]) {
-                head.parse::<word::out>()?;
-                head.parse::<Token![:]>()?;
-                out = Some(head.parse()?);
-            } else if head.peek(word::states) && head.peek2(Token![:]) {
-                head.parse::<word::states>()?;
-                head.parse::<Token![:]>()?;
-                states = Some(head.parse()?);
-            } else {
-                let what = "expected `out: NAME`, `states: NAME` or `after: VARIANT`";
-                return Err(head.error(what));
-            }
-        }
-        let inner;
-        braced!(inner in input);
-        Ok(Self {
+        let mut chart = Self {
             attributes,
             visibility,
             name,
             context,
             event,
-            out,
-            states,
-            after,
-            body: inner.parse()?,
-        })
+            out: None,
+            states: None,
+            after: None,
+            invoke: None,
+            output: None,
+            meta: None,
+            body: Body::default(),
+        };
+        while !head.is_empty() {
+            head.parse::<Token![,]>()?;
+            if head.is_empty() {
+                break;
+            }
+            chart.option(&head)?;
+        }
+        let inner;
+        braced!(inner in input);
+        chart.body = inner.parse()?;
+        Ok(chart)
+    }
+}
+
+impl Chart {
+    /// One of what a chart's head may say behind the event.
+    fn option(&mut self, head: ParseStream<'_>) -> syn::Result<()> {
+        fn value<T: Parse>(head: ParseStream<'_>, into: &mut Option<T>) -> syn::Result<()> {
+            let word: Ident = head.parse()?;
+            head.parse::<Token![:]>()?;
+            match into.replace(head.parse()?) {
+                Some(_) => Err(syn::Error::new(word.span(), format!("a second `{word}`"))),
+                None => Ok(()),
+            }
+        }
+        if head.peek(word::after) {
+            value(head, &mut self.after)
+        } else if head.peek(word::invoke) {
+            value(head, &mut self.invoke)
+        } else if head.peek(word::output) {
+            value(head, &mut self.output)
+        } else if head.peek(word::meta) {
+            value(head, &mut self.meta)
+        } else if head.peek(word::out) {
+            value(head, &mut self.out)
+        } else if head.peek(word::states) {
+            value(head, &mut self.states)
+        } else {
+            let what = "expected `out: NAME`, `states: NAME`, `after: VARIANT`, \
+                        `invoke: VARIANT`, `output: TYPE` or `meta: TYPE`";
+            Err(head.error(what))
+        }
     }
 }
 
@@ -158,7 +213,12 @@ impl Body {
             if self.initial.replace(input.parse()?).is_some() {
                 return Err(syn::Error::new(place, "a second `initial`"));
             }
-            input.parse::<Token![;]>()?;
+            if input.peek(token::Brace) {
+                self.begin = Some(input.parse()?);
+                input.parse::<Option<Token![;]>>()?;
+            } else {
+                input.parse::<Token![;]>()?;
+            }
         } else if look.peek(word::entry) {
             input.parse::<word::entry>()?;
             self.entry.push(input.parse()?);
@@ -174,6 +234,23 @@ impl Body {
                 }
             }
             input.parse::<Token![;]>()?;
+        } else if look.peek(word::output) {
+            let word: word::output = input.parse()?;
+            said(input, word.span, "output", &mut self.output)?;
+        } else if look.peek(word::meta) {
+            let word: word::meta = input.parse()?;
+            said(input, word.span, "meta", &mut self.meta)?;
+        } else if look.peek(word::invoke) {
+            let place = input.parse::<word::invoke>()?.span;
+            let name = input.parse()?;
+            input.parse::<Token![=]>()?;
+            let source = input.parse()?;
+            input.parse::<Token![;]>()?;
+            self.invoke.push(Invocation {
+                place,
+                name,
+                source,
+            });
         } else if look.peek(word::state) || look.peek(word::parallel) || look.peek(Token![final]) {
             self.states.push(state(input)?);
         } else if look.peek(word::history) {
@@ -181,6 +258,7 @@ impl Body {
         } else if look.peek(word::on)
             || look.peek(word::always)
             || look.peek(word::done)
+            || look.peek(word::error)
             || look.peek(word::after)
         {
             self.transitions.push(input.parse()?);
@@ -188,6 +266,35 @@ impl Body {
             return Err(look.error());
         }
         Ok(())
+    }
+}
+
+/// `EXPRESSION;` behind a word that a state says once.
+fn said(
+    input: ParseStream<'_>,
+    place: Span,
+    word: &str,
+    into: &mut Option<Said>,
+) -> syn::Result<()> {
+    let value = input.parse()?;
+    input.parse::<Token![;]>()?;
+    match into.replace(Said { place, value }) {
+        Some(_) => Err(syn::Error::new(place, format!("a second `{word}`"))),
+        None => Ok(()),
+    }
+}
+
+/// `(PATTERN)`, if it is there.
+fn bound(input: ParseStream<'_>) -> syn::Result<Option<Pat>> {
+    if !input.peek(token::Paren) {
+        return Ok(None);
+    }
+    let inner;
+    parenthesized!(inner in input);
+    let pattern = Pat::parse_multi_with_leading_vert(&inner)?;
+    match inner.is_empty() {
+        true => Ok(Some(pattern)),
+        false => Err(inner.error("expected one pattern")),
     }
 }
 
@@ -242,7 +349,21 @@ impl Parse for Transition {
             Trigger::Always
         } else if input.peek(word::done) {
             input.parse::<word::done>()?;
-            Trigger::Done
+            match input.parse::<Option<Ident>>()? {
+                Some(name) => Trigger::Ended {
+                    name,
+                    is_done: true,
+                    pattern: bound(input)?,
+                },
+                None => Trigger::Done(bound(input)?),
+            }
+        } else if input.peek(word::error) {
+            input.parse::<word::error>()?;
+            Trigger::Ended {
+                name: input.parse()?,
+                is_done: false,
+                pattern: bound(input)?,
+            }
         } else {
             input.parse::<word::after>()?;
             Trigger::After(input.parse()?)

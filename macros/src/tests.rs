@@ -11,7 +11,7 @@ fn wrong_in(head: &str, body: &str) -> Vec<(String, String)> {
     let text = format!("chart Light{head} {{ {body} }}");
     let result = syn::parse_str::<parse::Chart>(&text).and_then(|mut chart| {
         let body = std::mem::take(&mut chart.body);
-        analyze::analyze(&chart.name, body, chart.after.is_some())
+        analyze::analyze(&chart, body)
     });
     let errors = match result {
         Ok(_) => return Vec::new(),
@@ -128,6 +128,91 @@ fn transitions_that_cannot_be_are_said() {
     assert_eq!(
         wrong_in(after, "initial A; state A { after Duration::MAX => A; }"),
         []
+    );
+}
+
+#[test]
+fn invocations_are_known_by_their_names() {
+    let head = "(times: u32, event: Signal, invoke: Signal::Ended)";
+    let body = "initial A; state A { invoke Load = job(); done Load(x) => B; error Load => B; }
+        state B { ";
+    let wrong = |more: &str| wrong_in(head, &format!("{body}{more} }}"));
+    assert_eq!(wrong("done Load => A;"), []);
+    assert_eq!(
+        wrong("done Laod => A;"),
+        one("Laod", "nothing invokes `Laod`; did you mean `Load`?")
+    );
+    assert_eq!(
+        wrong("error Save(why) if why.len() > 2 => A;"),
+        one("Save", "nothing invokes `Save`")
+    );
+    assert_eq!(
+        wrong("invoke Load = other();"),
+        one("Load", "a second `invoke Load`; names are the chart's own")
+    );
+    let said = self::wrong("initial A; state A { invoke Load = job(); }");
+    assert_eq!(said[0].0, "invoke");
+    assert!(said[0].1.contains("invoke: Event::Variant"), "{said:?}");
+}
+
+#[test]
+fn outputs_stand_where_somebody_takes_them() {
+    assert_eq!(
+        wrong("initial A; state A { output 1; }"),
+        one("output", "only a final state has an output")
+    );
+    assert_eq!(
+        wrong("initial A; final A { output 1; output 2; }"),
+        one("output", "a second `output`")
+    );
+    let typed = "the chart's own output needs its type: say `output: TYPE` in the head";
+    assert_eq!(
+        wrong("initial A; state A { on 1 => B; } final B { output 1; }"),
+        one("output", typed)
+    );
+    let head = "(times: u32, event: Signal, output: u64)";
+    assert_eq!(
+        wrong_in(head, "initial A; final A { output 1; } final B;"),
+        one("B", "`B` ends the chart without its `output VALUE;`")
+    );
+    assert_eq!(
+        wrong_in(head, "initial A; state A {}"),
+        one(
+            "u64",
+            "no final state of the chart itself gives this output"
+        )
+    );
+    let inner = "initial A; state A { initial B; done(x) => A; final B { output 1; } final C; }";
+    assert_eq!(
+        wrong(inner),
+        one("x", "`C` completes `A` without an `output VALUE;`")
+    );
+    let region = "initial P; parallel P { done(_) => A;
+        state R { initial B; done(1) => B; final B { output 1; } } } state A {}";
+    assert_eq!(
+        wrong(region),
+        one("_", "`P` is parallel and gives no output")
+    );
+}
+
+#[test]
+fn metas_have_a_type_and_one_each() {
+    let typed = "`meta` needs a type: say `meta: TYPE` in the chart's head";
+    assert_eq!(wrong("initial A; state A { meta 1; }"), one("meta", typed));
+    let head = "(times: u32, event: Signal, meta: u64)";
+    assert_eq!(wrong_in(head, "initial A; state A { meta 1; }"), []);
+    assert_eq!(
+        wrong_in(head, "initial A; state A { meta 1; meta 2; }"),
+        one("meta", "a second `meta`")
+    );
+    assert_eq!(
+        wrong_in(head, "initial A; meta 1; state A {}"),
+        one("meta", "`meta` is a state's, not the chart's own")
+    );
+    let head = "(times: u32, event: Signal, meta: u64, meta: u8)";
+    assert_eq!(
+        wrong_in(head, "initial A; state A {}"),
+        one("meta", "a second `meta`")
     );
 }
 

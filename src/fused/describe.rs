@@ -26,7 +26,7 @@ pub fn model(name: &str, actions: &[&str], guards: &[&str]) -> Model {
 pub fn state(
     model: &mut Model,
     (name, parent, kind): (&str, Option<StateId>, Kind),
-    initial: &[StateId],
+    (initial, begin): (&[StateId], &[ActionId]),
     [entry, exit]: [&[ActionId]; 2],
     tags: &[&str],
 ) {
@@ -35,7 +35,7 @@ pub fn state(
     model.push(State {
         initial: Initial {
             targets: initial.to_vec(),
-            actions: Vec::new(),
+            actions: begin.to_vec(),
         },
         entry: entry.to_vec(),
         exit: exit.to_vec(),

@@ -10,6 +10,7 @@
 //! may take the same event as another: the table asks them for every event, as guards, in the order
 //! in which they were written.
 
+use super::invoke::{Children, Finish, Given};
 use super::{Effects, Inner};
 use crate::Machine;
 use crate::actor::Refusal;
@@ -22,11 +23,14 @@ use crate::plan::output::Output;
 use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// What the macro makes of a chart for the kernel.
 #[doc(hidden)]
 pub trait Bodies: Machine {
     type Context: Clone + Send + 'static;
+    /// What the chart gives when it is done.
+    type Given: Send + Sync + 'static;
     /// Whether bodies may raise events.
     const RAISES: bool;
     /// The events that are told apart by name.
@@ -46,7 +50,7 @@ pub trait Bodies: Machine {
     fn guard(
         transition: u32,
         context: &Self::Context,
-        event: Option<&Self::Event>,
+        taken: &Taken<Self::Event>,
         active: View<'_>,
     ) -> bool;
 
@@ -54,8 +58,17 @@ pub trait Bodies: Machine {
         action: u32,
         context: &mut Self::Context,
         effects: &mut Effects<Self>,
-        event: Option<&Self::Event>,
+        taken: &Taken<Self::Event>,
     );
+
+    /// What the final state of that number gives to the state around it.
+    fn given(state: StateId, context: &Self::Context) -> Option<Given>;
+
+    /// What the chart gives that ends in the final state of that number.
+    fn own_output(state: StateId, context: &Self::Context) -> Option<Self::Given>;
+
+    /// Why the invocation failed whose end this is.
+    fn failure(event: &Self::Event) -> Option<Refusal>;
 }
 
 /// A chart's table, shared by its machines.
@@ -115,11 +128,18 @@ impl<M: Bodies> Compiled<M> {
 pub enum Taken<E> {
     Start,
     Event(E),
-    Complete(StateId),
+    Complete(StateId, Option<Given>),
 }
 
 impl<E> Taken<E> {
-    fn event(&self) -> Option<&E> {
+    pub fn given(&self) -> Option<&Given> {
+        match self {
+            Self::Complete(_, given) => given.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub fn event(&self) -> Option<&E> {
         match self {
             Self::Event(event) => Some(event),
             _ => None,
@@ -132,6 +152,7 @@ impl<E> Taken<E> {
 pub struct Data<M: Bodies> {
     context: M::Context,
     effects: Effects<M>,
+    given: Option<Arc<M::Given>>,
 }
 
 impl<M: Bodies> Clone for Data<M> {
@@ -139,12 +160,14 @@ impl<M: Bodies> Clone for Data<M> {
         Self {
             context: self.context.clone(),
             effects: self.effects.clone(),
+            given: self.given.clone(),
         }
     }
 
     fn clone_from(&mut self, other: &Self) {
         self.context.clone_from(&other.context);
         self.effects.forget();
+        self.given.clone_from(&other.given);
     }
 }
 
@@ -162,30 +185,25 @@ impl<M: Bodies> Logic for Runner<M> {
         match event {
             Taken::Start => Class::OTHER,
             Taken::Event(event) => compiled.class(event),
-            Taken::Complete(state) => compiled.done[*state as usize].unwrap_or(Class::OTHER),
+            Taken::Complete(state, _) => compiled.done[*state as usize].unwrap_or(Class::OTHER),
         }
     }
 
     #[inline]
     fn guard(&self, transition: u32, ask: &Ask<'_, Self>) -> Result<bool, Infallible> {
         let context = &ask.context.context;
-        Ok(M::guard(transition, context, ask.event.event(), ask.view))
+        Ok(M::guard(transition, context, ask.event, ask.view))
     }
 
     #[inline]
     fn act(&self, action: u32, scope: &mut Scope<'_, Self>) -> Result<(), Infallible> {
         let data = &mut *scope.context;
-        M::act(
-            action,
-            &mut data.context,
-            &mut data.effects,
-            scope.event.event(),
-        );
+        M::act(action, &mut data.context, &mut data.effects, scope.event);
         if M::RAISES {
             while let Some(raised) = scope.context.effects.pop() {
                 scope.raise(match raised {
                     Inner::Event(event) => Taken::Event(event),
-                    Inner::Complete(state) => Taken::Complete(state),
+                    Inner::Complete(state, given) => Taken::Complete(state, given),
                 });
             }
         }
@@ -196,21 +214,23 @@ impl<M: Bodies> Logic for Runner<M> {
     fn completed(
         &self,
         state: StateId,
-        _by: Option<StateId>,
+        by: Option<StateId>,
         scope: &mut Scope<'_, Self>,
     ) -> Result<(), Infallible> {
         if M::chart().done[state as usize].is_some() {
-            scope.raise(Taken::Complete(state));
+            let given = by.and_then(|by| M::given(by, &scope.context.context));
+            scope.raise(Taken::Complete(state, given));
         }
         Ok(())
     }
 
     fn finished(
         &self,
-        _by: StateId,
+        by: StateId,
         _whole: StateId,
         scope: &mut Scope<'_, Self>,
     ) -> Result<(), Infallible> {
+        scope.context.given = M::own_output(by, &scope.context.context).map(Arc::new);
         scope.context.effects.finish();
         Ok(())
     }
@@ -235,6 +255,8 @@ pub struct Kernel<M: Bodies> {
     instance: Instance<Data<M>>,
     buffers: Buffers<Runner<M>>,
     undo: Option<Instance<Data<M>>>,
+    children: Children,
+    finish: Finish,
 }
 
 impl<M: Bodies> Kernel<M> {
@@ -245,6 +267,7 @@ impl<M: Bodies> Kernel<M> {
         let data = Data {
             context,
             effects: Effects::default(),
+            given: None,
         };
         let mut buffers = Buffers::default();
         let (instance, started) = M::chart().chart.start(data, &Taken::Start, &mut buffers);
@@ -252,6 +275,8 @@ impl<M: Bodies> Kernel<M> {
             instance,
             buffers,
             undo: None,
+            children: Children::default(),
+            finish: Finish::default(),
         })
     }
 
@@ -278,6 +303,14 @@ impl<M: Bodies> Kernel<M> {
         &self.instance.context.context
     }
 
+    pub fn given(&self) -> Option<&M::Given> {
+        self.instance.context.given.as_deref()
+    }
+
+    pub fn tell_end(&mut self, finish: Finish) {
+        self.finish = finish;
+    }
+
     pub fn is_done(&self) -> bool {
         self.instance.status() == Status::Done
     }
@@ -292,6 +325,7 @@ impl<M: Bodies> Kernel<M> {
     }
 
     pub fn begin(&mut self) {
+        self.children.keep();
         match &mut self.undo {
             Some(undo) => undo.copy_from(&self.instance),
             None => self.undo = Some(self.instance.clone()),
@@ -304,25 +338,32 @@ impl<M: Bodies> Kernel<M> {
     pub fn try_apply(&mut self, event: M::Event) -> Result<(), Refusal> {
         let compiled = M::chart();
         let class = compiled.class(&event);
+        let failure = M::failure(&event);
         let event = Taken::Event(event);
         let (instance, buffers) = (&mut self.instance, &mut self.buffers);
         let taken = compiled
             .chart
             .step_in_turn(instance, class, &event, buffers);
         match taken {
-            Ok(_) => Ok(()),
+            Ok(taken) => failure.filter(|_| !taken).map_or(Ok(()), Err),
             Err(error) => Err(Refusal::new(error.to_string())),
         }
     }
 
     pub fn roll_back(&mut self) {
+        self.children.roll_back();
         if let Some(undo) = self.undo.take() {
             self.instance = undo;
         }
     }
 
     pub fn output(&mut self, output: &mut Output<M>) {
-        self.instance.context.effects.give(output);
+        let data = &mut self.instance.context;
+        data.effects.give(output);
+        self.children.perform(&mut data.effects, output);
+        if let Some(given) = &data.given {
+            self.finish.give(given, output);
+        }
     }
 }
 
@@ -333,6 +374,8 @@ impl<M: Bodies> Clone for Kernel<M> {
             instance: self.instance.clone(),
             buffers: Buffers::default(),
             undo: None,
+            children: Children::default(),
+            finish: Finish::default(),
         }
     }
 }

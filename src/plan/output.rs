@@ -84,7 +84,13 @@ impl<M: Machine> Output<M> {
 
     /// The machine gets `event` in a later turn, after what is in the mailbox now.
     pub fn later(&mut self, event: M::Event) {
-        self.evolve(children::me(), event);
+        // Whose turn it is is known at the commit: a machine may be made in another's, or nobody's.
+        let parcel = Parcel::new(Kind::Interval, Evolve(event));
+        self.steps
+            .append(children::step(flag::OTHER, move |worker| {
+                worker.count_overdraft(1);
+                worker.send_to(worker.me(), parcel);
+            }));
     }
 
     /// The machine at `to` gets `event` in a turn of its own. One whose events are of another
@@ -153,7 +159,10 @@ impl<M: Machine> Output<M> {
 
     /// The actor itself refuses later messages, and ends once it has handled those before.
     pub fn stop(&mut self) {
-        self.stop_actor(children::me());
+        self.steps
+            .append(children::step(flag::OTHER, move |worker| {
+                worker.shared.stop(worker.me());
+            }));
     }
 }
 

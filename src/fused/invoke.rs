@@ -1,0 +1,415 @@
+//! What a state of the macro's chart runs while it is active, and how that ends.
+//!
+//! ```text
+//!   enter ─▶ Invoked ─ kept ─▶ the turn's end: a child, monitored
+//!                                │ its end: an output or why there is none
+//!   VARIANT(ChildEnded) ◀─────────────┘
+//!   leave ─▶ the monitor ends, then the child
+//! ```
+//!
+//! - I1: a child starts when the turn ends that entered its state, if that is still active then.
+//! - I2: an invocation brings one event at most, and none once its state was left.
+//! - I3: a turn that fails starts and stops nobody.
+
+use super::{Effects, Invoking};
+use crate::actor::{Address, Behavior, Down, Events, Machine, Refusal};
+use crate::plan::output::{Output, stop_now};
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// An output whose type only the transitions know that read it.
+#[doc(hidden)]
+pub type Given = Arc<dyn Any + Send + Sync>;
+
+/// Where a child leaves its output, or why there is none.
+type Place = Arc<OnceLock<Result<Given, Arc<str>>>>;
+
+/// How something ended that a state of a chart had [invoked](Invoked): what the variant holds that
+/// the chart's head names with `invoke: Event::Variant`.
+///
+/// `done NAME(pattern)` and `error NAME(pattern)` look into it.
+///
+/// # Examples
+///
+/// A chart is tested without an actor system; its invocation ends when the test says so:
+///
+/// ```
+/// # #[cfg(all(feature = "macros", feature = "compute"))]
+/// # fn main() -> mainspring::Result {
+/// use mainspring::{ChildEnded, Invoked};
+///
+/// enum Event { Start, Ended(ChildEnded) }
+///
+/// mainspring::chart! {
+///     chart Sum(sum: u64, event: Event, invoke: Event::Ended) {
+///         initial Idle;
+///         state Idle { on Event::Start => Busy; }
+///         state Busy {
+///             invoke Add = Invoked::task(|_| (1..=100u64).sum::<u64>());
+///             done Add(found) => Idle { *sum = *found }
+///             error Add(_) => Failed;
+///         }
+///         state Failed {}
+///     }
+/// }
+///
+/// let mut sum = Sum::new(0)?;
+/// sum.step(Event::Start)?;
+/// sum.step(Event::Ended(ChildEnded::done(Sum::ADD, 5050_u64)))?;
+/// assert_eq!(*sum.context(), 5050);
+/// sum.step(Event::Start)?;
+/// sum.step(Event::Ended(ChildEnded::error(Sum::ADD, "no memory")))?;
+/// assert!(sum.is(SumState::Failed));
+/// # Ok(()) }
+/// # #[cfg(not(all(feature = "macros", feature = "compute")))]
+/// # fn main() {}
+/// ```
+#[derive(Clone)]
+pub struct ChildEnded {
+    invocation: u32,
+    result: Result<Given, Arc<str>>,
+}
+
+impl ChildEnded {
+    /// The end of the invocation of that number with an output: as from a child, for tests.
+    pub fn done<T: Send + Sync + 'static>(invocation: u32, output: T) -> Self {
+        Self {
+            invocation,
+            result: Ok(Arc::new(output)),
+        }
+    }
+
+    /// The end of the invocation of that number without one: as from a child, for tests.
+    pub fn error(invocation: u32, why: impl Into<Arc<str>>) -> Self {
+        Self {
+            invocation,
+            result: Err(why.into()),
+        }
+    }
+
+    /// The invocation's number; a chart has a constant for each.
+    pub fn invocation(&self) -> u32 {
+        self.invocation
+    }
+
+    /// The output, if there is one of that type.
+    pub fn output<T: 'static>(&self) -> Option<&T> {
+        self.result.as_ref().ok()?.downcast_ref()
+    }
+
+    /// Why there is no output; none if there is one.
+    pub fn why(&self) -> Option<&str> {
+        self.result.as_ref().err().map(|why| &**why)
+    }
+
+    /// The refusal of a turn in which nothing takes the failure.
+    #[doc(hidden)]
+    pub fn refusal(&self) -> Option<Refusal> {
+        let why = self.why()?;
+        let number = self.invocation;
+        Some(Refusal::new(format!(
+            "no state takes the failure of invocation {number}: {why}"
+        )))
+    }
+
+    fn of(invocation: u32, place: &Place, down: &Down) -> Self {
+        let result = match place.get() {
+            _ if !down.exit.is_normal() => Err(down.exit.to_string().into()),
+            Some(result) => result.clone(),
+            None => Err("it ended without an output".into()),
+        };
+        Self { invocation, result }
+    }
+}
+
+impl fmt::Debug for ChildEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildEnded")
+            .field("invocation", &self.invocation)
+            .field("why", &self.why())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for ChildEnded {
+    /// Outputs are equal if they are the same one.
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.result, &other.result) {
+            (Ok(a), Ok(b)) => Arc::ptr_eq(a, b),
+            (Err(a), Err(b)) => a == b,
+            _ => false,
+        };
+        same && self.invocation == other.invocation
+    }
+}
+
+type Starter<M> = Box<dyn FnOnce(&mut Output<M>, Place) -> Address + Send>;
+type Start<M> = Box<dyn FnOnce(&mut Output<M>) -> Address + Send>;
+
+/// What a state of a chart of [`chart!`](macro@crate::chart) invokes: `invoke NAME = EXPRESSION;`
+/// takes an expression of this type, whose output is a `T`.
+///
+/// It becomes a child of the actor when the turn ends that entered the state: one allocation, an
+/// actor and its monitor. It is stopped when the state is left, and with the actor.
+pub struct Invoked<M: Machine, T> {
+    start: Starter<M>,
+    output: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<M: Machine, T> fmt::Debug for Invoked<M, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invoked").finish_non_exhaustive()
+    }
+}
+
+impl<M: Machine, T: Send + Sync + 'static> Invoked<M, T> {
+    fn of(start: impl FnOnce(&mut Output<M>, Place) -> Address + Send + 'static) -> Self {
+        Self {
+            start: Box::new(start),
+            output: std::marker::PhantomData,
+        }
+    }
+
+    /// A chart of [`chart!`](macro@crate::chart): done when it is, with its output.
+    pub fn chart(mut chart: impl Finishes<Output = T>) -> Self {
+        Self::of(move |output, place| {
+            chart.tell_end(Finish(Some(place)));
+            output.spawn(Events::new(), chart).address()
+        })
+    }
+
+    /// `job` on the system's compute pool; its output is what it gives. A panic is an error. When
+    /// the state is left the job's token is cancelled.
+    #[cfg(feature = "compute")]
+    pub fn task(job: impl FnOnce(&crate::CancelToken) -> T + Send + 'static) -> Self {
+        Self::job(|token| Ok(Arc::new(job(token))))
+    }
+
+    /// As [`Invoked::task`], for a job that may fail.
+    #[cfg(feature = "compute")]
+    pub fn attempt<E: fmt::Display>(
+        job: impl FnOnce(&crate::CancelToken) -> Result<T, E> + Send + 'static,
+    ) -> Self {
+        Self::job(|token| match job(token) {
+            Ok(output) => Ok(Arc::new(output)),
+            Err(error) => Err(error.to_string().into()),
+        })
+    }
+
+    #[cfg(feature = "compute")]
+    fn job(
+        job: impl FnOnce(&crate::CancelToken) -> Result<Given, Arc<str>> + Send + 'static,
+    ) -> Self {
+        Self::of(move |output, place| {
+            let child = output.spawn(work::Working, work::Idle);
+            output.tell(child, work::Work::Do(Box::new(job), place));
+            child.address()
+        })
+    }
+}
+
+impl<M: Machine> Invoked<M, ()> {
+    /// Any actor: done when it ends in order.
+    pub fn actor<B: Behavior>(behavior: B, machine: B::Machine) -> Self {
+        Self::of(move |output, place| {
+            let _ = place.set(Ok(Arc::new(())));
+            output.spawn(behavior, machine).address()
+        })
+    }
+}
+
+#[cfg(feature = "compute")]
+mod work {
+    use super::{Given, Place};
+    use crate::actor::{Behavior, Machine, Snapshot};
+    use crate::{CancelToken, ComputeError, Plan};
+    use std::sync::Arc;
+
+    pub(super) struct Idle;
+    impl Machine for Idle {
+        type Event = ();
+        fn apply(&mut self, (): ()) {}
+    }
+
+    type Job = Box<dyn FnOnce(&CancelToken) -> Result<Given, Arc<str>> + Send>;
+
+    pub(super) enum Work {
+        Do(Job, Place),
+        Done(Result<Result<Given, Arc<str>>, ComputeError>, Place),
+    }
+
+    /// Has one job done, and ends.
+    #[derive(Clone, Copy)]
+    pub(super) struct Working;
+    impl Behavior for Working {
+        type Machine = Idle;
+        type Message = Work;
+
+        fn on_message(&self, work: Work, _: Snapshot<'_, Self>) -> Plan<Self> {
+            match work {
+                Work::Do(job, place) => {
+                    Plan::compute(job, CancelToken::new(), |result| Work::Done(result, place))
+                }
+                Work::Done(result, place) => {
+                    let _ = place.set(match result {
+                        Ok(result) => result,
+                        Err(error) => Err(error.to_string().into()),
+                    });
+                    Plan::stop()
+                }
+            }
+        }
+    }
+}
+
+/// A chart of [`chart!`](macro@crate::chart), which has an output when it is done.
+pub trait Finishes: Machine {
+    /// The `output` of its head, or `()`.
+    type Output: Send + Sync + 'static;
+
+    #[doc(hidden)]
+    fn tell_end(&mut self, finish: Finish);
+}
+
+/// Where a chart's own output goes, if anybody waits for it.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Finish(Option<Place>);
+
+impl Clone for Finish {
+    /// Nobody's: one output is awaited from one actor.
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
+impl Finish {
+    /// With the turn's commit the chart's output is known.
+    pub fn give<M: Machine, T: Send + Sync + 'static>(
+        &self,
+        given: &Arc<T>,
+        output: &mut Output<M>,
+    ) {
+        if let Some(place) = self.0.clone() {
+            let given = given.clone();
+            output.at_commit(move || {
+                let _ = place.set(Ok(given));
+            });
+        }
+    }
+}
+
+/// What a chart asks for about its invocations, until its turn ends.
+pub(super) enum Call<M: Machine> {
+    Start(u32, Start<M>),
+    Stop(u32),
+}
+
+impl<M: Invoking> Effects<M> {
+    #[doc(hidden)]
+    pub fn invoke<T>(&mut self, invocation: u32, invoked: Invoked<M, T>) {
+        let start = move |output: &mut Output<M>| {
+            let place = Place::default();
+            let child = (invoked.start)(output, place.clone());
+            output.monitor(child, move |down| {
+                M::ended(ChildEnded::of(invocation, &place, &down))
+            });
+            child
+        };
+        self.calls.push(Call::Start(invocation, Box::new(start)));
+    }
+
+    #[doc(hidden)]
+    pub fn stop_invoked(&mut self, invocation: u32) {
+        self.calls.push(Call::Stop(invocation));
+    }
+}
+
+/// The children that a chart's states have invoked, by their invocations.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Children {
+    alive: Vec<(u32, Address)>,
+    kept: Vec<(u32, Address)>,
+}
+
+impl Clone for Children {
+    /// None: they are the original's.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        for (_, child) in &self.alive {
+            stop_now(*child);
+        }
+    }
+}
+
+impl Children {
+    pub fn keep(&mut self) {
+        self.kept.clone_from(&self.alive);
+    }
+
+    pub fn roll_back(&mut self) {
+        std::mem::swap(&mut self.alive, &mut self.kept);
+        self.kept.clear();
+    }
+
+    /// Does what was asked for (I1).
+    pub fn perform<M: Machine>(&mut self, effects: &mut Effects<M>, output: &mut Output<M>) {
+        let mut calls = std::mem::take(&mut effects.calls);
+        let stops = |call: &Call<M>, which| matches!(call, Call::Stop(n) if *n == which);
+        let last: Vec<bool> = (0..calls.len())
+            .map(|at| match &calls[at] {
+                Call::Start(n, _) => !calls[at + 1..].iter().any(|call| stops(call, *n)),
+                Call::Stop(_) => true,
+            })
+            .collect();
+        for (call, _) in calls.drain(..).zip(last).filter(|(_, last)| *last) {
+            match call {
+                Call::Start(invocation, start) => self.alive.push((invocation, start(output))),
+                Call::Stop(invocation) => self.alive.retain(|(number, child)| {
+                    let lives = *number != invocation;
+                    if !lives {
+                        output.unmonitor(*child);
+                        output.stop_actor_now(*child);
+                    }
+                    lives
+                }),
+            }
+        }
+        effects.calls = calls;
+    }
+}
+
+/// What an invocation gave, if it is this one's; the closure is never called and says the type.
+#[doc(hidden)]
+pub fn done<C: ?Sized, M: Machine, T: 'static>(
+    ended: &ChildEnded,
+    invocation: u32,
+    _source: impl Fn(&C) -> Invoked<M, T>,
+) -> Option<&T> {
+    match ended.invocation == invocation {
+        true => ended.output(),
+        false => None,
+    }
+}
+
+/// Why an invocation gave nothing, if it is this one.
+#[doc(hidden)]
+pub fn error(ended: &ChildEnded, invocation: u32) -> Option<&str> {
+    ended.why().filter(|_| ended.invocation == invocation)
+}
+
+/// What a final state gave; the closure is never called and says the type.
+#[doc(hidden)]
+pub fn given<C: ?Sized, T: 'static>(
+    given: Option<&Given>,
+    _source: impl Fn(&C) -> T,
+) -> Option<&T> {
+    given.and_then(|given| given.downcast_ref())
+}
