@@ -81,6 +81,10 @@ impl<M> fmt::Display for SendError<M> {
 
 impl<M> std::error::Error for SendError<M> {}
 
+/// How long a thread that waits for memory sleeps at first, and at most.
+const PAUSE_MIN: Duration = Duration::from_micros(50);
+const PAUSE_MAX: Duration = Duration::from_millis(5);
+
 impl<M: Send + 'static> Handle<M> {
     pub(crate) fn new(shared: Arc<Shared>, actor: ActorRef<M>) -> Self {
         Self { shared, actor }
@@ -127,7 +131,8 @@ impl<M: Send + 'static> Handle<M> {
     }
 
     /// Puts `message` in the actor's mailbox, and waits for room if there is none, for `limit` at
-    /// most. Those who wait get their places in turn.
+    /// most. Those who wait get their places in turn; at the system's memory ceiling they look again
+    /// every 5 milliseconds at the latest.
     ///
     /// It waits outside of actors only: in a turn, whose worker others need, it returns at once.
     ///
@@ -149,7 +154,8 @@ impl<M: Send + 'static> Handle<M> {
             .is_some_and(|cell| cell.overflow() == policy::WAIT)
     }
 
-    /// Sends again whenever there may be room.
+    /// Sends again whenever there may be room. Whose place comes back is woken; that memory comes back
+    /// nobody says, so under the system's ceiling it looks again after a while, each longer.
     #[cold]
     fn wait_and_send(&self, mut parcel: Parcel, limit: Duration) -> Result<(), (Push, Parcel)> {
         if worker::peek(|worker| worker.is_some()) {
@@ -157,10 +163,16 @@ impl<M: Send + 'static> Handle<M> {
         }
         let start = Instant::now();
         let mut parker = Parker::new();
+        let mut pause = PAUSE_MIN;
         loop {
             let ticket = self.wait_in_line(&parker);
+            let left = limit.saturating_sub(start.elapsed());
             if ticket.is_some() {
-                parker.park_timeout(limit.saturating_sub(start.elapsed()));
+                parker.park_timeout(left);
+                pause = PAUSE_MIN;
+            } else if self.shared.is_over_ceiling() {
+                parker.park_timeout(pause.min(left));
+                pause = (2 * pause).min(PAUSE_MAX);
             }
             let number = self.address().cell;
             let was_woken = ticket.is_some_and(|ticket| self.shared.waits.leave(number, ticket));

@@ -205,6 +205,51 @@ fn messages_from_outside_stay_below_the_ceiling_and_go_on_after_it() {
     assert_eq!(system.dead_letter_count(), 0);
 }
 
+/// A system at its ceiling, with an actor that has the messages still to handle, so many.
+fn at_the_ceiling() -> (System, Actor<Holding>, u64) {
+    let (system, _) = stepped(Config::builder().memory_ceiling_bytes(1 << 20));
+    let actor = holder(&system);
+    let mut accepted = 0;
+    while actor.tell(Message::Large([0; 25])).is_ok() {
+        accepted += 1;
+    }
+    (system, actor, accepted)
+}
+
+#[test]
+fn who_waits_at_the_ceiling_gets_through_once_memory_comes_back() {
+    let (system, actor, accepted) = at_the_ceiling();
+    let waiter = actor.clone();
+    let limit = Duration::from_secs(600);
+    let waiter = std::thread::spawn(move || waiter.tell_wait(Message::Large([0; 25]), limit));
+    while !waiter.is_finished() {
+        system.run_until_idle();
+        std::thread::yield_now();
+    }
+    assert!(waiter.join().unwrap().is_ok());
+    assert_eq!(count(&system, &actor), accepted + 1);
+}
+
+/// How long the calling thread has run, if the system says.
+fn time_run() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let ns = text.split(' ').next()?.parse().ok()?;
+    Some(Duration::from_nanos(ns))
+}
+
+#[test]
+fn who_waits_at_the_ceiling_sleeps() {
+    let (_system, actor, _) = at_the_ceiling();
+    let (limit, before) = (Duration::from_millis(400), time_run());
+    let refused = actor.tell_wait(Message::Large([0; 25]), limit);
+    assert!(matches!(refused, Err(SendError::Full(Message::Large(_)))));
+    // Eighty looks at the most, of microseconds each; one that spins has 400 ms, or its share.
+    if let (Some(before), Some(after)) = (before, time_run()) {
+        let ran = after - before;
+        assert!(ran < limit / 10, "it ran for {ran:?} of {limit:?}");
+    }
+}
+
 #[test]
 fn turns_that_send_fail_at_the_ceiling_and_go_on_after_it() {
     let (system, _) = stepped(Config::builder().memory_ceiling_bytes(1 << 20));
