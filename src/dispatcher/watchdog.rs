@@ -12,8 +12,8 @@
 //!
 //! - D1: it costs an idle system nothing: it sleeps until a worker wakes.
 //!
-//! How it gets at what a worker holds: `core.rs`. Where the system has no `membarrier` it only wakes
-//! sleepers, who steal.
+//! How it gets at what a worker holds: `core.rs`. Where that can't be done (`lend.rs`) it only
+//! wakes sleepers, who steal.
 
 use super::Dispatcher;
 use super::core::Visit;

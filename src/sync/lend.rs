@@ -28,8 +28,8 @@
 //! The owner's store and load and the visitor's are a Dekker pair. The owner takes back after every
 //! message and a visitor comes when a turn lasts for milliseconds, so the fences are uneven: the
 //! owner's only keeps the compiler from moving the two, and the visitor's has the system put a full
-//! one into every thread of the process (`membarrier`, Linux 4.14). Where there is none, nobody
-//! visits: [`can_visit`].
+//! one into every thread of the process (`membarrier`, Linux 4.14). A Linux without it has no
+//! visits: [`can_visit`]. On other systems both fences are full ones.
 //!
 //! If the owner's fence is first, the visitor's load sees KEPT, or a later loan, whose end has a
 //! fence that is not first. Else the owner's load sees the claim and waits at the gate.
@@ -212,26 +212,30 @@ impl<T: Send> Board<T> {
     }
 }
 
-/// Keeps the compiler from moving the owner's load before its store. In a model, a full fence.
+/// Whether the visitor's fence is one in every thread, and the owner's none.
+const IS_UNEVEN: bool = cfg!(all(target_os = "linux", not(any(loom, miri))));
+
+/// Keeps the owner's load behind its store: the compiler from moving it, where the visitor sees to
+/// the rest.
 #[inline(always)]
 fn light_fence() {
-    if cfg!(any(loom, miri)) {
-        fence(Ordering::SeqCst);
-    } else {
+    if IS_UNEVEN {
         std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
     }
 }
 
-/// Puts a full fence into every thread of the process; `false` where the system can't.
+/// The visitor's side; `false` where the system can't do the owner's too.
 fn heavy_fence() -> bool {
     fence(Ordering::SeqCst);
-    cfg!(any(loom, miri)) || (can_visit() && membarrier::everywhere())
+    !IS_UNEVEN || (can_visit() && membarrier::everywhere())
 }
 
 /// Whether this system has what a visit takes.
 #[must_use]
 pub fn can_visit() -> bool {
-    cfg!(any(loom, miri)) || membarrier::is_there()
+    !IS_UNEVEN || membarrier::is_there()
 }
 
 #[cfg(all(target_os = "linux", not(any(loom, miri))))]
