@@ -13,7 +13,7 @@
 //! nothing and is dropped. So the outcome is decided in the asker's own turn, without atomics.
 //! An asker outside actors waits on a slot of `sync/oneshot.rs`.
 
-use crate::actor::Address;
+use crate::actor::{Address, Origin};
 use crate::dispatcher::effects::WheelEntry;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel};
@@ -320,6 +320,8 @@ struct Open {
     deadline_ns: u64,
     asked_ns: u64,
     continuation: Option<Parcel>,
+    /// That of the question, where it is known.
+    origin: Option<Box<Origin>>,
 }
 
 impl Asks {
@@ -330,12 +332,20 @@ impl Asks {
 
     /// Opens one.
     #[inline]
-    pub(crate) fn insert(&mut self, number: u64, asked_ns: u64, deadline_ns: u64, on: Parcel) {
+    pub(crate) fn insert(
+        &mut self,
+        number: u64,
+        asked_ns: u64,
+        deadline_ns: u64,
+        on: Parcel,
+        origin: Option<Box<Origin>>,
+    ) {
         let ask = Open {
             number,
             deadline_ns,
             asked_ns,
             continuation: Some(on),
+            origin,
         };
         if self.open.back().is_none_or(|last| last.number < number) {
             self.open.push_back(ask);
@@ -373,6 +383,13 @@ impl Asks {
         Some(continuation)
     }
 
+    /// Where the question of an open ask came from, if that is known.
+    #[cold]
+    pub(crate) fn origin(&self, number: u64) -> Option<Origin> {
+        let place = self.open.binary_search_by_key(&number, |ask| ask.number);
+        self.open.get(place.ok()?)?.origin.as_deref().copied()
+    }
+
     /// How an ask ends whose reply was dropped with a question that came too late at `now_ns`; that
     /// may have been another's question.
     #[cold]
@@ -401,9 +418,13 @@ impl Asks {
         }
     }
 
-    /// Ends the next one from `place` on whose time is up at `now_ns`: its continuation, and how
-    /// long it waited. The place moves behind it; [`Asks::tidy`] follows the last.
-    pub(crate) fn expire(&mut self, now_ns: u64, place: &mut usize) -> Option<(Parcel, Duration)> {
+    /// Ends the next one from `place` on whose time is up at `now_ns`: its continuation, how long it
+    /// waited, and where its question came from. The place moves behind it; [`Asks::tidy`] follows the last.
+    pub(crate) fn expire(
+        &mut self,
+        now_ns: u64,
+        place: &mut usize,
+    ) -> Option<(Parcel, Duration, Option<Box<Origin>>)> {
         let due = |ask: &Open| ask.continuation.is_some() && ask.deadline_ns <= now_ns;
         let found = *place + self.open.iter().skip(*place).position(due)?;
         *place = found + 1;
@@ -411,7 +432,7 @@ impl Asks {
         let waited = Duration::from_nanos(now_ns.saturating_sub(ask.asked_ns));
         let continuation = ask.continuation.take()?;
         self.live -= 1;
-        Some((continuation, waited))
+        Some((continuation, waited, ask.origin.take()))
     }
 
     /// The earliest deadline of those open.

@@ -2,7 +2,7 @@
 
 use crate::AskError;
 use crate::SpawnError;
-use crate::actor::{Address, Refusal};
+use crate::actor::{Address, Origin, Refusal};
 use crate::plan::delivery::Undelivered;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Mutex, lock};
@@ -153,6 +153,8 @@ pub struct DeadLetter {
     pub message: &'static str,
     /// Why.
     pub cause: Cause,
+    /// Where the message came from, where `system.origins` is on and it was sent.
+    pub origin: Option<Origin>,
 }
 
 /// The latest dead letters, and the counts of all.

@@ -17,6 +17,7 @@
 //! - E2: `contents` describes the payload exactly while there is one.
 //! - E3: an envelope's size never changes; it may be freed by any thread.
 
+use crate::actor::{Origin, Stamped};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::inbox::{Chain, Inbox, Link, OVERDRAFT_MAX, Push, Wake};
 use crate::sync::ring::{Put, Ring};
@@ -359,9 +360,10 @@ impl Parcel {
         unsafe { self.0.as_ptr().cast::<u8>().add(HEADER) }
     }
 
-    /// How large the envelope is.
+    /// How large the envelope is, with one that is in it.
     pub(crate) fn bytes(&self) -> u64 {
-        SIZES[self.class() as usize] as u64
+        let inner = self.stamp().map_or(0, |stamped| stamped.inner.bytes());
+        SIZES[self.class() as usize] as u64 + inner
     }
 
     #[inline(always)]
@@ -419,9 +421,60 @@ impl Parcel {
         self.header().generation.set(generation);
     }
 
-    /// The payload's type name.
+    /// The payload's type name; of a stamped envelope that of the message.
     pub(crate) fn type_name(&self) -> &'static str {
-        (self.header().contents.get().type_name)()
+        match self.stamp() {
+            Some(stamped) => stamped.inner.type_name(),
+            None => (self.header().contents.get().type_name)(),
+        }
+    }
+
+    fn stamp(&self) -> Option<&Stamped> {
+        if self.is_a::<Stamped>() {
+            return self.peek();
+        }
+        None
+    }
+
+    /// Where the message came from, if its envelope is stamped.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.stamp().map(|stamped| stamped.origin)
+    }
+
+    /// Puts the whole envelope into another one, of the same kind and for the same actor, that says
+    /// where it came from.
+    pub(crate) fn stamped(self, origin: Origin) -> Self {
+        let class = class_of::<Stamped>(size_of::<u64>());
+        let outer = Self::empty(class, self.kind());
+        outer.set_cell(self.cell());
+        outer.set_generation(self.generation());
+        if self.header().tag.get() & TIMED != 0 {
+            outer.header().tag.set(outer.header().tag.get() | TIMED);
+            outer.set_deadline(self.deadline_ns());
+        }
+        let inner = self;
+        outer.put(Stamped { inner, origin });
+        outer
+    }
+
+    /// The envelope of the message itself, with all that became of the outer one; that is freed, so
+    /// no inbox may point to it.
+    pub(crate) fn unstamped(self) -> Self {
+        if self.stamp().is_none() {
+            return self;
+        }
+        let (kind, cell, generation) = (self.kind(), self.cell(), self.generation());
+        let deadline_ns = self.deadline_ns();
+        match self.try_open::<Stamped>() {
+            Ok(Stamped { inner, .. }) => {
+                inner.set_kind(kind);
+                inner.set_cell(cell);
+                inner.set_generation(generation);
+                inner.set_deadline(deadline_ns);
+                inner
+            }
+            Err(parcel) => parcel,
+        }
     }
 
     /// Whether the payload is a `T`: for what may be one thing or another. A message is not looked
@@ -1370,7 +1423,7 @@ fn free(envelope: NonNull<Envelope>, class: u8) {
 mod tests {
     use super::*;
 
-    thread_local! {
+    std::thread_local! {
         /// How often this thread looked at a payload's type.
         pub(super) static LOOKS: Cell<u64> = const { Cell::new(0) };
     }

@@ -119,7 +119,7 @@ impl<M: Send + 'static> Handle<M> {
     /// [`SendError`], with the message.
     pub fn tell(&self, message: M) -> Result<(), SendError<M>> {
         with_outside_pool(&self.shared.depot, || {
-            match self.send(Parcel::new(Kind::Tell, message)) {
+            match self.send(self.stamped(Parcel::new(Kind::Tell, message))) {
                 Ok(()) => Ok(()),
                 Err((Push::Full, parcel)) if self.waits_when_full() => {
                     let limit = self.shared.config.mailbox.commit_deadline;
@@ -141,7 +141,7 @@ impl<M: Send + 'static> Handle<M> {
     /// [`SendError`], with the message: `Full` when the time is up.
     pub fn tell_wait(&self, message: M, limit: Duration) -> Result<(), SendError<M>> {
         with_outside_pool(&self.shared.depot, || {
-            match self.send(Parcel::new(Kind::Tell, message)) {
+            match self.send(self.stamped(Parcel::new(Kind::Tell, message))) {
                 Ok(()) => Ok(()),
                 Err((Push::Full, parcel)) => self.wait_and_send(parcel, limit).map_err(open),
                 Err(refused) => Err(open(refused)),
@@ -200,6 +200,14 @@ impl<M: Send + 'static> Handle<M> {
         })
     }
 
+    #[inline(always)]
+    fn stamped(&self, parcel: Parcel) -> Parcel {
+        match self.shared.has_origins {
+            true => self.shared.stamp(parcel),
+            false => parcel,
+        }
+    }
+
     fn send(&self, parcel: Parcel) -> Result<(), (Push, Parcel)> {
         #[cfg(debug_assertions)]
         worker::check_sender(self.address());
@@ -242,8 +250,9 @@ impl<M: Send + 'static> Handle<M> {
                 Ok(())
             }
             Err((Push::Full, parcel)) if cell.overflow() == policy::DROP_NEWEST => {
+                let (name, origin) = (parcel.type_name(), parcel.origin());
                 self.shared
-                    .dead_letter(self.address(), parcel.type_name(), Cause::Full);
+                    .dead_letter(self.address(), name, Cause::Full, origin);
                 ask::losing(AskError::Refused, || drop(parcel));
                 Ok(())
             }
@@ -263,7 +272,7 @@ impl<M: Send + 'static> Handle<M> {
         } else {
             let question = question(Reply::outside(answerer));
             with_outside_pool(&self.shared.depot, || {
-                match self.send(Parcel::new(Kind::Ask, question)) {
+                match self.send(self.stamped(Parcel::new(Kind::Ask, question))) {
                     Ok(()) => None,
                     Err((Push::Full, _)) => Some(AskError::Refused),
                     Err(_) => Some(AskError::Stopped),
@@ -340,7 +349,7 @@ impl<M: Send + 'static> Handle<M> {
 }
 
 fn open<M: 'static>((why, parcel): (Push, Parcel)) -> SendError<M> {
-    match (parcel.try_open::<M>(), why) {
+    match (parcel.unstamped().try_open::<M>(), why) {
         (Ok(message), Push::Full) => SendError::Full(message),
         (Ok(message), _) => SendError::Closed(message),
         (Err(_), _) => unreachable!("a refused envelope holds what was put in"),

@@ -483,7 +483,7 @@ mod front {
     pub use crate::actor::stream::EventStream;
     pub use crate::actor::{
         ActorRef, Address, Assign, Behavior, Context, Counts, Down, Events, Exit, Handler, Machine,
-        Meta, Refusal, Snapshot,
+        Meta, Origin, Refusal, Snapshot,
     };
     pub use crate::ask::{AskError, Deferred, Reply};
     #[cfg(feature = "compute")]

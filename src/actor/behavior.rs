@@ -192,6 +192,10 @@ pub trait Behavior: Copy + Send + Sync + 'static {
     /// ```
     const MESSAGE_HEAP_BYTES: usize = 0;
 
+    /// The version of the message's type, as [`Meta::version`](crate::Meta::version) has it. 1, when
+    /// not given.
+    const MESSAGE_VERSION: u32 = 1;
+
     /// Decides what `message` leads to.
     ///
     /// A panic stops the actor and discards its state; nothing of the turn takes effect.

@@ -18,6 +18,7 @@
 //!   (each message at its end) and, of these, what failed and what became a dead letter; the rest
 //!   was handled.
 
+use super::Origin;
 use super::exit::Exit;
 use super::extension::{Call, Extension};
 use super::reference::Address;
@@ -74,6 +75,8 @@ pub(crate) mod life {
     pub(crate) const RESTART: u32 = 256;
     /// Its next end is the last, also if it has a supervisor.
     pub(crate) const FINAL: u32 = 512;
+    /// Its messages come in stamped envelopes.
+    pub(crate) const STAMPED: u32 = 1024;
     /// Ends it before its next message.
     pub(crate) const END: u32 = STOP_NOW | KILL | LINKED;
 }
@@ -311,6 +314,13 @@ impl ActorCell {
         self.returned.store(0, Relaxed);
         self.failed.store(0, Relaxed);
         self.dead.store(0, Relaxed);
+    }
+
+    /// Lets the actor's runs look for stamps. The caller made it, and it is not open.
+    #[cold]
+    pub(crate) fn expect_stamps(&self) {
+        let set = self.life.set(self.life.generation(), life::STAMPED, 0);
+        debug_assert!(set.is_some());
     }
 
     /// The limits of an actor that has not started. The caller made it.
@@ -664,6 +674,10 @@ impl<'a> Running<'a> {
         step.set_note([ask_by_ns, 0]);
         step.set_cell(self.number());
         step.set_generation(self.cell.life.generation());
+        let step = match worker.clock.origin.get() {
+            Some(origin) => step.stamped(origin),
+            None => step,
+        };
         let (list, count) = &mut *self.extension().stash.borrow_mut();
         list.push_back(step);
         *count += 1;
@@ -890,9 +904,12 @@ fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
     let mut left = worker.throughput();
     loop {
         let (generation, flags) = run.cell.life.relaxed();
-        if flags & life::END != 0 {
-            run.put_back(parcel);
-            return ended_by_signal(run, worker);
+        if flags & (life::END | life::STAMPED) != 0 {
+            if flags & life::END != 0 {
+                run.put_back(parcel);
+                return ended_by_signal(run, worker);
+            }
+            parcel = unstamp(run, worker, parcel);
         }
         let current = match parcel.generation() == generation {
             true => Some(parcel),
@@ -912,6 +929,14 @@ fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
         };
         parcel = next;
     }
+}
+
+/// Takes the stamp off a message; what it says of where the message came from is the turn's.
+#[cold]
+#[inline(never)]
+fn unstamp(run: &Running<'_>, worker: &Worker, parcel: Parcel) -> Parcel {
+    run.detach(&parcel);
+    worker.unstamp(parcel)
 }
 
 /// The inbox is closed and empty.
@@ -962,6 +987,7 @@ fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
         return Some(worker.dies(exit));
     }
     run.cell.vtable.set(VtableOf::<B>::STARTED);
+    worker.clock.origin.set(None);
     if let Err(cause) = first_words::<B>(run, body, worker) {
         worker.dead_letter(
             run.address(worker),
@@ -1112,6 +1138,9 @@ fn settle_any<B: Behavior>(
     mut plan: Plan<B>,
     kind: Option<Kind>,
 ) -> Option<End> {
+    if worker.shared.has_origins {
+        worker.stamp_all(&mut plan.steps.list);
+    }
     let committed = commit::<B>(run, body, worker, &mut plan, Bound::Kept);
     if committed != Committed::Done {
         return unusual::<B>(run, worker, plan, committed, kind);
@@ -1169,7 +1198,8 @@ fn unusual<B: Behavior>(
             None
         }
         Committed::Wait { target, places } => {
-            let waiting = Waiting { plan, kind };
+            let origin = worker.keep_origin();
+            let waiting = Waiting { plan, kind, origin };
             run.extension().put_waiting(waiting);
             worker.nothing_in_hand();
             if !worker.wait_for_room(run, target, places) {
@@ -1185,6 +1215,8 @@ fn unusual<B: Behavior>(
 pub(crate) struct Waiting<B: Behavior> {
     plan: Plan<B>,
     kind: Option<Kind>,
+    /// That of the message, where it is known.
+    origin: Option<Box<Origin>>,
 }
 
 impl<B: Behavior> Waiting<B> {
@@ -1221,7 +1253,14 @@ fn resume_plan<B: Behavior>(
     worker: &Worker,
     waiting: Waiting<B>,
 ) -> Option<End> {
-    let Waiting { mut plan, kind } = waiting;
+    let Waiting {
+        mut plan,
+        kind,
+        origin,
+    } = waiting;
+    if let Some(origin) = origin {
+        worker.clock.origin.set(Some(*origin));
+    }
     let flags = run.cell.life.flags();
     if flags & life::COMMIT_DUE != 0 {
         run.cell.life.clear(life::COMMIT_DUE | life::OVERDRAFT);
@@ -1261,7 +1300,14 @@ fn resume_plan<B: Behavior>(
 #[inline(never)]
 fn redeem_or_bury(run: &Running<'_>, worker: &Worker, parcel: Parcel) -> Option<Parcel> {
     let parcel = match parcel.kind() {
-        Kind::Token => run.redeem(parcel)?,
+        Kind::Token => {
+            let message = run.redeem(parcel)?;
+            match message.origin() {
+                // No inbox has seen it.
+                Some(_) => worker.unstamp(message),
+                None => message,
+            }
+        }
         _ => parcel,
     };
     if parcel.generation() == run.cell.life.generation() {
@@ -1305,6 +1351,11 @@ fn special<B: Behavior>(
                     error => error.unwrap_or(AskError::Dropped),
                 }),
             };
+            if worker.shared.has_origins
+                && let Some(origin) = asks.origin(number)
+            {
+                worker.comes_of(origin, None);
+            }
             let continuation = asks.remove(number)?;
             drop(asks);
             worker.asks_ended(1);
@@ -1476,11 +1527,14 @@ fn expire_asks<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Work
     let mut place = 0;
     loop {
         let due = extension.asks.borrow_mut().expire(now_ns, &mut place);
-        let Some((continuation, waited)) = due else {
+        let Some((continuation, waited, origin)) = due else {
             worker.arm_asks(run);
             return None;
         };
         worker.asks_ended(1);
+        if let Some(origin) = origin {
+            worker.comes_of(*origin, None);
+        }
         let outcome = Err(AskError::Timeout { waited });
         if let Some(end) = answered::<B>(run, body, worker, continuation, outcome, None) {
             // Rarely: the next run goes on where this one ends.
@@ -1613,6 +1667,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
             }
             let mut stashed = extension.stash.take().0;
             while let Some(message) = stashed.pop_front() {
+                worker.clock.origin.set(message.origin());
                 run.dead_letter(worker, Kind::Stash, message.type_name(), cause.clone());
                 quietly(|| drop(message));
             }
@@ -1631,6 +1686,7 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
                 }
                 let kind = parcel.kind();
                 if matches!(kind, Kind::Tell | Kind::Ask | Kind::Stash) {
+                    worker.clock.origin.set(parcel.origin());
                     run.dead_letter(worker, kind, parcel.type_name(), cause.clone());
                 }
                 quietly(|| drop(parcel));
@@ -1675,11 +1731,15 @@ fn last_plan<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: &Exit) {
         quietly(|| {
             // SAFETY: C1, C2.
             let body = unsafe { &mut *cell.body::<B>() };
+            worker.clock.origin.set(None);
             let turn = worker.turn(0);
             let snapshot = Snapshot::new(&body.machine, &turn);
             let loan = worker.lend();
             let mut plan = body.behavior.on_stop(exit, snapshot);
             drop(loan);
+            if worker.shared.has_origins {
+                worker.stamp_all(&mut plan.steps.list);
+            }
             let _ = commit::<B>(run, body, worker, &mut plan, Bound::Last);
             drop(worker.take_stop_reason());
         });

@@ -1,6 +1,6 @@
 //! What a behavior sees of its actor.
 
-use super::{ActorRef, Address, Behavior};
+use super::{ActorRef, Address, Behavior, Origin};
 use crate::dispatcher::batch_clock::BatchClock;
 use std::ops::Deref;
 use std::time::Duration;
@@ -47,6 +47,8 @@ impl<'a, B: Behavior> Snapshot<'a, B> {
                 0 | u64::MAX => None,
                 ask_by_ns => Some(Duration::from_nanos(ask_by_ns)),
             },
+            version: B::MESSAGE_VERSION,
+            origin: self.turn.clock.origin.get(),
         }
     }
 
@@ -80,4 +82,9 @@ pub struct Meta {
     /// ask from outside, whose time is its own clock's; see
     /// [`Reply::is_given_up`](crate::Reply::is_given_up).
     pub deadline: Option<Duration>,
+    /// The version of the message's type: [`Behavior::MESSAGE_VERSION`].
+    pub version: u32,
+    /// Its number, what it belongs to and what caused it, when it was sent and by whom; where
+    /// `system.origins` is on, and the message was sent.
+    pub origin: Option<Origin>,
 }

@@ -202,6 +202,10 @@ impl Shared {
         let Some(cell) = self.cells.get(target) else {
             return;
         };
+        let parcel = match self.has_origins {
+            true => self.stamp(parcel),
+            false => parcel,
+        };
         // A worker of another system brings an envelope of that one's.
         let adopted = match is_counted_in(&self.depot) {
             true => 0,

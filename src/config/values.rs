@@ -112,6 +112,17 @@ words! {
     }
 }
 
+words! {
+    /// Whether messages say where they came from.
+    Origins {
+        /// They don't, and nothing is spent on it.
+        #[default]
+        Off = "off",
+        /// Each has an [`Origin`](crate::Origin).
+        On = "on",
+    }
+}
+
 /// A value on its way to a field, the same for every source.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {

@@ -1,14 +1,17 @@
 //! The time of a batch: read when first asked for, then the same for the whole batch.
 
+use crate::actor::Origin;
 use crate::timer::Clock;
 use std::cell::Cell;
 
-/// A clock that stands still during a batch.
+/// A clock that stands still during a batch, and the rest of what a snapshot tells of a turn.
 #[derive(Debug)]
 pub(crate) struct BatchClock {
     clock: Clock,
     /// 0 until read in this batch.
     now_ns: Cell<u64>,
+    /// Where the message in hand came from, if that is known.
+    pub(crate) origin: Cell<Option<Origin>>,
 }
 
 impl BatchClock {
@@ -16,6 +19,7 @@ impl BatchClock {
         Self {
             clock,
             now_ns: Cell::new(0),
+            origin: Cell::new(None),
         }
     }
 

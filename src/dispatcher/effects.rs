@@ -70,7 +70,11 @@ impl Worker {
         let [number, _] = step.note();
         let now_ns = self.now_ns();
         let mut asks = run.extension().asks.borrow_mut();
-        asks.insert(number, now_ns, deadline_ns, step);
+        let origin = match self.shared.has_origins {
+            true => self.asked.take().or_else(|| self.keep_origin()),
+            false => None,
+        };
+        asks.insert(number, now_ns, deadline_ns, step, origin);
         self.asks.add(&self.shared.asks, 1);
         // A compute step has no deadline: `u64::MAX` is later than any.
         if deadline_ns < asks.armed_ns {
@@ -115,12 +119,15 @@ impl Worker {
         let actor = NonZeroU32::new(parcel.generation()).map_or(Address::NOBODY, |generation| {
             self.address_of(target, generation)
         });
-        self.dead_letter(actor, parcel.type_name(), cause);
+        let (name, origin) = (parcel.type_name(), parcel.origin());
+        self.shared.dead_letter(actor, name, cause, origin);
         ask::losing(loss, || quietly(|| drop(parcel)));
     }
 
+    /// Notes a dead letter: the message in hand, or one whose origin the batch's clock was given.
     pub(crate) fn dead_letter(&self, actor: Address, message: &'static str, cause: Cause) {
-        self.shared.dead_letter(actor, message, cause);
+        let origin = self.clock.origin.get();
+        self.shared.dead_letter(actor, message, cause, origin);
     }
 
     pub(crate) fn count_panic(&self) {
@@ -170,6 +177,10 @@ impl Worker {
             let Some(cell) = self.cell(target) else {
                 continue;
             };
+            let parcel = match self.shared.has_origins {
+                true => self.stamp(parcel),
+                false => parcel,
+            };
             parcel.set_cell(me);
             if let Err((_, parcel)) = self.put(target, cell, parcel) {
                 self.refuse(target, parcel);
@@ -211,7 +222,14 @@ impl Worker {
             let tick = Due::Tick(address, Tick { key, seq });
             (self.arm_wheel(deadline_ns, tick), Some((step, deadline_ns)))
         };
-        timers.insert(key, Armed { seq, entry, repeat });
+        let origin = self.keep_origin();
+        let armed = Armed {
+            seq,
+            entry,
+            repeat,
+            origin,
+        };
+        timers.insert(key, armed);
     }
 
     /// Cancels a timer of the running actor.
@@ -329,8 +347,11 @@ impl Worker {
         let [key, seq] = parcel.note();
         let timers = run.existing().map(|extension| &extension.timers);
         let taken = timers.and_then(|timers| timers.borrow_mut().take(key, seq));
-        if taken.is_some() {
+        if let Some(armed) = &taken {
             self.timers.add(&self.shared.timers, -1);
+            if let Some(origin) = &armed.origin {
+                self.comes_of(**origin, Some(self.me()));
+            }
         }
         taken.is_some()
     }
@@ -357,6 +378,9 @@ impl Worker {
             }
         };
         armed.entry = self.arm_wheel(*due_ns, Due::Tick(self.me(), tick));
+        if let Some(origin) = &armed.origin {
+            self.comes_of(**origin, Some(self.me()));
+        }
         Some(message)
     }
 
@@ -482,6 +506,9 @@ impl Worker {
         cell.type_number.store(type_number, Relaxed);
         cell.dispatcher.store(self.default_dispatcher(), Relaxed);
         cell.prepare_parked::<B>(number, self.default_limits::<B>(), keeper);
+        if self.shared.has_origins {
+            cell.expect_stamps();
+        }
         cell.inbox.open_scheduled();
         self.stats.census.count_born();
         let generation = NonZeroU32::new(cell.life.generation())

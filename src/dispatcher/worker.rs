@@ -21,7 +21,7 @@ use super::core::{Core, NOBODY, Refused};
 use super::stats::{TypeStats, WorkerStats};
 use super::{Dispatcher, Runnable};
 use crate::actor::cell::{ActorCell, After, End, Running};
-use crate::actor::{Address, Counts, Exit, Turn};
+use crate::actor::{Address, Counts, Exit, Origin, Turn};
 use crate::dead_letter::Cause;
 use crate::envelope::{Kind, List, Parcel, Pending, Pool, Published, with_pool};
 use crate::plan::Steps;
@@ -174,6 +174,10 @@ pub(crate) struct Worker {
     last_target: Cell<u32>,
     exit: Cell<Option<Exit>>,
     ask_number: Cell<u64>,
+    /// The latest number of a message that this worker stamped.
+    pub(crate) message_number: Cell<u64>,
+    /// Where the question came from whose continuation comes next.
+    pub(crate) asked: Cell<Option<Box<Origin>>>,
     in_hand: Cell<Option<Kind>>,
     /// The behavior whose handler runs.
     #[cfg(debug_assertions)]
@@ -239,10 +243,16 @@ impl Worker {
             me_cell: Cell::new(Address::NOBODY.cell),
             me_generation: Cell::new(Address::NOBODY.generation),
             system: shared.tag,
-            one_message: Steps::one_message(shared.tag),
+            // A plan of a system with origins goes the long way, where it is stamped.
+            one_message: match shared.has_origins {
+                true => Steps::NO_PLAN,
+                false => Steps::one_message(shared.tag),
+            },
             last_target: Cell::new(NOBODY),
             exit: Cell::new(None),
             ask_number: Cell::new(u64::from(id) << 48),
+            message_number: Cell::new(u64::from(id + 1) << 40),
+            asked: Cell::default(),
             in_hand: Cell::new(None),
             #[cfg(debug_assertions)]
             decides: Cell::new(None),

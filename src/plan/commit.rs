@@ -305,6 +305,7 @@ fn stamp_first(run: &Running<'_>, worker: &Worker, steps: &Steps) -> Option<u64>
     let continuation = steps.list.iter().find(is_continuation)?;
     let deadline_ns = worker.ask_deadline_ns(run, continuation);
     request.set_deadline(deadline_ns);
+    worker.note_question(request);
     Some(deadline_ns)
 }
 
@@ -426,6 +427,9 @@ fn say(run: &Running<'_>, worker: &Worker, said: Steps) {
 #[inline(never)]
 fn say_all(run: &Running<'_>, worker: &Worker, mut said: Steps) {
     worker.flush();
+    if worker.shared.has_origins {
+        worker.stamp_all(&mut said.list);
+    }
     let mut reserved = Reserved::new();
     let mut displaces = false;
     if said.flags & flag::SEND != 0 {
@@ -935,6 +939,7 @@ fn publish(
                     && matches!(next.kind(), Kind::Continue | Kind::Gather)
                 {
                     step.set_deadline(worker.ask_deadline_ns(run, next));
+                    worker.note_question(&step);
                 }
                 let target = step.cell();
                 step.set_cell(me);

@@ -23,7 +23,7 @@ use super::breaker::{Breaker, BreakerChange, Report};
 use super::timers::nanoseconds;
 use super::{Plan, Steps, flag};
 use crate::actor::cell::{Running, quietly};
-use crate::actor::{ActorRef, Address, Behavior};
+use crate::actor::{ActorRef, Address, Behavior, Origin};
 use crate::ask::{self, AskError, Reply};
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker::{self, Worker};
@@ -104,6 +104,8 @@ pub(crate) struct Delivery {
     state: State,
     on_failed: Option<Box<dyn FnOnce(Undelivered) -> Parcel + Send>>,
     on_breaker: Option<Box<dyn Fn(BreakerChange) -> Parcel + Send>>,
+    /// That of its message, the same for all attempts; from the first on, where there are any.
+    origin: Option<Box<Origin>>,
 }
 
 // No allocation of its own for a delivery.
@@ -203,12 +205,19 @@ impl Delivery {
         let Some(parcel) = self.message.take().or_else(again) else {
             unreachable!("a refused message came back");
         };
+        let parcel = match worker.shared.has_origins {
+            true => {
+                let origin = self.origin.get_or_insert_with(|| worker.origin_of_next());
+                parcel.stamped(**origin)
+            }
+            false => parcel,
+        };
         parcel.set_cell(run.number());
         parcel.set_generation(generation);
         worker
             .put(self.to.cell, cell, parcel)
             .map_err(|(refused, parcel)| {
-                self.message = Some(parcel);
+                self.message = Some(parcel.unstamped());
                 match refused {
                     Push::Closed => Undeliverable::Stopped,
                     _ => Undeliverable::Full,
@@ -375,6 +384,7 @@ impl<B: Behavior> DeliveryStep<B> {
             state: State::Planned,
             on_failed: None,
             on_breaker: None,
+            origin: None,
         };
         Self {
             delivery,

@@ -99,6 +99,9 @@ impl Steps {
         Self::kind_of(self.flags, self.sends, self.system)
     }
 
+    /// A [`Steps::kind`] that no plan has.
+    pub(crate) const NO_PLAN: u64 = u64::MAX;
+
     /// The [`Steps::kind`] of one message to an actor of `system`.
     pub(crate) fn one_message(system: u32) -> u64 {
         Self::kind_of(flag::SEND, 1, system)

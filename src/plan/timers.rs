@@ -1,7 +1,7 @@
 //! Timers as plan steps: armed, replaced and cancelled by key, delivered to the actor itself.
 
 use super::{Plan, Steps, flag};
-use crate::actor::Behavior;
+use crate::actor::{Behavior, Origin};
 use crate::dispatcher::effects::WheelEntry;
 use crate::envelope::{Kind, Parcel};
 use hashbrown::HashMap;
@@ -87,6 +87,8 @@ pub(crate) struct Armed {
     pub(crate) entry: WheelEntry,
     /// An interval's message, and when it is due, in nanoseconds.
     pub(crate) repeat: Option<(Parcel, u64)>,
+    /// That of the turn which armed it, where that is known.
+    pub(crate) origin: Option<Box<Origin>>,
 }
 
 impl Timers {
@@ -228,8 +230,14 @@ mod tests {
                 worker: 0,
                 key: wheel.insert(1, ()),
             };
-            let repeat = None;
-            timers.insert(key, Armed { seq, entry, repeat });
+            let (repeat, origin) = (None, None);
+            let armed = Armed {
+                seq,
+                entry,
+                repeat,
+                origin,
+            };
+            timers.insert(key, armed);
             seq
         };
         for count in [1, 3, FEW as u64, FEW as u64 + 1, 40] {

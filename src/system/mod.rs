@@ -9,10 +9,10 @@ pub(crate) mod watch;
 use crate::actor::cell::{ActorCell, Counts, life, quietly};
 use crate::actor::stream::{self, EventStream};
 use crate::actor::topic::{Listener, Topics};
-use crate::actor::{ActorRef, Address, Behavior, Machine};
+use crate::actor::{ActorRef, Address, Behavior, Machine, Origin};
 #[cfg(feature = "compute")]
 use crate::compute::Compute;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Origins};
 use crate::dead_letter::{Cause, DeadLetter, DeadLetters};
 use crate::dependency::Unresolved;
 use crate::dispatcher::watchdog::Watchdog;
@@ -27,7 +27,7 @@ use crate::path::ActorPath;
 use crate::plan::breaker::{BreakerState, Circuits};
 use crate::plan::escape::Escape;
 use crate::plan::timers::Tick;
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sync::census;
 use crate::sync::gate::Gate;
 use crate::sync::idle::Rest;
@@ -86,6 +86,10 @@ pub(crate) struct Shared {
     pub(crate) dead_letters: DeadLetters,
     pub(crate) ask_timeout_ns: u64,
     pub(crate) commit_deadline_ns: u64,
+    /// Whether messages are stamped with where they came from.
+    pub(crate) has_origins: bool,
+    /// How many were, outside of actors.
+    pub(crate) stamped_outside: AtomicU64,
     dispatchers: RwLock<Vec<Arc<Dispatcher>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Dispatchers of one actor each that have ended; their places are free.
@@ -499,16 +503,24 @@ impl Shared {
                 generation,
                 system: self.tag,
             });
-        self.dead_letter(actor, oldest.type_name(), Cause::DroppedOldest);
+        let (name, origin) = (oldest.type_name(), oldest.origin());
+        self.dead_letter(actor, name, Cause::DroppedOldest, origin);
         ask::losing(AskError::Refused, || quietly(|| drop(oldest)));
     }
 
     /// Notes a dead letter, and tells those who listen to them.
-    pub(crate) fn dead_letter(&self, actor: Address, message: &'static str, cause: Cause) {
+    pub(crate) fn dead_letter(
+        &self,
+        actor: Address,
+        message: &'static str,
+        cause: Cause,
+        origin: Option<Origin>,
+    ) {
         let letter = DeadLetter {
             actor,
             message,
             cause,
+            origin,
         };
         if self.topics.any() {
             self.announce(&letter);
@@ -682,6 +694,8 @@ impl System {
             dead_letters: DeadLetters::new(config.system.dead_letter_capacity),
             ask_timeout_ns: config.system.ask_timeout.as_nanos() as u64,
             commit_deadline_ns: config.mailbox.commit_deadline.as_nanos() as u64,
+            has_origins: config.system.origins == Origins::On,
+            stamped_outside: AtomicU64::new(0),
             dispatchers: RwLock::new(dispatchers.clone()),
             threads: Mutex::default(),
             ended_dispatchers: Mutex::default(),

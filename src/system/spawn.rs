@@ -356,6 +356,9 @@ impl Shared {
         cell.type_number.store(home.type_number, Relaxed);
         cell.dispatcher.store(home.dispatcher, Relaxed);
         cell.prepare::<B>(number, body, limits);
+        if self.has_origins {
+            cell.expect_stamps();
+        }
         cell.inbox.open_scheduled();
         ActorRef::from_address(Address {
             cell: number,
