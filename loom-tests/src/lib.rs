@@ -17,8 +17,9 @@
 //! ```
 //!
 //! A trap: loom keeps the last access of each atomic to find what to exchange. A thread's load right
-//! before its own store takes the place of another's load, and the two are never exchanged; a counter
-//! with one writer reads itself with `sync::load_own`.
+//! before its own write takes the place of another's load, and that write and the load are never
+//! exchanged. So a counter with one writer reads itself with `sync::load_own`, a loop of
+//! compare-exchanges begins with `sync::look`, and each model is searched twice.
 //!
 //! `LOOM_MAX_PREEMPTIONS` replaces the default bound of two, for the deep tier.
 

@@ -1,5 +1,6 @@
 //! One exploration: runs a model in every interleaving within the bound and says how many.
 
+use mainspring::sync::look::writing;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,6 +14,8 @@ const BRANCHES_MAX: usize = 10_000;
 
 /// Runs `body` in every interleaving with at most two preemptions, and prints their number.
 ///
+/// The search is done twice: with first looks that load, and with such that write (`sync::look`).
+///
 /// `LOOM_MAX_PREEMPTIONS` in the environment replaces the two. Where `MAINSPRING_MODEL_LOG` names
 /// a file, a line `name executions milliseconds bound` is added to it: the job counts those.
 ///
@@ -21,9 +24,7 @@ const BRANCHES_MAX: usize = 10_000;
 /// When the body fails in some interleaving, deadlocks or leaks; and when there was only one
 /// interleaving, since a model without concurrency checks nothing.
 pub fn model(name: &str, body: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(PREEMPTIONS));
-    explore(name, builder, body);
+    explore(name, |bound| bound.or(Some(PREEMPTIONS)), body);
 }
 
 /// As [`model`] with a bound of its own, where two preemptions do not reach the race.
@@ -32,10 +33,8 @@ pub fn model(name: &str, body: impl Fn() + Send + Sync + 'static) {
 ///
 /// As [`model`].
 pub fn model_bound(name: &str, preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    let asked = builder.preemption_bound.unwrap_or(preemptions);
-    builder.preemption_bound = Some(asked.max(preemptions));
-    explore(name, builder, body);
+    let at_least = |bound: Option<usize>| Some(bound.unwrap_or(preemptions).max(preemptions));
+    explore(name, at_least, body);
 }
 
 /// Runs `body` in every interleaving without a bound: for the smallest shapes only.
@@ -44,27 +43,38 @@ pub fn model_bound(name: &str, preemptions: usize, body: impl Fn() + Send + Sync
 ///
 /// As [`model`].
 pub fn model_exhaustive(name: &str, body: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = None;
-    explore(name, builder, body);
+    explore(name, |_| None, body);
 }
 
-fn explore(name: &str, mut builder: loom::model::Builder, body: impl Fn() + Send + Sync + 'static) {
-    builder.max_branches = builder.max_branches.max(BRANCHES_MAX);
-    let bound = builder
-        .preemption_bound
-        .map_or_else(|| "none".to_owned(), |bound| bound.to_string());
-    let executions = Arc::new(AtomicU64::new(0));
-    let counter = executions.clone();
+/// `bound` makes the bound of what the environment says.
+fn explore(
+    name: &str,
+    bound: impl Fn(Option<usize>) -> Option<usize>,
+    body: impl Fn() + Send + Sync + 'static,
+) {
+    let (executions, body) = (Arc::new(AtomicU64::new(0)), Arc::new(body));
     let begun = Instant::now();
-    builder.check(move || {
-        counter.fetch_add(1, Relaxed);
-        body();
-    });
+    let mut shown = String::new();
+    for writes in [false, true] {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = bound(builder.preemption_bound);
+        builder.max_branches = builder.max_branches.max(BRANCHES_MAX);
+        shown = builder
+            .preemption_bound
+            .map_or_else(|| "none".to_owned(), |bound| bound.to_string());
+        let (counter, body) = (executions.clone(), body.clone());
+        writing(writes);
+        builder.check(move || {
+            counter.fetch_add(1, Relaxed);
+            body();
+        });
+    }
+    writing(false);
+    let bound = shown;
     let ms = begun.elapsed().as_millis();
     let executions = executions.load(Relaxed);
     println!("model {name}: {executions} executions, {ms} ms, bound {bound}");
-    assert!(executions > 1, "model {name} has no concurrency to explore");
+    assert!(executions > 2, "model {name} has no concurrency to explore");
     if let Ok(path) = std::env::var("MAINSPRING_MODEL_LOG") {
         let mut log = std::fs::OpenOptions::new()
             .create(true)

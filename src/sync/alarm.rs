@@ -24,6 +24,7 @@
 //! Model: `loom-tests/tests/alarm.rs`.
 
 use super::atomic::{AtomicBool, Ordering, fence};
+use super::look::FirstLook;
 use super::parker::{Parker, Unparker};
 
 /// What workers need to wake their watcher.
@@ -50,7 +51,7 @@ impl Alarm {
     pub fn ring(&self) {
         // The Dekker pattern of the header: the worker is counted as awake, this fence, this load.
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+        if self.asleep.first_look(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
             self.unparker.unpark();
         }
     }

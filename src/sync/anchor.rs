@@ -18,8 +18,8 @@
 //! Writers hold the lock of `samples`. A reader may see an old window with a newer offset: that is
 //! off by no more than the counter drifts in a window. Model: `loom-tests/tests/anchor.rs`.
 
-use super::Mutex;
 use super::atomic::{AtomicU64, Ordering};
+use super::{Mutex, load_own};
 
 /// A counter tied to nanoseconds by samples of both; it reads no clock itself.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Anchor {
         if expiry.wrapping_sub(count).wrapping_sub(1) >= Self::WINDOW {
             return None;
         }
-        Some(self.estimate(count))
+        Some(self.estimate(count, |place| place.load(Ordering::Relaxed)))
     }
 
     /// Whether a sample taken at `ns` is of use when `read` has no answer.
@@ -99,7 +99,7 @@ impl Anchor {
             None => self.measure(samples.first, now),
             Some(last) => {
                 let allowed_ns = Self::TRUST_NS + now.ns.saturating_sub(last.ns) / 1_000;
-                self.estimate(now.count).abs_diff(now.ns) <= allowed_ns
+                self.estimate(now.count, load_own).abs_diff(now.ns) <= allowed_ns
             }
         };
         if !holds {
@@ -108,7 +108,7 @@ impl Anchor {
             return;
         }
         samples.last = Some(now);
-        let scaled = scale(now.count, self.rate.load(Ordering::Relaxed));
+        let scaled = scale(now.count, load_own(&self.rate));
         self.offset
             .store(now.ns.wrapping_sub(scaled), Ordering::Relaxed);
         // Release: hands the rate and the offset to `read` (N1, N2).
@@ -127,10 +127,11 @@ impl Anchor {
         rate.is_some()
     }
 
+    /// `load` reads rate and offset: a writer, under the lock, reads its own.
     #[inline]
-    fn estimate(&self, count: u64) -> u64 {
-        let scaled = scale(count, self.rate.load(Ordering::Relaxed));
-        self.offset.load(Ordering::Relaxed).wrapping_add(scaled)
+    fn estimate(&self, count: u64, load: impl Fn(&AtomicU64) -> u64) -> u64 {
+        let scaled = scale(count, load(&self.rate));
+        load(&self.offset).wrapping_add(scaled)
     }
 }
 

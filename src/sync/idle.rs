@@ -44,6 +44,7 @@
 //! Model: `loom-tests/tests/idle.rs`. Known bugs of this kind: tokio #1788, #4383, #8372.
 
 use super::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use super::look::FirstLook;
 use super::parker::{Parker, Unparker};
 use super::{Arc, Mutex, MutexGuard, lock};
 use std::time::Duration;
@@ -169,7 +170,7 @@ impl Idle {
     pub fn wake_worker(&self, worker: usize) -> bool {
         // As in `wake_one`, against the announcement of this one worker.
         fence(Ordering::SeqCst);
-        if !self.asleep[worker].load(Ordering::Relaxed) {
+        if !self.asleep[worker].first_look(Ordering::Relaxed) {
             return false;
         }
         let mut sleepers = self.lock();
@@ -284,7 +285,8 @@ impl Rest {
     pub fn start_search(&mut self) -> bool {
         if !self.searching {
             // Two at a time may pass: the limit saves cycles and nothing rests on it.
-            if self.idle.counts().searching >= self.idle.searching_max as usize {
+            let counts = self.idle.counts.first_look(Ordering::Relaxed);
+            if counts % UNPARKED >= self.idle.searching_max {
                 return false;
             }
             self.idle.counts.fetch_add(SEARCHING, Ordering::Relaxed);

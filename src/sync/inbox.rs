@@ -70,6 +70,7 @@
 
 use super::UnsafeCell;
 use super::atomic::{AtomicU64, Ordering};
+use super::look::FirstLook;
 use std::ptr::NonNull;
 
 const IDLE: u64 = 1;
@@ -446,7 +447,7 @@ impl Inbox {
     #[inline(always)]
     fn put(&self, chain: Chain, used: u64, leased: u64, capacity: u64) -> Push {
         let top = address(chain.newest);
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut word = self.0.first_look(Ordering::Relaxed);
         loop {
             if word & CLOSED != 0 || count(word) + used > capacity {
                 // SAFETY: the chain is still the caller's, so it lives.
@@ -484,7 +485,7 @@ impl Inbox {
     #[inline]
     pub fn reserve(&self, least: u32, wanted: u32, capacity: u32) -> Result<u32, Push> {
         let capacity = u64::from(capacity).min(COUNT_MAX);
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut word = self.0.first_look(Ordering::Relaxed);
         loop {
             if word & CLOSED != 0 {
                 return Err(Push::Closed);
@@ -579,7 +580,7 @@ impl Inbox {
     /// As for [`Inbox::look`]; the backlog is empty and its boundary not held.
     pub unsafe fn let_go(&self, backlog: &Backlog) {
         let boundary = backlog.boundary();
-        let mut word = self.0.load(Ordering::Acquire);
+        let mut word = self.0.first_look(Ordering::Acquire);
         while pointer(word) == boundary {
             match self.0.compare_exchange_weak(
                 word,
@@ -610,7 +611,7 @@ impl Inbox {
     #[inline(always)]
     pub unsafe fn finish(&self, backlog: &Backlog, finished: u32, waits: bool) -> Finish {
         let boundary = backlog.boundary();
-        let word = self.0.load(Ordering::Relaxed);
+        let word = self.0.first_look(Ordering::Relaxed);
         // The usual end first: nothing came, no flag is up.
         if !waits && word & (ONE - 1) == boundary.addr() as u64 {
             let kept = backlog.boundary.get();
@@ -647,7 +648,7 @@ impl Inbox {
             // Final before another run may begin (I6); taken back if it does not.
             backlog.boundary.set(std::ptr::null_mut());
         }
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut word = self.0.first_look(Ordering::Relaxed);
         loop {
             debug_assert!(
                 count(word) >= u64::from(finished),
@@ -721,7 +722,7 @@ impl Inbox {
     /// keeps the cell as well. None if the inbox was closed, for whomever.
     #[inline]
     pub fn close_if(&self, lives: impl FnOnce() -> bool) -> Option<(Wake, Released)> {
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut word = self.0.first_look(Ordering::Relaxed);
         let places = loop {
             if word & CLOSED != 0 {
                 return None;
@@ -744,7 +745,7 @@ impl Inbox {
     }
 
     fn raise(&self, bit: u64, closing: bool) -> Wake {
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut word = self.0.first_look(Ordering::Relaxed);
         loop {
             if word & DEAD == DEAD || (closing && word & CLOSED != 0) {
                 return Wake::Nothing;
@@ -766,7 +767,7 @@ impl Inbox {
     /// Returns false when they are free by now, or the inbox is closed: the caller tries again.
     #[must_use]
     pub fn wait(&self, places: u32, capacity: u32) -> bool {
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut word = self.0.first_look(Ordering::Relaxed);
         loop {
             if word & CLOSED != 0 || count(word) + u64::from(places) <= u64::from(capacity) {
                 return false;
@@ -795,7 +796,7 @@ impl Inbox {
     pub unsafe fn retire(&self, backlog: &Backlog, finished: u32) -> (bool, Option<NonNull<Link>>) {
         let let_go = backlog.let_go();
         backlog.boundary.set(std::ptr::null_mut());
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut word = self.0.first_look(Ordering::Relaxed);
         loop {
             debug_assert!(word & CLOSED != 0);
             let left = count(word) - u64::from(finished);

@@ -16,6 +16,7 @@ pub mod inbox;
 #[cfg(mainspring_jitter)]
 mod jitter;
 pub mod lend;
+pub mod look;
 pub mod oneshot;
 pub mod orders;
 pub mod parker;

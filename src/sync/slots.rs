@@ -33,6 +33,7 @@
 //! Models: `loom-tests/tests/slots.rs`.
 
 use super::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use super::look::FirstLook;
 use super::{Mutex, lock};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::size_of;
@@ -85,7 +86,7 @@ impl Life {
     /// Sets `flags` if the life is still that of `generation` and has none of `unless`.
     /// Returns the flags before.
     pub fn set(&self, generation: u32, flags: u32, unless: u32) -> Option<u32> {
-        let mut word = self.0.load(Ordering::Acquire);
+        let mut word = self.0.first_look(Ordering::Acquire);
         loop {
             if (word >> 32) as u32 != generation || word as u32 & unless != 0 {
                 return None;
@@ -259,7 +260,7 @@ impl<C: Default> Table<C> {
     fn grow(&self, free: &mut Free<C>, number: u32) {
         let chunk = &self.chunks[number as usize / CHUNK];
         // Under the lock: nobody else grows.
-        if chunk.load(Ordering::Relaxed).is_null() {
+        if chunk.first_look(Ordering::Relaxed).is_null() {
             let cells = free.next_chunk(self.chunks.len()).as_ptr();
             for i in 0..CHUNK {
                 // SAFETY: a chunk has room for CHUNK cells.

@@ -28,6 +28,7 @@
 
 use super::atomic::{AtomicUsize, Ordering};
 use super::inbox::Inbox;
+use super::look::FirstLook;
 use super::parker::Unparker;
 use super::{Mutex, MutexGuard, lock};
 use hashbrown::HashMap;
@@ -129,7 +130,8 @@ impl<A> Waits<A> {
     /// A number is a target that others may have room at (R3): the caller wakes them.
     #[must_use]
     pub fn stop(&self, me: u32) -> Option<u32> {
-        if !self.any() {
+        // As `any`.
+        if self.count.first_look(Ordering::Relaxed) == 0 {
             return None;
         }
         let mut lines = self.lock();
