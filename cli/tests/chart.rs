@@ -32,8 +32,10 @@ fn check_names_file_line_what_is_wrong_and_what_would_be_right() {
          did you mean \"begins\"?",
         "wrong.json:5:31: error [target]: no state \"stops\" as seen from \"wrong.begins\"; did you \
          mean \"stop\"?",
+        "wrong.json:6:13: warning [dead end]: nothing leads out of \"wrong.stop\"; add a transition, or \
+         make it final",
         "door.json: 4 states, 4 transitions, 4 actions, 1 guards",
-        "2 errors, 0 warnings",
+        "2 errors, 1 warnings",
     ] {
         assert!(text.contains(line), "{line}\n\n{text}");
     }
@@ -46,9 +48,10 @@ fn check_prints_a_json_object_for_each_problem() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
-    assert_eq!(rows.len(), 2);
+    assert_eq!(rows.len(), 3);
     assert_eq!(rows[0]["kind"], "initial");
     assert_eq!(rows[1]["line"], 5);
+    assert_eq!(rows[2]["severity"], "warning");
     assert_eq!(out(&["check", "--json", "lamp.scxml"], 0), "");
 }
 
@@ -73,7 +76,7 @@ fn check_lists_names_needed_and_events_that_nobody_handles() {
 fn check_goes_on_after_a_file_that_cannot_be_read() {
     let text = out(&["check", "absent.json", "wrong.json"], 2);
     assert!(text.contains("absent.json: No such file"), "{text}");
-    assert!(text.contains("2 errors, 0 warnings"), "{text}");
+    assert!(text.contains("2 errors, 1 warnings"), "{text}");
 }
 
 #[test]

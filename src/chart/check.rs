@@ -48,19 +48,20 @@ impl fmt::Display for Problem {
 /// Deeper nesting is refused: the runner's recursion follows it.
 pub const DEPTH_MAX: u32 = 100;
 
-/// Everything wrong with `model`: what the front end found, then what the tree shows, then what
-/// its transitions show. O(states × depth + transitions²) within one state.
+/// Everything wrong with `model`, all at once: what the front end found, then what the tree shows,
+/// then what its transitions show. O(states × depth + transitions²) within one state.
+///
+/// What an error's hint names counts as meant: a state that only a misspelt target leads to is not
+/// said to be unreachable as well.
 pub fn check(model: &Model) -> Vec<Problem> {
     let mut problems = model.problems.clone();
     structure(model, &mut problems);
-    if problems.iter().all(|p| p.severity < Severity::Error) {
-        unreachable(model, &mut problems);
-        dead_ends(model, &mut problems);
-        shadowed(model, &mut problems);
-        circles(model, &mut problems);
-        targets(model, &mut problems);
-        unhandled(model, &mut problems);
-    }
+    unreachable(model, &mut problems);
+    dead_ends(model, &mut problems);
+    shadowed(model, &mut problems);
+    circles(model, &mut problems);
+    targets(model, &mut problems);
+    unhandled(model, &mut problems);
     problems
 }
 
@@ -82,7 +83,7 @@ fn problem(
 
 fn structure(model: &Model, out: &mut Vec<Problem>) {
     let known = |kind: &str| model.problems.iter().any(|p| p.kind == kind);
-    let (initial_known, target_known) = (known("initial"), known("target"));
+    let (initial_known, target_known) = (known("initial") || known("root"), known("target"));
     let mut depths: Vec<u32> = Vec::with_capacity(model.states.len());
     for state in &model.states {
         let depth = state.parent.map_or(0, |p| depths[p as usize] + 1);
@@ -132,6 +133,20 @@ fn structure(model: &Model, out: &mut Vec<Problem>) {
 fn unreachable(model: &Model, out: &mut Vec<Problem>) {
     let mut reached = vec![false; model.states.len()];
     let mut work: Vec<StateId> = vec![0];
+    let hints: Vec<&str> = (model.problems.iter())
+        .filter(|problem| problem.severity == Severity::Error)
+        .map(|problem| problem.instead.as_str())
+        .collect();
+    if !hints.is_empty() {
+        let is_meant = |name: &str| {
+            let name = format!("{name:?}");
+            hints.iter().any(|hint| hint.contains(&name))
+        };
+        let all = model.states.iter().zip(0..);
+        work.extend(
+            all.filter_map(|(state, s)| (is_meant(&state.id) || is_meant(&state.key)).then_some(s)),
+        );
+    }
     let mut children: Vec<Vec<StateId>> = vec![Vec::new(); model.states.len()];
     for (s, state) in model.states.iter().enumerate() {
         if let Some(parent) = state.parent {
@@ -148,7 +163,9 @@ fn unreachable(model: &Model, out: &mut Vec<Problem>) {
         work.extend(state.transitions.iter().flat_map(|t| &t.targets));
         for &child in &children[s as usize] {
             let history = matches!(model.states[child as usize].kind, Kind::History { .. });
-            if state.kind == Kind::Parallel && !history {
+            // Where it begins is an error of its own.
+            let is_lost = state.kind == Kind::Compound && state.initial.targets.is_empty();
+            if (state.kind == Kind::Parallel || is_lost) && !history {
                 work.push(child);
             }
         }
@@ -435,7 +452,7 @@ mod tests {
         lone.states[1].transitions[0].targets = vec![1, 2];
         assert_eq!(kinds(&lone), ["targets"]);
         lone.states[0].initial.targets.clear();
-        assert_eq!(kinds(&lone), ["initial"]);
+        assert_eq!(kinds(&lone), ["initial", "targets"]);
     }
 
     #[test]

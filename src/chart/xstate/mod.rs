@@ -725,6 +725,9 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
                 self.problem(item, "action", what, "write its name".to_owned());
                 continue;
             };
+            if let Some(event) = raised(name, item) {
+                self.model.raised.push((event.to_owned(), self.place(item)));
+            }
             let params = item.get("params").map(Json::to_value);
             let mention = Mention {
                 name,
@@ -1013,4 +1016,19 @@ fn js_number(text: &str) -> Option<f64> {
         .chars()
         .all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
     plain.then(|| text.parse().ok()).flatten()
+}
+
+/// The event that an action raises, if it says so: `raise:EVENT`, or an object of type `raise` or
+/// `xstate.raise` with the event.
+fn raised<'a>(name: &'a str, item: &'a Json) -> Option<&'a str> {
+    if let Some(event) = name.strip_prefix("raise:") {
+        // Behind it: the corpora's delay, id and data.
+        return event.split(['@', '#', ' ']).next();
+    }
+    if name != "raise" && name != "xstate.raise" {
+        return None;
+    }
+    let event = item.get("params").and_then(|params| params.get("event"));
+    let event = event.or_else(|| item.get("event"))?;
+    event.str().or_else(|| event.get("type")?.str())
 }
