@@ -667,6 +667,54 @@ fn an_actor_that_ends_hands_back_every_message_that_it_did_not_handle() {
     });
 }
 
+/// Runs the actor for each time that it stands on the run queue.
+fn run_queued(queue: &Mutex<Vec<Arc<Actor>>>) {
+    let worker = Worker::default();
+    loop {
+        let next = queue.lock().unwrap().pop();
+        match next {
+            Some(actor) => worker.run(&actor),
+            None => return,
+        }
+    }
+}
+
+#[test]
+fn a_stop_that_meets_a_message_and_a_thief_leaves_one_run_at_a_time_and_none_after_the_end() {
+    // M17, with a run queue under a lock in the place of the deques, which are not ours.
+    model("inbox_stop_schedule_steal", || {
+        let actor = Actor::idle();
+        let queue = Arc::new(Mutex::new(Vec::new()));
+        let (to, runs) = (actor.clone(), queue.clone());
+        let sender = thread::spawn(move || {
+            let worker = Worker::default();
+            let link = worker.envelope(1);
+            let pushed = to.inbox.push(link, CAPACITY);
+            match pushed {
+                Push::Enqueue => runs.lock().unwrap().push(to),
+                Push::Queued => {}
+                Push::Full | Push::Closed => worker.free(link),
+            }
+            run_queued(&runs);
+            in_it(pushed)
+        });
+        let thieves = queue.clone();
+        let thief = thread::spawn(move || run_queued(&thieves));
+        if actor.inbox.close() == Wake::Enqueue {
+            queue.lock().unwrap().push(actor.clone());
+        }
+        run_queued(&queue);
+        let sent = sender.join().unwrap();
+        thief.join().unwrap();
+        run_queued(&queue);
+        assert_eq!(actor.handled().len(), usize::from(sent), "I1");
+        actor.state(|state| {
+            assert!(state.stopped, "I4");
+            assert_eq!(state.cells_freed, 1, "I4");
+        });
+    });
+}
+
 #[test]
 fn a_second_close_and_a_signal_find_the_actor_dead_or_alive_once() {
     model("inbox_close_twice", || {

@@ -1,10 +1,11 @@
-//! Models of `src/sync/slots.rs` (M15, M19): one owner a cell, nothing of an old life in a new one.
+//! Models of `src/sync/slots.rs` (M15, M16, M19): one owner a cell, nothing of an old life in a new
+//! one, and of those who watch an actor that ends each is told once.
 #![cfg(loom)]
 
 use loom_tests::{model, model_exhaustive};
 use mainspring::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use mainspring::sync::slots::{Life, Table};
-use mainspring::sync::{Arc, UnsafeCell, thread};
+use mainspring::sync::{Arc, Mutex, UnsafeCell, thread};
 
 const FLAG: u32 = 1;
 const OTHER: u32 = 2;
@@ -200,5 +201,130 @@ fn the_owner_sees_what_the_last_flag_of_a_life_brought() {
             assert_eq!(cell.read(), 1, "G3");
         }
         assert!(setter.join().unwrap());
+    });
+}
+
+const WATCHED: u32 = 4;
+const ENDED: u32 = 8;
+
+/// Actors that watch each other, as in `src/system/watch.rs`: a list under one lock, and a flag of the
+/// watched one's life that is raised in the step that sees it alive.
+struct Watches {
+    cells: [Cell; 2],
+    /// Who watches each.
+    lists: Mutex<[Vec<usize>; 2]>,
+    /// How often each was told of the other's end.
+    told: [AtomicU32; 2],
+}
+
+impl Watches {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            cells: Default::default(),
+            lists: Mutex::default(),
+            told: [AtomicU32::new(0), AtomicU32::new(0)],
+        })
+    }
+
+    fn mark(&self, actor: usize) -> bool {
+        let life = &self.cells[actor].life;
+        life.set(1, WATCHED, ENDED).is_some()
+    }
+
+    /// Lets `watcher` hear of the end of `actor`: later or, if it has ended, at once.
+    fn watch(&self, watcher: usize, actor: usize) {
+        let mut lists = self.lists.lock().unwrap();
+        if self.mark(actor) {
+            lists[actor].push(watcher);
+        } else {
+            drop(lists);
+            self.tell(watcher);
+        }
+    }
+
+    fn unwatch(&self, watcher: usize, actor: usize) {
+        self.lists.lock().unwrap()[actor].retain(|other| *other != watcher);
+    }
+
+    /// Links two: the end of each is the other's news.
+    fn link(&self, one: usize, other: usize) {
+        let mut lists = self.lists.lock().unwrap();
+        if self.mark(one) && self.mark(other) {
+            lists[one].push(other);
+            lists[other].push(one);
+        }
+    }
+
+    fn tell(&self, watcher: usize) {
+        self.told[watcher].fetch_add(1, Relaxed);
+    }
+
+    /// Ends an actor, as the worker that runs it does.
+    fn end(&self, actor: usize) {
+        let flags = self.cells[actor].life.set(1, ENDED, 0).unwrap();
+        if flags & WATCHED != 0 {
+            let list = std::mem::take(&mut self.lists.lock().unwrap()[actor]);
+            list.into_iter().for_each(|watcher| self.tell(watcher));
+        }
+        assert!(self.cells[actor].life.next());
+    }
+
+    fn told(&self) -> [u32; 2] {
+        [0, 1].map(|actor| self.told[actor].load(Relaxed))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lists.lock().unwrap().iter().all(Vec::is_empty)
+    }
+}
+
+#[test]
+fn a_monitor_that_meets_the_end_is_told_once() {
+    model_exhaustive("slots_monitor", || {
+        let watches = Watches::new();
+        let ends = watches.clone();
+        let ends = thread::spawn(move || ends.end(1));
+        watches.watch(0, 1);
+        watches.watch(0, 1); // each monitor has its news
+        ends.join().unwrap();
+        assert_eq!(watches.told(), [2, 0], "one monitor, one Down");
+        assert!(watches.is_empty(), "nothing stays of the dead");
+    });
+}
+
+#[test]
+fn a_monitor_that_is_ended_is_told_once_before_or_never() {
+    model_exhaustive("slots_unmonitor", || {
+        let watches = Watches::new();
+        let ends = watches.clone();
+        watches.watch(0, 1);
+        let ends = thread::spawn(move || ends.end(1));
+        watches.unwatch(0, 1);
+        let told = watches.told()[0];
+        ends.join().unwrap();
+        assert!(told <= 1);
+        assert!(watches.told()[0] <= 1);
+        assert!(watches.is_empty());
+    });
+}
+
+#[test]
+fn two_that_link_to_each_other_and_end_at_once_leave_nothing() {
+    model("slots_links", || {
+        let watches = Watches::new();
+        let other = watches.clone();
+        let other = thread::spawn(move || {
+            other.link(1, 0);
+            other.end(1);
+        });
+        watches.link(0, 1);
+        watches.end(0);
+        other.join().unwrap();
+        assert!(watches.is_empty(), "nothing stays of the dead");
+        let told = watches.told();
+        assert!(
+            told[0] <= 2 && told[1] <= 2,
+            "each link, one news: {told:?}"
+        );
     });
 }

@@ -85,7 +85,7 @@ impl<A> Waits<A> {
     }
 
     /// Whether anybody waits; may be behind by a moment, but not about the caller's own wait.
-    #[inline(always)]
+    #[cfg(loom)]
     pub fn any(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
     }
