@@ -439,6 +439,8 @@ mod sync;
 mod actor;
 #[cfg(not(loom))]
 mod ask;
+#[cfg(not(loom))]
+mod circles;
 #[cfg(all(feature = "compute", not(loom)))]
 mod compute;
 #[cfg(not(loom))]
@@ -486,6 +488,7 @@ mod front {
         Meta, Origin, Refusal, Snapshot,
     };
     pub use crate::ask::{AskError, Deferred, Reply};
+    pub use crate::circles::AskCircle;
     #[cfg(feature = "compute")]
     pub use crate::compute::{CancelToken, ComputeError};
     pub use crate::config::Config;

@@ -577,6 +577,12 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// The type of the actor's behavior.
+    #[cfg(any(debug_assertions, feature = "testkit"))]
+    pub(crate) fn behavior_name(&self) -> &'static str {
+        (self.cell.vtable.get().name)()
+    }
+
     /// Whether messages wait behind the one in hand.
     #[inline(always)]
     pub(crate) fn has_more(&self) -> bool {
@@ -1358,6 +1364,8 @@ fn special<B: Behavior>(
             }
             let continuation = asks.remove(number)?;
             drop(asks);
+            #[cfg(any(debug_assertions, feature = "testkit"))]
+            worker.shared.circles.ended(worker.me(), number);
             worker.asks_ended(1);
             return answered::<B>(run, body, worker, continuation, outcome, Some(spent));
         }
@@ -1532,6 +1540,11 @@ fn expire_asks<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Work
             return None;
         };
         worker.asks_ended(1);
+        #[cfg(any(debug_assertions, feature = "testkit"))]
+        {
+            let [number, _] = continuation.note();
+            worker.shared.circles.ended(worker.me(), number);
+        }
         if let Some(origin) = origin {
             worker.comes_of(*origin, None);
         }
@@ -1596,6 +1609,8 @@ fn park<B: Behavior>(run: &Running<'_>, worker: &Worker, keeper: &Keeper, exit: 
         let extension = run.extension();
         let asks = extension.asks.take();
         worker.asks_ended(asks.len());
+        #[cfg(any(debug_assertions, feature = "testkit"))]
+        worker.shared.circles.forget(run.address(worker));
         if let Some(kind) = extension.waiting_kind() {
             run.dead_letter(
                 worker,
@@ -1662,6 +1677,8 @@ fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
             // SAFETY: made from a box by this cell's runner.
             let extension = unsafe { Box::from_raw(extension) };
             worker.asks_ended(extension.asks.borrow().len());
+            #[cfg(any(debug_assertions, feature = "testkit"))]
+            worker.shared.circles.forget(address);
             if let Some(kind) = extension.waiting_kind() {
                 run.dead_letter(worker, kind, "a message whose commit waited", cause.clone());
             }

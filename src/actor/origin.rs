@@ -17,6 +17,8 @@ use crate::envelope::{Kind, List, Parcel};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::system::Shared;
 use std::fmt;
+#[cfg(any(debug_assertions, feature = "testkit"))]
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Where a message came from, by numbers that its system makes; see
@@ -194,6 +196,16 @@ impl Worker {
     /// A question is on its way; what continues it is opened next.
     #[inline(always)]
     pub(crate) fn note_question(&self, question: &Parcel) {
+        #[cfg(any(debug_assertions, feature = "testkit"))]
+        if let Some(generation) = NonZeroU32::new(question.generation()) {
+            let cell = question.cell();
+            let system = self.system();
+            self.asked_of.set(Some(Address {
+                cell,
+                generation,
+                system,
+            }));
+        }
         if self.shared.has_origins {
             self.asked.set(question.origin().map(Box::new));
         }

@@ -76,6 +76,10 @@ impl Worker {
         };
         asks.insert(number, now_ns, deadline_ns, step, origin);
         self.asks.add(&self.shared.asks, 1);
+        #[cfg(any(debug_assertions, feature = "testkit"))]
+        if let Some(to) = self.asked_of.take() {
+            self.note_ask(run, to, number, deadline_ns);
+        }
         // A compute step has no deadline: `u64::MAX` is later than any.
         if deadline_ns < asks.armed_ns {
             self.arm_asks_at(run, &mut asks, deadline_ns);
@@ -191,7 +195,7 @@ impl Worker {
     // Timers.
 
     #[inline]
-    fn arm_wheel(&self, deadline_ns: u64, due: Due) -> WheelEntry {
+    pub(crate) fn arm_wheel(&self, deadline_ns: u64, due: Due) -> WheelEntry {
         let tick = Resolution::MILLISECOND.deadline(deadline_ns, std::time::Duration::ZERO);
         let key = self.core().wheel.borrow_mut().insert(tick, due);
         self.look_by(Resolution::MILLISECOND.start_ns(tick));
@@ -318,6 +322,10 @@ impl Worker {
 
     /// Lets what is due take its course.
     pub(crate) fn fire(&self, due: Due) {
+        #[cfg(any(debug_assertions, feature = "testkit"))]
+        if let Due::Circle(asker) = due {
+            return self.check_circle(asker);
+        }
         match due.parcel() {
             Ok(parcel) => self.send_uncounted(parcel),
             Err((address, seq)) => {

@@ -178,6 +178,9 @@ pub(crate) struct Worker {
     pub(crate) message_number: Cell<u64>,
     /// Where the question came from whose continuation comes next.
     pub(crate) asked: Cell<Option<Box<Origin>>>,
+    /// Whom that question asks.
+    #[cfg(any(debug_assertions, feature = "testkit"))]
+    pub(crate) asked_of: Cell<Option<Address>>,
     in_hand: Cell<Option<Kind>>,
     /// The behavior whose handler runs.
     #[cfg(debug_assertions)]
@@ -253,6 +256,8 @@ impl Worker {
             ask_number: Cell::new(u64::from(id) << 48),
             message_number: Cell::new(u64::from(id + 1) << 40),
             asked: Cell::default(),
+            #[cfg(any(debug_assertions, feature = "testkit"))]
+            asked_of: Cell::new(None),
             in_hand: Cell::new(None),
             #[cfg(debug_assertions)]
             decides: Cell::new(None),

@@ -60,6 +60,9 @@ pub(crate) enum Due {
     Asks(Address),
     /// The deadline of a commit that waits for room.
     Commit(Address, u64),
+    /// A look at the asks of an actor, which may be part of a circle.
+    #[cfg(any(debug_assertions, feature = "testkit"))]
+    Circle(Address),
 }
 
 impl Due {
@@ -68,6 +71,8 @@ impl Due {
         let (address, parcel) = match self {
             Self::Message(parcel) => return Ok(parcel),
             Self::Commit(address, seq) => return Err((address, seq)),
+            #[cfg(any(debug_assertions, feature = "testkit"))]
+            Self::Circle(_) => unreachable!("those who fire look at circles first"),
             Self::Tick(address, tick) => (address, Parcel::new(Kind::Interval, tick)),
             Self::Asks(address) => (address, Parcel::new(Kind::Expired, ())),
         };
@@ -109,6 +114,8 @@ pub(crate) struct Shared {
     /// Behaviors of which debug builds have said that their handlers send.
     #[cfg(debug_assertions)]
     pub(crate) warned: Mutex<Vec<&'static str>>,
+    #[cfg(any(debug_assertions, feature = "testkit"))]
+    pub(crate) circles: crate::circles::Circles,
     pub(crate) topics: Topics,
     pub(crate) watchdog: Watchdog,
     pub(crate) restarts: Mutex<crate::supervise::ceiling::Ceiling>,
@@ -179,6 +186,12 @@ impl Shared {
 
     /// Lets what is due take its course, from outside of workers.
     pub(crate) fn fire(&self, due: Due) {
+        #[cfg(any(debug_assertions, feature = "testkit"))]
+        if let Due::Circle(asker) = due {
+            // A worker that is stuck itself: there is no later look.
+            let _ = self.check_circle(asker);
+            return;
+        }
         let is_made_here = !matches!(due, Due::Message(_));
         match due.parcel() {
             Ok(parcel) => {
@@ -713,6 +726,8 @@ impl System {
             watches: Mutex::default(),
             #[cfg(debug_assertions)]
             warned: Mutex::default(),
+            #[cfg(any(debug_assertions, feature = "testkit"))]
+            circles: crate::circles::Circles::default(),
             topics: Topics::default(),
             watchdog,
             numbers_scarce: AtomicBool::new(false),
@@ -886,6 +901,12 @@ impl System {
         self.shared.raise(actor, flag);
     }
 
+    /// Once nobody is ready in a stepped system: a circle of asks that was found and is still there.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn circle_left(&self) -> Option<crate::AskCircle> {
+        self.shared.circles.left()
+    }
+
     /// Once nobody is ready in a stepped system: an actor of its dispatcher that somebody owes a
     /// run, against I3 of `sync/inbox.rs`, and how many messages it has.
     #[cfg(feature = "testkit")]
@@ -930,6 +951,19 @@ impl System {
     /// The latest dead letters, oldest first.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.shared.dead_letters.latest()
+    }
+
+    /// Circles of actors that asked each other and all waited, at most 64: found in debug builds,
+    /// and with the feature `testkit`; else none is looked for.
+    ///
+    /// Nobody who asks stands still, so a circle is none until all of its asks have been open for
+    /// half a second, or half of the time that the last one has, whichever is less. Then it is here,
+    /// and on the standard error once. Its asks end by their own time.
+    pub fn ask_circles(&self) -> Vec<crate::AskCircle> {
+        #[cfg(any(debug_assertions, feature = "testkit"))]
+        return self.shared.circles.found();
+        #[cfg(not(any(debug_assertions, feature = "testkit")))]
+        Vec::new()
     }
 
     /// How many dead letters there were in all.

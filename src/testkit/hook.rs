@@ -73,6 +73,11 @@ fn on_stage<R>(run: impl FnOnce(&mut Stage) -> R) -> Option<R> {
     STAGE.with_borrow_mut(|stage| stage.as_mut().map(run))
 }
 
+/// Whether this thread runs a step of a simulation.
+pub(crate) fn acts() -> bool {
+    ACTS.get()
+}
+
 /// A message comes out of the mailbox; `cell` is that of its sender.
 #[inline(always)]
 pub(crate) fn arrives(cell: u32) {

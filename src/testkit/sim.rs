@@ -39,6 +39,9 @@ const LATE_MAX: u64 = 64;
 /// How far the clock jumps at most.
 const JUMP_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
+/// What a test allows that leaves a circle of asks behind.
+const ASK_CIRCLE: &str = "ask circle";
+
 /// How the next actor is chosen.
 #[derive(Debug)]
 enum Strategy {
@@ -222,14 +225,16 @@ impl Sim {
     }
 
     /// Dead letters of this cause don't fail the test: a name of
-    /// [`Metrics::dead_letters`](crate::Metrics::dead_letters), as `panicked` or `unhandled`.
+    /// [`Metrics::dead_letters`](crate::Metrics::dead_letters), as `panicked` or `unhandled`. With
+    /// `ask circle`, nor do actors that ask each other in a circle and all wait.
     ///
     /// # Panics
     ///
     /// If there is no such cause.
     pub fn allow(&mut self, cause: &str) {
         let metrics = self.system.metrics();
-        let known: Vec<_> = metrics.dead_letters.iter().map(|(name, _)| *name).collect();
+        let names = metrics.dead_letters.iter().map(|(name, _)| *name);
+        let known: Vec<_> = names.chain([ASK_CIRCLE]).collect();
         assert!(
             known.contains(&cause),
             "no cause {cause:?}, there are {known:?}"
@@ -380,6 +385,18 @@ impl Sim {
     }
 
     fn nobody_is_owed_a_run(&mut self) {
+        if let Some(circle) = self.system.circle_left()
+            && !self.allowed.iter().any(|allowed| allowed == ASK_CIRCLE)
+        {
+            let turn = self.turns;
+            self.fail(
+                ASK_CIRCLE,
+                format_args!(
+                    "nobody is runnable after turn {turn}, and a circle of asks is left: {circle}; if \
+                     it is meant to be, `sim.allow({ASK_CIRCLE:?})`"
+                ),
+            );
+        }
         if let Some((cell, queued)) = self.system.owed_a_run() {
             let turn = self.turns;
             self.fail(
