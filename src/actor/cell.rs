@@ -1098,7 +1098,13 @@ fn handle_by<B: Behavior>(
 ) -> Option<End> {
     worker.take_in_hand(kind);
     #[cfg(feature = "testkit")]
-    hook::handles::<B>(run.address(worker), kind, &message);
+    hook::handles::<B>(
+        run.address(worker),
+        kind,
+        &message,
+        &body.machine,
+        worker.clock.origin.get(),
+    );
     let turn = worker.turn(ask_by_ns);
     let loan = worker.lend();
     let plan = {
@@ -1124,13 +1130,19 @@ fn settle<B: Behavior>(
 ) -> Option<End> {
     match commit_usual::<B>(run, body, worker, &mut plan) {
         Usual::Done => {
+            #[cfg(feature = "testkit")]
+            hook::ends::<B>(&body.machine, "committed");
             if let Some(kind) = kind {
                 run.finished(kind);
                 worker.nothing_in_hand();
             }
             None
         }
-        Usual::Failed => unusual::<B>(run, worker, plan, Committed::Failed, kind),
+        Usual::Failed => {
+            #[cfg(feature = "testkit")]
+            hook::ends::<B>(&body.machine, Committed::Failed.in_words());
+            unusual::<B>(run, worker, plan, Committed::Failed, kind)
+        }
         Usual::Other => settle_any::<B>(run, body, worker, plan, kind),
     }
 }
@@ -1148,6 +1160,8 @@ fn settle_any<B: Behavior>(
         worker.stamp_all(&mut plan.steps.list);
     }
     let committed = commit::<B>(run, body, worker, &mut plan, Bound::Kept);
+    #[cfg(feature = "testkit")]
+    hook::ends::<B>(&body.machine, committed.in_words());
     if committed != Committed::Done {
         return unusual::<B>(run, worker, plan, committed, kind);
     }

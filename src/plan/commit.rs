@@ -62,6 +62,30 @@ pub(crate) enum Committed {
     Wait { target: u32, places: u32 },
 }
 
+#[cfg(feature = "testkit")]
+impl Committed {
+    /// For those who read a trace.
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Done => "committed",
+            Self::Stop => "committed, the actor stops",
+            Self::Become => "committed, the behavior changes",
+            Self::Unhandled => "unhandled",
+            Self::Failed => "failed",
+            Self::Wait { .. } => "waits for room",
+        }
+    }
+}
+
+/// A turn comes to a stage, for those who look on.
+#[inline(always)]
+fn stage(name: &'static str) {
+    #[cfg(feature = "testkit")]
+    crate::testkit::hook::stage(name);
+    #[cfg(not(feature = "testkit"))]
+    let _ = name;
+}
+
 /// The most places leased at once for a stream of turns.
 const LEASE: u32 = 32;
 
@@ -95,6 +119,7 @@ pub(crate) fn commit_usual<B: Behavior>(
     }
     if plan.steps.flags == flag::REPLY && plan.event.is_none() {
         worker.flush();
+        stage("publish");
         while let Some(step) = plan.steps.list.pop_front() {
             ask::deliver(worker, step);
         }
@@ -122,6 +147,7 @@ fn send_one<B: Behavior>(
     let Some(cell) = worker.cell(target) else {
         return Usual::Other;
     };
+    stage("admit");
     let capacity = cell.plain_capacity();
     if cell.life.generation() != generation
         || !cell.inbox.has_room(capacity)
@@ -141,6 +167,7 @@ fn send_one<B: Behavior>(
         return Usual::Done;
     };
     parcel.set_cell(run.number());
+    stage("publish");
     match push(&cell.inbox, parcel, bound) {
         Ok(Wake::Enqueue) => worker.schedule(target, cell),
         Ok(Wake::Nothing) => {}
@@ -166,6 +193,7 @@ fn evolve_usual<B: Behavior>(
     let said = if subscription::may_be(run, worker) {
         evolve_one(run, body, worker, event)
     } else {
+        stage("evolve");
         body.machine.begin();
         let loan = worker.lend();
         let applied = body.machine.try_apply(event);
@@ -280,6 +308,7 @@ fn commit_own<B: Behavior>(
             Err(cause) => return worker.failed(cause),
         }
     }
+    stage("publish");
     while let Some(step) = plan.steps.list.pop_front() {
         match step.kind() {
             Kind::Continue | Kind::Gather => match asks_by_ns {
@@ -336,6 +365,7 @@ fn evolve_one<B: Behavior>(
     worker: &Worker,
     event: <B::Machine as Machine>::Event,
 ) -> Result<Steps, Cause> {
+    stage("evolve");
     body.machine.begin();
     subscription::collect::<B>(run, worker, &event);
     // A commit that has begun to fill what is pending counts on it, and a visitor would publish it.
@@ -496,12 +526,14 @@ fn commit_one_send<B: Behavior>(
         plan.steps.list.push_front(parcel);
         return commit_all(run, body, worker, plan, bound);
     }
+    stage("admit");
     let pending = worker.pending();
     if !pending.has_place(target) {
         let capacity = capacity_for(cell, target, run, bound);
         if plan.event.is_none() && !run.has_more() {
             worker.flush();
             parcel.set_cell(run.number());
+            stage("publish");
             return match push(&cell.inbox, parcel, capacity) {
                 Ok(Wake::Enqueue) => {
                     worker.schedule(target, cell);
@@ -554,6 +586,7 @@ fn commit_one_send<B: Behavior>(
         }
     }
     parcel.set_cell(run.number());
+    stage("publish");
     if pending.holds_one() || worker.is_slow() {
         // Nothing follows in this batch, or it would wait: the chain of one goes at once.
         worker.publish_now(target, cell, parcel);
@@ -595,6 +628,7 @@ fn evolve_and_send<B: Behavior>(
 fn push_above(run: &Running<'_>, worker: &Worker, cell: &ActorCell, parcel: Parcel) {
     let target = parcel.cell();
     parcel.set_cell(run.number());
+    stage("publish");
     match push(&cell.inbox, parcel, OVERDRAFT_MAX) {
         Ok(Wake::Enqueue) => worker.schedule(target, cell),
         Ok(Wake::Nothing) => {}
@@ -699,6 +733,7 @@ fn commit_reserving<B: Behavior>(
     let flags = plan.steps.flags;
     let mut displaces = false;
     if flags & flag::SEND != 0 {
+        stage("admit");
         match admit(run, worker, &plan.steps, bound, reserved) {
             Ok(some) => displaces = some,
             Err((target, places)) => {
@@ -716,6 +751,9 @@ fn commit_reserving<B: Behavior>(
             release(worker, reserved);
             return worker.failed(cause);
         }
+    }
+    if !plan.steps.list.is_empty() {
+        stage("publish");
     }
     publish(run, worker, &mut plan.steps, reserved, displaces);
     if flags & flag::STOP != 0 {
@@ -877,6 +915,7 @@ fn evolve_all<B: Behavior>(
             None => Ok(Steps::none()),
         };
     }
+    stage("evolve");
     body.machine.begin();
     let others = plan
         .steps

@@ -5,7 +5,7 @@
 
 use super::fault::{Fault, Faults};
 use super::trace::Heard;
-use crate::actor::{Address, Behavior};
+use crate::actor::{Address, Behavior, Origin};
 use crate::envelope::{Kind, Parcel};
 use crate::plan::Plan;
 use crate::timer::ManualClock;
@@ -88,14 +88,28 @@ pub(crate) fn arrives(cell: u32) {
 
 /// The handler of `me` is about to get `message`.
 #[inline(always)]
-pub(crate) fn handles<B: Behavior>(me: Address, kind: Kind, message: &B::Message) {
+pub(crate) fn handles<B: Behavior>(
+    me: Address,
+    kind: Kind,
+    message: &B::Message,
+    machine: &B::Machine,
+    origin: Option<Origin>,
+) {
     if ACTS.get() {
-        handles_on_stage(me, kind, type_name::<B::Message>(), message);
+        let name = type_name::<B::Message>();
+        handles_on_stage(me, kind, name, message, machine, origin);
     }
 }
 
 #[cold]
-fn handles_on_stage(me: Address, kind: Kind, name: &'static str, message: &dyn Any) {
+fn handles_on_stage(
+    me: Address,
+    kind: Kind,
+    name: &'static str,
+    message: &dyn Any,
+    machine: &dyn Any,
+    origin: Option<Origin>,
+) {
     let sender = SENDER.take();
     // The message's own `Debug` runs while the stage is free.
     let show = on_stage(|stage| match stage.explains {
@@ -109,6 +123,10 @@ fn handles_on_stage(me: Address, kind: Kind, name: &'static str, message: &dyn A
             why: why(kind),
             message: shown.unwrap_or_else(|| short(name)),
             plan: Vec::new(),
+            origin,
+            machine: [shown_machine(machine), None],
+            stages: vec!["deliver"],
+            outcome: None,
         };
         on_stage(|stage| stage.heard.push(heard));
     }
@@ -128,6 +146,56 @@ fn handles_on_stage(me: Address, kind: Kind, name: &'static str, message: &dyn A
         // Not through the panic hook: it is meant to be.
         resume_unwind(Box::new("a fault of the seed"));
     }
+}
+
+/// A machine of a type that the test named.
+fn shown_machine(machine: &dyn Any) -> Option<String> {
+    let show = on_stage(|stage| stage.shows.get(&machine.type_id()).copied());
+    show.flatten().and_then(|show| show(machine))
+}
+
+/// The commit of the turn in hand comes to a stage.
+#[inline(always)]
+pub(crate) fn stage(name: &'static str) {
+    if ACTS.get() {
+        comes_to(name);
+    }
+}
+
+#[cold]
+fn comes_to(name: &'static str) {
+    on_stage(|stage| {
+        if let Some(heard) = stage.heard.last_mut()
+            && heard.outcome.is_none()
+            && !heard.stages.contains(&name)
+        {
+            heard.stages.push(name);
+        }
+    });
+}
+
+/// The turn in hand has ended so.
+#[inline(always)]
+pub(crate) fn ends<B: Behavior>(machine: &B::Machine, outcome: &'static str) {
+    if ACTS.get() {
+        ends_on_stage(machine, outcome);
+    }
+}
+
+#[cold]
+fn ends_on_stage(machine: &dyn Any, outcome: &'static str) {
+    if on_stage(|stage| stage.explains) != Some(true) {
+        return;
+    }
+    let after = shown_machine(machine);
+    on_stage(|stage| {
+        if let Some(heard) = stage.heard.last_mut()
+            && heard.outcome.is_none()
+        {
+            heard.machine[1] = after;
+            heard.outcome = Some(outcome);
+        }
+    });
 }
 
 /// What the message was, as the handler knows it.
@@ -158,6 +226,7 @@ fn decides_on_stage(evolves: bool, steps: &mut dyn Iterator<Item = &Parcel>) {
         let Some(heard) = stage.heard.last_mut() else {
             return;
         };
+        heard.stages.push("decide");
         if evolves {
             heard.plan.push("evolves".to_owned());
         }

@@ -61,4 +61,4 @@ pub use sim::Sim;
 pub use simulate::{simulate, simulate_with};
 #[doc(hidden)]
 pub use sometimes::note_sometimes;
-pub use trace::{Heard, Ran};
+pub use trace::{Diagram, Heard, Ran};

@@ -276,7 +276,7 @@ impl Sim {
         self.stage.explains = true;
     }
 
-    /// Explained traces have messages of this type in full.
+    /// Explained traces have messages and machines of this type in full.
     pub fn show<M: fmt::Debug + 'static>(&mut self) {
         let show = |message: &dyn Any| Some(format!("{:?}", message.downcast_ref::<M>()?));
         self.stage.shows.insert(TypeId::of::<M>(), show);
