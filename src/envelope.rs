@@ -607,10 +607,11 @@ impl Parcel {
         unsafe { self.note_place().write(note) };
     }
 
-    /// Reads the room at the envelope's end.
+    /// Reads the room at the envelope's end, of a kind that has one.
     #[inline(always)]
     pub(crate) fn note(&self) -> [u64; 2] {
-        // SAFETY: as above; whatever the bytes are, they were written: by `set_note` or `empty`.
+        // SAFETY: as above; the caller knows by the kind that `closure` or `with_note` made the
+        // parcel, and they wrote the room.
         unsafe { self.note_place().read() }
     }
 

@@ -65,3 +65,87 @@ fn every_known_bug_names_a_test_that_is_there() {
     }
     assert!(last >= 100);
 }
+
+/// The models of `loom-tests/tests/NAME`, by what they are called in the calls.
+fn models_in(text: &str) -> Vec<&str> {
+    let calls = ["model(", "model_bound(", "model_exhaustive(", "line("];
+    let mut models = Vec::new();
+    for call in calls {
+        for (at, _) in text.match_indices(call) {
+            let starts_a_word = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let name = text[at + call.len()..].trim_start().strip_prefix('"');
+            if let Some(name) = name.filter(|_| starts_a_word) {
+                models.push(name.split('"').next().unwrap());
+            }
+        }
+    }
+    models
+}
+
+#[test]
+fn every_protocol_names_its_models_and_each_has_mutants() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/verification.md")).unwrap();
+    let (_, section) = page.split_once("\n## Protocols between threads\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let mutants = fs::read_to_string(root.join("loom-tests/mutants.toml")).unwrap();
+
+    let mut there = Vec::new();
+    for entry in fs::read_dir(root.join("loom-tests/tests")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        there.extend(models_in(&text).into_iter().map(str::to_owned));
+    }
+    let mut named = Vec::new();
+    for row in section
+        .lines()
+        .filter(|line| line.starts_with("| M") || line.starts_with("| clock"))
+    {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, _, file, models] = cells[..] else {
+            panic!("four columns: {row}");
+        };
+        let file = format!("src/sync/{}", file.trim_matches('`'));
+        assert!(root.join(&file).is_file(), "{row}");
+        let its = mutants.matches(&format!("file = \"{file}\"")).count();
+        assert!(its >= 3, "{file} has {its} mutants");
+        named.extend(models.split(", ").map(str::to_owned));
+    }
+    for number in (1..=20).chain([22]) {
+        let row = |line: &str| {
+            let numbers = line.trim_start_matches("| ").split(" | ").next();
+            numbers.is_some_and(|all| all.split(", ").any(|one| one == format!("M{number}")))
+        };
+        assert!(section.lines().any(row), "no row of M{number}");
+    }
+    for sorted in [&mut there, &mut named] {
+        sorted.sort_unstable();
+        sorted.dedup();
+    }
+    assert_eq!(there, named, "all models, and no others");
+
+    let count = mutants.matches("[[mutant]]").count();
+    for figure in [
+        format!("| {} models, ", there.len()),
+        format!("| {count} mutants, 0 not"),
+    ] {
+        assert!(section.contains(&figure), "expected a run of {figure}");
+    }
+}
+
+#[test]
+fn every_file_of_protocols_has_a_model() {
+    // What has no protocol of its own: the door, its stand-ins, and what one thread does alone.
+    const ALONE: [&str; 8] = [
+        "clock", "jitter", "look", "mod", "orders", "scope", "spin", "tsan",
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for entry in fs::read_dir(root.join("src/sync")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let model = root
+            .join("loom-tests/tests")
+            .join(name)
+            .with_extension("rs");
+        assert_ne!(ALONE.contains(&name), model.is_file(), "{name}");
+    }
+}

@@ -58,7 +58,8 @@
 //!
 //! Acquire on push, signal and close: an `Enqueue` hands the actor to the caller's run queue, and
 //! the run must see what the last run wrote, which `finish` released into this word. Every change
-//! of the word is a read-modify-write, so a Release stays visible through the steps after it.
+//! of the word is a read-modify-write, so a Release stays visible through the steps after it. Of
+//! finish, retire and release the table names the half that something rests on; the code has both.
 //!
 //! - A look that meets a signal clears it, so the caller looks at the actor's flags after it.
 //! - WAITERS: whoever clears the bit wakes who waits for the cell's number. A `release` clears it
