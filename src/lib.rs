@@ -468,6 +468,8 @@ mod metrics;
 mod path;
 #[cfg(not(loom))]
 mod plan;
+#[cfg(all(any(debug_assertions, feature = "testkit"), not(loom)))]
+mod rehearsal;
 #[cfg(not(loom))]
 pub mod supervise;
 #[cfg(not(loom))]

@@ -260,6 +260,7 @@ fn a_value_of_another_type_or_word_is_refused_on_every_path() {
     use ProblemKind::{OutOfRange, WrongType};
     let workers = "expected a whole number from 1 to 1024";
     let overflow = "expected one of reject, wait, drop-newest, drop-oldest";
+    let hidden_state = "expected one of panic, warn";
     let origins = "expected one of off, on";
     let when_full = "expected one of wait, refuse, drop";
     let pinning = "expected none, compact, spread or a list of cores from 0 to 1023";
@@ -317,6 +318,13 @@ fn a_value_of_another_type_or_word_is_refused_on_every_path() {
             when_full,
         ),
         ("mailbox.when_full", "1", "\"1\"", OutOfRange, when_full),
+        (
+            "system.hidden_state",
+            "off",
+            "\"off\"",
+            OutOfRange,
+            hidden_state,
+        ),
         ("system.origins", "yes", "\"yes\"", OutOfRange, origins),
         ("dispatcher.pinning", "wide", "\"wide\"", WrongType, pinning),
         ("dispatcher.pinning", "", "\"\"", WrongType, pinning),

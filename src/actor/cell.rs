@@ -34,6 +34,8 @@ use crate::plan::commit::{Bound, Committed, Usual, commit, commit_usual, first_w
 use crate::plan::delivery::Delivery;
 use crate::plan::output::Evolve;
 use crate::plan::switch::Switch;
+#[cfg(any(debug_assertions, feature = "testkit"))]
+use crate::rehearsal;
 use crate::supervise::keeper::{Change, Keeper};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
@@ -1106,6 +1108,11 @@ fn handle_by<B: Behavior>(
         worker.clock.origin.get(),
     );
     let turn = worker.turn(ask_by_ns);
+    #[cfg(any(debug_assertions, feature = "testkit"))]
+    let rehearsed = {
+        let snapshot = Snapshot::new(&body.machine, &turn);
+        rehearsal::rehearse::<B>(worker, &body.behavior, &message, snapshot)
+    };
     let loan = worker.lend();
     let plan = {
         #[cfg(debug_assertions)]
@@ -1114,6 +1121,11 @@ fn handle_by<B: Behavior>(
             .on_message(message, Snapshot::new(&body.machine, &turn))
     };
     drop(loan);
+    #[cfg(any(debug_assertions, feature = "testkit"))]
+    if let Some(first) = rehearsed {
+        rehearsal::compare::<B>(worker, &first, &plan);
+        ask::losing(AskError::Dropped, || quietly(|| drop(first)));
+    }
     #[cfg(feature = "testkit")]
     hook::decides(&plan);
     settle::<B>(run, body, worker, plan, Some(kind))

@@ -10,7 +10,7 @@ use super::check::Machine;
 use super::error::{ConfigError, Source};
 use super::keys::is_dispatcher_name;
 use super::source::{Draft, Given};
-use super::values::{Field, Origins, Overflow, Pinning, WhenFull};
+use super::values::{Field, HiddenState, Origins, Overflow, Pinning, WhenFull};
 
 /// Bytes of the longest file that is read.
 #[cfg(feature = "config-file")]
@@ -132,6 +132,7 @@ impl Builder {
         watchdog_stuck(Duration) => "system"."watchdog_stuck", SystemConfig::watchdog_stuck;
         names_max(usize) => "system"."names_max", SystemConfig::names_max;
         origins(Origins) => "system"."origins", SystemConfig::origins;
+        hidden_state(HiddenState) => "system"."hidden_state", SystemConfig::hidden_state;
     }
 }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Config;
-use super::values::{Field, Kind, Origins, Overflow, Pinning, Value, WhenFull};
+use super::values::{Field, HiddenState, Kind, Origins, Overflow, Pinning, Value, WhenFull};
 
 /// What a key is, apart from the struct that holds it.
 #[derive(Debug)]
@@ -97,6 +97,8 @@ section! {
         names_max: usize = 65_536, whole(0, 16_777_216), "names";
         #[doc = "Whether each message says where it came from: an `Origin`, in an envelope of its own."]
         origins: Origins = Origins::Off, Kind::Choice(Origins::WORDS), "";
+        #[doc = "What follows where a debug build finds that a behavior depends on more than message and machine."]
+        hidden_state: HiddenState = HiddenState::Panic, Kind::Choice(HiddenState::WORDS), "";
     }
 }
 
@@ -395,7 +397,7 @@ mod tests {
         let mut config = Config::default();
         config.named_mut("io");
         let all = Place::all(&config);
-        assert_eq!(all.len(), 12 + 9 + 9 + 5 + 3);
+        assert_eq!(all.len(), 13 + 9 + 9 + 5 + 3);
         for place in all {
             let path = place.path();
             let found = Place::of_path(&path).map(|place| place.path());

@@ -47,7 +47,7 @@ pub use builder::{Builder, DispatcherBuilder};
 pub use error::{ConfigError, Problem, ProblemKind, Source, Warning};
 pub use explain::{Explain, Row};
 pub use keys::{ComputeConfig, DispatcherConfig, MailboxConfig, SystemConfig};
-pub use values::{Origins, Overflow, Pinning, WhenFull};
+pub use values::{HiddenState, Origins, Overflow, Pinning, WhenFull};
 
 use check::Machine;
 use error::Problems;

@@ -113,6 +113,18 @@ words! {
 }
 
 words! {
+    /// What follows where a behavior decides twice on the same message and machine, and not the
+    /// same; see [`System::check_decisions`](crate::System::check_decisions).
+    HiddenState {
+        /// The turn panics, and its actor ends: a failure of its test.
+        #[default]
+        Panic = "panic",
+        /// It is said on the standard error, once for each behavior.
+        Warn = "warn",
+    }
+}
+
+words! {
     /// Whether messages say where they came from.
     Origins {
         /// They don't, and nothing is spent on it.

@@ -115,6 +115,8 @@ pub(crate) struct Shared {
     #[cfg(debug_assertions)]
     pub(crate) warned: Mutex<Vec<&'static str>>,
     #[cfg(any(debug_assertions, feature = "testkit"))]
+    pub(crate) rehearsals: crate::rehearsal::Rehearsals,
+    #[cfg(any(debug_assertions, feature = "testkit"))]
     pub(crate) circles: crate::circles::Circles,
     pub(crate) topics: Topics,
     pub(crate) watchdog: Watchdog,
@@ -727,6 +729,8 @@ impl System {
             #[cfg(debug_assertions)]
             warned: Mutex::default(),
             #[cfg(any(debug_assertions, feature = "testkit"))]
+            rehearsals: crate::rehearsal::Rehearsals::default(),
+            #[cfg(any(debug_assertions, feature = "testkit"))]
             circles: crate::circles::Circles::default(),
             topics: Topics::default(),
             watchdog,
@@ -951,6 +955,64 @@ impl System {
     /// The latest dead letters, oldest first.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.shared.dead_letters.latest()
+    }
+
+    /// From now on actors of the behavior `B` decide twice on each message, the first time on a
+    /// clone: in debug builds, and with the feature `testkit`; else nothing changes.
+    ///
+    /// A behavior holds no state, so both plans say the same, unless it depends on what is in
+    /// neither message nor machine: a static, a clock, a random number. Then `system.hidden_state`
+    /// says what follows, by default a panic of that turn which names the behavior. Compared are
+    /// the steps with their targets, keys, times and types, and the events; the messages of a type
+    /// `T` in steps too after [`System::compare_messages`]. The first plan is dropped; a child that
+    /// it names is made and given up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mainspring::prelude::*;
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    ///
+    /// struct Sum(u64);
+    /// impl Machine for Sum {
+    ///     type Event = u64;
+    ///     fn apply(&mut self, number: u64) { self.0 += number }
+    /// }
+    /// static HIDDEN: AtomicU64 = AtomicU64::new(0);
+    /// #[derive(Clone, Copy)]
+    /// struct Counting;
+    /// impl Behavior for Counting {
+    ///     type Machine = Sum;
+    ///     type Message = u64;
+    ///     fn on_message(&self, number: u64, _: Snapshot<Self>) -> Plan<Self> {
+    ///         Plan::emit(number + HIDDEN.fetch_add(1, Relaxed))
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> mainspring::Result {
+    /// let system = System::new()?;
+    /// system.check_decisions::<Counting>();
+    /// let counting = system.spawn(Counting, Sum(0))?;
+    /// let end = counting.monitor();
+    /// counting.tell(1)?;
+    /// # if cfg!(any(debug_assertions, feature = "testkit")) {
+    /// assert!(matches!(end.wait().exit, Exit::Panicked(text) if text.contains("Counting")));
+    /// # }
+    /// # Ok(()) }
+    /// ```
+    pub fn check_decisions<B: Behavior>(&self)
+    where
+        B::Message: Clone,
+        <B::Machine as Machine>::Event: PartialEq,
+    {
+        #[cfg(any(debug_assertions, feature = "testkit"))]
+        self.shared.rehearsals.add::<B>();
+    }
+
+    /// [`System::check_decisions`] compares the values of this type in steps, too.
+    pub fn compare_messages<T: PartialEq + 'static>(&self) {
+        #[cfg(any(debug_assertions, feature = "testkit"))]
+        self.shared.rehearsals.compare_values::<T>();
     }
 
     /// Circles of actors that asked each other and all waited, at most 64: found in debug builds,
