@@ -31,6 +31,7 @@ pub mod snapshot;
 pub mod svg;
 pub mod table;
 pub mod value;
+mod xml;
 #[cfg(feature = "xstate")]
 pub mod xstate;
 

@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use super::draw::{events_text, guard_text};
 use super::layout::{Layout, layered};
 use super::model::{ActionId, Kind, Model, StateId, Transition, Trigger};
+use super::xml;
 
 const LINE: f64 = 17.0;
 const PAD: f64 = 12.0;
@@ -339,7 +340,7 @@ fn draw_box(model: &Model, boxes: &[Box], s: usize, out: &mut String) {
     let region = state
         .parent
         .is_some_and(|p| model.states[p as usize].kind == Kind::Parallel);
-    let _ = write!(out, "<g><title>{}</title>", escaped(&state.id));
+    let _ = write!(out, "<g><title>{}</title>", xml::escaped(&state.id));
     if let Kind::History { deep } = state.kind {
         let text = if deep { "H*" } else { "H" };
         let (cx, cy) = (x + w / 2.0, y + h / 2.0);
@@ -375,7 +376,7 @@ fn draw_box(model: &Model, boxes: &[Box], s: usize, out: &mut String) {
         "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
         x + PAD,
         y + 18.0,
-        escaped(&title(model, s))
+        xml::escaped(&title(model, s))
     );
     if !b.lines.is_empty() || !b.children.is_empty() {
         let _ = write!(
@@ -391,8 +392,8 @@ fn draw_box(model: &Model, boxes: &[Box], s: usize, out: &mut String) {
             "<text class=\"line\" x=\"{:.1}\" y=\"{:.1}\"><title>{}</title>{}</text>",
             x + PAD,
             y + HEADER + 14.0 + nth as f64 * LINE,
-            escaped(&line.whole),
-            escaped(&line.text)
+            xml::escaped(&line.whole),
+            xml::escaped(&line.text)
         );
     }
     out.push_str("</g>\n");
@@ -463,7 +464,7 @@ fn draw_arrows(model: &Model, boxes: &[Box], s: usize, out: &mut String, labels:
                 let _ = writeln!(
                     labels,
                     "<circle class=\"port\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"><title>{} itself</title></circle>",
-                    escaped(&model.states[s].id)
+                    xml::escaped(&model.states[s].id)
                 );
             }
             Node::Label { lines, whole } => {
@@ -472,7 +473,7 @@ fn draw_arrows(model: &Model, boxes: &[Box], s: usize, out: &mut String, labels:
                 let _ = write!(
                     labels,
                     "<g><title>{}</title><rect class=\"pill\" x=\"{:.1}\" y=\"{:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"6\"/>",
-                    escaped(whole),
+                    xml::escaped(whole),
                     x - w / 2.0,
                     y - h / 2.0
                 );
@@ -482,7 +483,7 @@ fn draw_arrows(model: &Model, boxes: &[Box], s: usize, out: &mut String, labels:
                         labels,
                         "<text class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
                         y - h / 2.0 + 15.5 + nth as f64 * (LINE - 2.0),
-                        escaped(&line.text)
+                        xml::escaped(&line.text)
                     );
                 }
                 labels.push_str("</g>\n");
@@ -631,21 +632,6 @@ fn width(text: &str) -> f64 {
         .sum()
 }
 
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if (c as u32) < 0x20 => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 fn page(name: &str, (width, height): (f64, f64), body: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
@@ -655,7 +641,7 @@ fn page(name: &str, (width, height): (f64, f64), body: &str) -> String {
          markerHeight=\"8\" orient=\"auto-start-reverse\"><path class=\"head\" \
          d=\"M0 1 L10 5 L0 9 z\"/></marker></defs>\n\
          <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n{body}</svg>\n",
-        escaped(name)
+        xml::escaped(name)
     )
 }
 

@@ -7,6 +7,7 @@ use super::super::check::{Problem, Severity, check};
 use super::super::json::{Json, JsonKind, Places};
 use super::super::model::{ActionId, Guard, Kind, Model, Place, StateId, Transition, Trigger};
 use super::super::value::Value;
+use super::super::xml;
 use super::super::xstate::Machine;
 use super::differences::{Tree, has_parts, stem};
 use super::words::{
@@ -124,7 +125,7 @@ impl<'m> Writer<'m> {
         let head = format!(
             "<scxml xmlns=\"http://www.w3.org/2005/07/scxml\" version=\"1.0\" \
              datamodel=\"ecmascript\" name=\"{}\" initial=\"{}\">",
-            escape(&model.name),
+            xml::escaped(&model.name),
             self.ids[initial as usize]
         );
         self.open(&head);
@@ -132,7 +133,7 @@ impl<'m> Writer<'m> {
             self.open("<datamodel>");
             for nth in 0..self.vars.names.len() {
                 let name = &self.vars.names[nth];
-                let value = escape(&self.values[nth].to_json());
+                let value = xml::escaped(&self.values[nth].to_json());
                 self.line(&format!("<data id=\"{name}\" expr=\"{value}\"/>"));
             }
             self.close("datamodel");
@@ -526,31 +527,36 @@ impl<'m> Writer<'m> {
     fn acts(&mut self, acts: &[Act]) {
         for act in acts {
             if let Some((name, expr)) = write_assign(act) {
-                let line = format!("<assign location=\"{name}\" expr=\"{}\"/>", escape(&expr));
+                let line = format!(
+                    "<assign location=\"{name}\" expr=\"{}\"/>",
+                    xml::escaped(&expr)
+                );
                 self.line(&line);
                 continue;
             }
             match act {
-                Act::Log(text) => self.line(&format!("<log label=\"{}\"/>", escape(text))),
+                Act::Log(text) => self.line(&format!("<log label=\"{}\"/>", xml::escaped(text))),
                 Act::Show(name) => {
                     self.line(&format!("<log label=\"{name}\" expr=\"{name}\"/>"));
                 }
-                Act::Raise(event) => self.line(&format!("<raise event=\"{}\"/>", escape(event))),
+                Act::Raise(event) => {
+                    self.line(&format!("<raise event=\"{}\"/>", xml::escaped(event)))
+                }
                 Act::Send {
                     event,
                     delay_ms,
                     id,
                 } => {
-                    let mut line = format!("<send event=\"{}\"", escape(event));
+                    let mut line = format!("<send event=\"{}\"", xml::escaped(event));
                     if let Some(id) = id {
-                        let _ = write!(line, " id=\"{}\"", escape(id));
+                        let _ = write!(line, " id=\"{}\"", xml::escaped(id));
                     }
                     if let Some(ms) = delay_ms {
                         let _ = write!(line, " delay=\"{ms}ms\"");
                     }
                     self.line(&(line + "/>"));
                 }
-                Act::Cancel(id) => self.line(&format!("<cancel sendid=\"{}\"/>", escape(id))),
+                Act::Cancel(id) => self.line(&format!("<cancel sendid=\"{}\"/>", xml::escaped(id))),
                 Act::If { test, yes, no } => {
                     let cond = self.condition(test);
                     self.open(&format!("<if cond=\"{cond}\">"));
@@ -567,7 +573,7 @@ impl<'m> Writer<'m> {
     }
 
     fn condition(&self, test: &Test) -> String {
-        escape(&write_condition(test, &|s| self.ids[s as usize].clone()))
+        xml::escaped(&write_condition(test, &|s| self.ids[s as usize].clone()))
     }
 
     fn transition(&mut self, s: StateId, t: &Transition) {
@@ -579,7 +585,7 @@ impl<'m> Writer<'m> {
             else {
                 return;
             };
-            let _ = write!(line, " event=\"{}\"", escape(&name));
+            let _ = write!(line, " event=\"{}\"", xml::escaped(&name));
             let (_, is_open) = stem(&name);
             let is_own = name.starts_with("done.state.") || name.starts_with("after.");
             if !is_open && !is_own && has_parts(self.names.iter().map(String::as_str), &name) {
@@ -595,7 +601,7 @@ impl<'m> Writer<'m> {
             });
         }
         if !tests.is_empty() {
-            let _ = write!(line, " cond=\"{}\"", escape(&tests.join(" && ")));
+            let _ = write!(line, " cond=\"{}\"", xml::escaped(&tests.join(" && ")));
         }
         if let Some((targets, internal)) = self.way(s, t) {
             let ids: Vec<&str> = targets
@@ -729,21 +735,4 @@ fn exactness(descriptor: &str) -> usize {
         ("", true) => usize::MAX,
         (_, true) => usize::MAX / 2 - descriptor.encode_utf16().count(),
     }
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' | '\r' => {
-                let _ = write!(out, "&#{};", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out
 }
