@@ -206,7 +206,14 @@ enum Checked {
     None,
     /// A circle that is to be looked at once more after so long.
     Again(u64),
-    Stuck(AskCircle, Suspect),
+    Stuck(
+        AskCircle,
+        #[cfg_attr(
+            not(feature = "testkit"),
+            expect(dead_code, reason = "only a simulation looks at it again")
+        )]
+        Suspect,
+    ),
 }
 
 impl Shared {
