@@ -147,7 +147,7 @@ impl PartialEq for ChildEnded {
 type Starter<M> = Box<dyn FnOnce(&mut Output<M>, Place) -> Address + Send>;
 type Start<M> = Box<dyn FnOnce(&mut Output<M>) -> Address + Send>;
 
-/// What a state of a chart of [`chart!`](macro@crate::chart) invokes: `invoke NAME = EXPRESSION;`
+/// What a state of a chart of [`chart!`](mod@crate::chart) invokes: `invoke NAME = EXPRESSION;`
 /// takes an expression of this type, whose output is a `T`.
 ///
 /// It becomes a child of the actor when the turn ends that entered the state: one allocation, an
@@ -171,7 +171,7 @@ impl<M: Machine, T: Send + Sync + 'static> Invoked<M, T> {
         }
     }
 
-    /// A chart of [`chart!`](macro@crate::chart): done when it is, with its output.
+    /// A chart of [`chart!`](mod@crate::chart): done when it is, with its output.
     pub fn chart(mut chart: impl Finishes<Output = T>) -> Self {
         Self::of(move |output, place| {
             chart.tell_end(Finish(Some(place)));
@@ -263,7 +263,7 @@ mod work {
     }
 }
 
-/// A chart of [`chart!`](macro@crate::chart), which has an output when it is done.
+/// A chart of [`chart!`](mod@crate::chart), which has an output when it is done.
 pub trait Finishes: Machine {
     /// The `output` of its head, or `()`.
     type Output: Send + Sync + 'static;
