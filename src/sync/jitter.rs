@@ -142,4 +142,3 @@ number!(AtomicU32, u32);
 number!(AtomicU64, u64);
 number!(AtomicI64, i64);
 number!(AtomicUsize, usize);
-number!(AtomicI64, i64);
