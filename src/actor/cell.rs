@@ -792,6 +792,10 @@ impl<'a> Running<'a> {
         if finish.wake_waiters {
             worker.wake_waiters(number);
         }
+        #[cfg(all(feature = "testkit", mainspring_planted))]
+        if crate::testkit::planted::has(crate::testkit::Planted::LostWake) {
+            return After::Done;
+        }
         if finish.idle {
             After::Done
         } else {

@@ -361,6 +361,10 @@ impl Worker {
                 self.comes_of(**origin, Some(self.me()));
             }
         }
+        #[cfg(all(feature = "testkit", mainspring_planted))]
+        if crate::testkit::planted::has(crate::testkit::Planted::CanceledTimer) {
+            return true;
+        }
         taken.is_some()
     }
 

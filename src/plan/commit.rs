@@ -737,6 +737,10 @@ fn commit_reserving<B: Behavior>(
         match admit(run, worker, &plan.steps, bound, reserved) {
             Ok(some) => displaces = some,
             Err((target, places)) => {
+                #[cfg(all(feature = "testkit", mainspring_planted))]
+                if crate::testkit::planted::has(crate::testkit::Planted::HalfCommit) {
+                    let _ = evolve_all(run, body, worker, plan);
+                }
                 release(worker, reserved);
                 return no_room(run, worker, plan, target, places);
             }

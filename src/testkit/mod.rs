@@ -43,6 +43,8 @@
 mod decided;
 mod fault;
 pub(crate) mod hook;
+#[cfg(mainspring_planted)]
+pub(crate) mod planted;
 mod probe;
 mod random;
 mod shrink;
@@ -55,6 +57,9 @@ mod trace;
 pub use crate::__mainspring_sometimes as sometimes;
 pub use decided::{Armed, Decided, Delivered, Given, address, reply};
 pub use fault::Fault;
+#[cfg(mainspring_planted)]
+#[doc(hidden)]
+pub use planted::{Planted, plant};
 pub use probe::{Acting, Lines, Probe, Script};
 pub use random::Random;
 pub use sim::Sim;
