@@ -5,37 +5,16 @@
 //! docs/verification.md. What a loader refuses has a reason.
 
 use mainspring::chart::check::check;
-use mainspring::chart::loaded::{ActionFn, GuardFn};
-use mainspring::chart::xstate::{CompileError, DelayFn, Library, Machine, Mention};
-use mainspring::chart::{Buffers, Chart, Event, Logic, Model, Value, draw, scxml, svg};
+use mainspring::chart::xstate::{CompileError, Machine};
+use mainspring::chart::{Model, draw, scxml, svg};
 use mainspring::config::Config;
+
+#[path = "../tests/common/any_chart.rs"]
+mod any_chart;
+use any_chart::{Everything, run};
 
 /// A drawing's time grows with its edges' crossings; larger charts are only loaded.
 const DRAWN_STATES_MAX: usize = 64;
-
-/// Knows every name: an action counts, a guard asks whether the count is even.
-struct Everything;
-
-impl Library<u64> for Everything {
-    fn action(&mut self, _: Mention<'_>) -> Option<ActionFn<u64>> {
-        Some(Box::new(|scope| {
-            *scope.context += 1;
-            Ok(())
-        }))
-    }
-
-    fn guard(&mut self, _: &str, _: Option<&Value>) -> Option<GuardFn<u64>> {
-        Some(Box::new(|ask| Ok(ask.context.is_multiple_of(2))))
-    }
-
-    fn delay(&mut self, _: &str) -> Option<DelayFn<u64>> {
-        Some(Box::new(|_| Some(1.0)))
-    }
-
-    fn actor(&mut self, _: &str) -> bool {
-        true
-    }
-}
 
 /// An XState machine.
 pub fn xstate(text: &str) {
@@ -98,21 +77,5 @@ fn look(model: &Model) {
     if model.states.len() <= DRAWN_STATES_MAX && model.problems.is_empty() {
         draw::mermaid(model);
         svg::svg(model);
-    }
-}
-
-/// A few events; a chart that does not come to rest ends at its limit.
-fn run<L: Logic<Event = Event>>(mut chart: Chart<L>, context: L::Context) {
-    chart.microsteps_max = 50;
-    let mut buffers = Buffers::default();
-    let (mut instance, started) = chart.start(context, &Event::new("init"), &mut buffers);
-    if started.is_err() {
-        return;
-    }
-    for name in ["GO", "go", "x.y", "BACK", "GO", "RESET", "late", "GO"] {
-        let event = Event::new(name);
-        let class = chart.table().class(name);
-        let _ = chart.step(&mut instance, class, &event, &mut buffers);
-        buffers.effects().clear();
     }
 }

@@ -9,11 +9,13 @@ use std::cell::Cell;
 
 use mainspring::chart::check::{Severity, check};
 use mainspring::chart::convert;
-use mainspring::chart::loaded::{ActionFn, GuardFn};
-use mainspring::chart::run::Logic;
-use mainspring::chart::xstate::{CompileError, DelayFn, Library, Machine, Mention};
-use mainspring::chart::{Buffers, Chart, Event, Value, scxml};
+use mainspring::chart::scxml;
+use mainspring::chart::xstate::{CompileError, Machine};
 use proptest::prelude::*;
+
+#[path = "common/any_chart.rs"]
+mod any_chart;
+use any_chart::{Everything, run};
 
 /// Counts what its thread holds.
 struct Counting;
@@ -84,46 +86,6 @@ const DOCUMENTS: [&str; 2] = [
             <invoke type="scxml" id="c" autoforward="true"><content><scxml version="1.0"><final id="f"/></scxml></content><finalize/></invoke>
             <state id="b"><transition cond="In('a')" target="d" type="internal"/></state><state id="d"><transition event="GO.a error.* done" target="b"/></state></state></scxml>"##,
 ];
-
-/// Knows every name and does nothing.
-struct Everything;
-
-impl Library<u64> for Everything {
-    fn action(&mut self, _: Mention<'_>) -> Option<ActionFn<u64>> {
-        Some(Box::new(|scope| {
-            *scope.context += 1;
-            Ok(())
-        }))
-    }
-
-    fn guard(&mut self, _: &str, _: Option<&Value>) -> Option<GuardFn<u64>> {
-        Some(Box::new(|ask| Ok(ask.context.is_multiple_of(2))))
-    }
-
-    fn delay(&mut self, _: &str) -> Option<DelayFn<u64>> {
-        Some(Box::new(|_| Some(1.0)))
-    }
-
-    fn actor(&mut self, _: &str) -> bool {
-        true
-    }
-}
-
-/// A few events; a chart that does not come to rest ends at its limit.
-fn run<L: Logic<Event = Event>>(mut chart: Chart<L>, context: L::Context) {
-    chart.microsteps_max = 50;
-    let mut buffers = Buffers::default();
-    let (mut instance, started) = chart.start(context, &Event::new("init"), &mut buffers);
-    if started.is_err() {
-        return;
-    }
-    for name in ["GO", "go", "x.y", "BACK", "GO", "RESET", "late", "GO"] {
-        let event = Event::new(name);
-        let class = chart.table().class(name);
-        let _ = chart.step(&mut instance, class, &event, &mut buffers);
-        buffers.effects().clear();
-    }
-}
 
 /// Whether it compiled.
 fn load_xstate(text: &str) -> bool {
