@@ -5,7 +5,7 @@ use mainspring::chart::xstate::{DelayFn, Library, Mention};
 use mainspring::chart::{Buffers, Chart, Event, Logic, Value};
 
 /// Knows every name: an action counts, a guard asks whether the count is even.
-pub struct Everything;
+pub(crate) struct Everything;
 
 impl Library<u64> for Everything {
     fn action(&mut self, _: Mention<'_>) -> Option<ActionFn<u64>> {
@@ -29,7 +29,7 @@ impl Library<u64> for Everything {
 }
 
 /// A few events; a chart that does not come to rest ends at its limit.
-pub fn run<L: Logic<Event = Event>>(mut chart: Chart<L>, context: L::Context) {
+pub(crate) fn run<L: Logic<Event = Event>>(mut chart: Chart<L>, context: L::Context) {
     chart.microsteps_max = 50;
     let mut buffers = Buffers::default();
     let (mut instance, started) = chart.start(context, &Event::new("init"), &mut buffers);
