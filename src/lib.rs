@@ -787,6 +787,41 @@ pub use mainspring_macros::chart;
 #[cfg(all(feature = "macros", not(loom)))]
 pub use mainspring_macros::Dependencies;
 
+/// A test over seeds, as [`testkit::simulate`] runs it: the function takes the simulation.
+///
+/// It is a plain `#[test]` of that name, so cargo test and nextest run and filter it, and what it
+/// prints when it fails is the seed and the line that replays it; `MAINSPRING_SEED` in the
+/// environment runs that seed alone.
+///
+/// | argument | what | when left out |
+/// |---|---|---|
+/// | `seeds` | how many, from 0 on, or a range | 100 |
+/// | `config` | a [`Config`] | the default |
+/// | `faults` | an array of [`testkit::Fault`]s, from the start on | none |
+/// | `one_in` | how rare they are | 24 |
+///
+/// # Examples
+///
+/// ```
+/// use mainspring::prelude::*;
+/// use mainspring::testkit::{Fault, Sim};
+///
+/// #[mainspring::test(seeds = 500, faults = [Fault::Late, Fault::Full], one_in = 8)]
+/// fn nothing_is_left(sim: &mut Sim) {
+///     sim.run_until_idle();
+///     assert_eq!(sim.turns(), 0);
+/// }
+/// ```
+///
+/// Its arguments are checked:
+///
+/// ```compile_fail
+/// #[mainspring::test(seed = 500)]
+/// fn nothing_is_left(sim: &mut mainspring::testkit::Sim) {}
+/// ```
+#[cfg(all(feature = "macros", feature = "testkit", not(loom)))]
+pub use mainspring_macros::test;
+
 /// Any error of this library, or of a program that uses it.
 pub type Error = Box<dyn std::error::Error>;
 

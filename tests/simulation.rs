@@ -527,3 +527,33 @@ fn a_suite_that_never_got_there_fails() {
         assert!(text.expect("it fails").contains("nowhere"));
     }
 }
+
+/// As users write it: see `mainspring::test`.
+#[cfg(feature = "macros")]
+mod by_attribute {
+    use super::*;
+
+    thread_local! {
+        static SEEN: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    }
+
+    #[mainspring::test(seeds = 3..40, faults = [Fault::Late, Fault::Slow], one_in = 2)]
+    fn clerks_that_add(sim: &mut Sim) {
+        two_clerks(sim, true);
+        SEEN.with_borrow_mut(|seen| seen.push(sim.seed()));
+    }
+
+    #[test]
+    fn the_attribute_runs_each_seed_once() {
+        clerks_that_add();
+        if std::env::var_os("MAINSPRING_SEED").is_none() {
+            assert_eq!(SEEN.take(), (3..40).collect::<Vec<_>>());
+        }
+    }
+
+    #[mainspring::test(seeds = 64)]
+    #[should_panic(expected = "left: 5")]
+    fn clerks_that_read_and_write(sim: &mut Sim) {
+        two_clerks(sim, false);
+    }
+}

@@ -14,6 +14,7 @@ mod emit;
 mod kernel;
 mod lower;
 mod parse;
+mod simulation;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,13 @@ pub fn chart(input: TokenStream) -> TokenStream {
         Ok(tree) => emit::emit(&chart, &tree).into(),
         Err(errors) => errors.into_compile_error().into(),
     }
+}
+
+/// A test that is run by seeds; see `mainspring::test`.
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    let made = simulation::test(arguments.into(), function.into());
+    made.unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// What a behavior depends on, found by paths; see `mainspring::Dependencies`.
