@@ -1,6 +1,7 @@
 //! What a user writes: a behavior that decides and a machine that evolves.
 
 use super::{Exit, Snapshot};
+use crate::supervise::Terms;
 use crate::{Output, Plan};
 
 /// All of an actor's state. Only events change it.
@@ -195,6 +196,41 @@ pub trait Behavior: Copy + Send + Sync + 'static {
     /// The version of the message's type, as [`Meta::version`](crate::Meta::version) has it. 1, when
     /// not given.
     const MESSAGE_VERSION: u32 = 1;
+
+    /// How actors of this behavior are supervised where their
+    /// [`ChildSpec`](crate::supervise::ChildSpec) doesn't say otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mainspring::prelude::*;
+    /// use mainspring::supervise::{Restart, Terms};
+    ///
+    /// # struct Nothing;
+    /// # impl Machine for Nothing { type Event = (); fn apply(&mut self, (): ()) {} }
+    /// #[derive(Clone, Copy)]
+    /// struct Import;
+    /// impl Behavior for Import {
+    ///     type Machine = Nothing;
+    ///     type Message = ();
+    ///     const SUPERVISION: Terms = Terms { restart: Restart::Transient, ..Terms::DEFAULT };
+    ///
+    ///     fn on_message(&self, (): (), _: Snapshot<Self>) -> Plan<Self> {
+    ///         Plan::stop() // it is done, and does not start anew
+    ///     }
+    /// }
+    /// ```
+    const SUPERVISION: Terms = Terms::DEFAULT;
+
+    /// The message that asks an actor of this behavior to stop the children that it supervises, and
+    /// then itself: in reverse order, each with its deadline, as a rule.
+    ///
+    /// For supervisors of one's own ([`Plan::supervise`]); nothing for all other actors. A shutdown
+    /// sends it to each top of a tree of supervision first, and waits for those ends up to half of
+    /// its deadline; [`Plan::stop_tree`] sends it too. It takes no place in the mailbox.
+    fn stop_tree() -> Option<Self::Message> {
+        None
+    }
 
     /// Decides what `message` leads to.
     ///

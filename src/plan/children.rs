@@ -11,6 +11,7 @@ use crate::config::{Overflow, WhenFull};
 use crate::dispatcher::worker;
 use crate::envelope::{Kind, Parcel};
 use crate::supervise::keeper::{ChildNews, Keeper};
+use crate::system::watch::{StopTree, stop_tree_of};
 use crate::system::{policy, spawn};
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -33,7 +34,7 @@ struct Prepared {
     child: Address,
     has_name: bool,
     /// Whose supervised child it is.
-    supervisor: Option<Address>,
+    supervisor: Option<(Address, Option<StopTree>)>,
     is_linked: bool,
 }
 
@@ -44,8 +45,8 @@ impl Prepared {
                 if self.has_name {
                     worker.shared.show_names(self.child);
                 }
-                if let Some(supervisor) = self.supervisor {
-                    worker.adopt(supervisor, self.child);
+                if let Some((supervisor, stop)) = self.supervisor {
+                    worker.adopt(supervisor, self.child, stop);
                 }
                 if self.is_linked {
                     worker.link(worker.me(), self.child);
@@ -151,7 +152,7 @@ impl<B: Behavior> Plan<B> {
             made.map(|child| Prepared {
                 child: child.address,
                 has_name: false,
-                supervisor: Some(me),
+                supervisor: Some((me, stop_tree_of::<B>())),
                 is_linked: false,
             })
         });
@@ -238,8 +239,11 @@ impl<B: Behavior> Plan<B> {
         }))
     }
 
-    /// Tells a supervisor to stop its children and then itself, whether its mailbox has room or not.
-    pub(crate) fn stop_tree(supervisor: Address) -> Self {
+    /// Lets a tree of supervision end in order: `top`, if it supervises, gets the message that
+    /// [`Behavior::stop_tree`] names, whether its mailbox has room or not. Any other actor ends as
+    /// by [`Plan::stop_actor`].
+    pub fn stop_tree(top: impl Into<Address>) -> Self {
+        let supervisor = top.into();
         Self::of(step(flag::OTHER, move |worker| {
             worker.shared.stop_tree(supervisor);
         }))

@@ -13,16 +13,19 @@ pub struct Intensity {
 }
 
 impl Default for Intensity {
-    /// 3 in 30 s.
+    /// [`Intensity::DEFAULT`].
     fn default() -> Self {
-        Self {
-            max: 3,
-            within: Duration::from_secs(30),
-        }
+        Self::DEFAULT
     }
 }
 
 impl Intensity {
+    /// 3 in 30 s.
+    pub const DEFAULT: Self = Self {
+        max: 3,
+        within: Duration::from_secs(30),
+    };
+
     /// Whether one more restart at `now` is within the budget, given the earlier ones.
     pub(crate) fn allows(&self, earlier: &VecDeque<Duration>, now: Duration) -> bool {
         let recent = earlier
@@ -47,18 +50,21 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// 1 s doubling to 30 s with jitter; healthy after 30 s.
+    /// [`Backoff::DEFAULT`].
     fn default() -> Self {
-        Self {
-            first: Duration::from_secs(1),
-            max: Duration::from_secs(30),
-            jitter: true,
-            healthy_after: Duration::from_secs(30),
-        }
+        Self::DEFAULT
     }
 }
 
 impl Backoff {
+    /// 1 s doubling to 30 s with jitter; healthy after 30 s.
+    pub const DEFAULT: Self = Self {
+        first: Duration::from_secs(1),
+        max: Duration::from_secs(30),
+        jitter: true,
+        healthy_after: Duration::from_secs(30),
+    };
+
     /// No wait.
     pub const NONE: Self = Self {
         first: Duration::ZERO,

@@ -25,6 +25,6 @@ mod supervisor;
 
 pub use backoff::{Backoff, Intensity};
 pub use keeper::{Change, ChildNews};
-pub use spec::ChildSpec;
+pub use spec::{ChildSpec, Terms};
 pub use strategy::{Decision, Restart, Strategy, decide};
 pub use supervisor::{ChildStatus, Children, Supervision, Supervisor, SupervisorMessage};

@@ -351,6 +351,10 @@ impl Behavior for Supervisor {
     type Machine = Children;
     type Message = SupervisorMessage;
 
+    fn stop_tree() -> Option<SupervisorMessage> {
+        Some(SupervisorMessage::Stop)
+    }
+
     fn on_start(&self, children: Snapshot<'_, Self>) -> Plan<Self> {
         let plan = children
             .specs
@@ -579,6 +583,6 @@ fn close(children: &Snapshot<'_, Supervisor>) -> Steps {
         Some(child) if matches!(child.phase, Phase::Ready | Phase::Parked { .. }) => {
             Plan::end(child.address)
         }
-        Some(child) => (child.spec.stop)(child.address).and(stop_timer(child)),
+        Some(child) => Plan::stop_tree(child.address).and(stop_timer(child)),
     }
 }

@@ -260,11 +260,6 @@ impl Shared {
         number
     }
 
-    /// The number of a type of actors, if there ever was one.
-    fn type_number_of(&self, id: TypeId) -> Option<u16> {
-        lock(&self.types).numbers.get(&id).copied()
-    }
-
     /// Looks at all actors that have not ended.
     fn each_alive(&self, mut look: impl FnMut(Address, &ActorCell)) {
         self.cells.for_each(|number, cell| {

@@ -15,7 +15,6 @@ use crate::dependency::Unresolved;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel, with_outside_pool};
 use crate::plan::output::Evolve;
-use crate::supervise::{Supervisor, SupervisorMessage};
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::sync::lock;
 use crate::sync::oneshot::Answerer;
@@ -47,9 +46,28 @@ struct Watched {
     links: Vec<Address>,
     /// Supervised by it: its end, and that of its incarnation, ends them for good.
     children: Vec<Address>,
+    /// What tells it to stop them and then itself, if anything does.
+    stop_tree: Option<StopTree>,
     names: Vec<Arc<str>>,
     /// The linked actor whose end ends this one.
     ended_by: Option<Address>,
+}
+
+/// Makes the message by which a supervisor stops its tree, as a closure over a `Down`.
+pub(crate) type StopTree = fn() -> Option<Parcel>;
+
+/// The [`StopTree`] of a supervisor of behavior `B`, if it has one.
+pub(crate) fn stop_tree_of<B: Behavior>() -> Option<StopTree> {
+    fn letter<B: Behavior>() -> Option<Parcel> {
+        let stop = B::stop_tree()?;
+        let open = move |_: Down| stop;
+        Some(Parcel::closure::<Down, B::Message, _>(
+            Kind::Step,
+            open,
+            [0; 2],
+        ))
+    }
+    B::stop_tree().is_some().then_some(letter::<B>)
 }
 
 impl Watched {
@@ -86,41 +104,49 @@ struct Letter {
 }
 
 impl Shared {
-    /// Tells a supervisor to stop its children and then itself; that takes no place in its mailbox.
+    /// Tells a supervisor to stop its children and then itself, which takes no place in its mailbox;
+    /// lets any other actor finish what it was sent.
     pub(crate) fn stop_tree(&self, supervisor: Address) {
-        with_outside_pool(&self.depot, || {
-            let stop = |_: Down| SupervisorMessage::Stop;
+        let watches = lock(&self.watches);
+        let stop = watches.actors.get(&supervisor).and_then(|it| it.stop_tree);
+        drop(watches);
+        let is_told = with_outside_pool(&self.depot, || {
+            let Some(on_down) = stop.and_then(|stop| stop()) else {
+                return false;
+            };
             let letter = Letter {
                 down: Down {
                     actor: supervisor,
                     exit: Exit::Normal,
                 },
                 wanted: Arc::new(AtomicBool::new(true)),
-                on_down: Parcel::closure::<Down, SupervisorMessage, _>(Kind::Step, stop, [0; 2]),
+                on_down,
             };
             let parcel = Parcel::new(Kind::Down, letter);
             parcel.set_cell(supervisor.cell);
             parcel.set_generation(supervisor.generation.get());
             self.send_uncounted(parcel);
+            true
         });
+        if !is_told {
+            self.stop(supervisor);
+        }
     }
 
-    /// The supervisors that are no other's children.
+    /// The supervisors that can be told to stop their trees and are in no other such one's.
     pub(crate) fn tops(&self) -> Vec<Address> {
-        let Some(number) = self.type_number_of(TypeId::of::<Supervisor>()) else {
-            return Vec::new();
-        };
-        let mut tops = Vec::new();
-        self.each_alive(|address, cell| {
-            if cell.type_number.load(Relaxed) == number {
-                tops.push(address);
-            }
-        });
         let watches = lock(&self.watches);
-        let all = watches.actors.values();
-        let children: HashSet<Address> = all.flat_map(|it| it.children.iter().copied()).collect();
-        tops.retain(|address| !children.contains(address));
-        tops
+        let trees = || {
+            let all = watches.actors.iter();
+            all.filter(|(_, it)| it.stop_tree.is_some() && !it.children.is_empty())
+        };
+        let children: HashSet<Address> = trees()
+            .flat_map(|(_, it)| it.children.iter().copied())
+            .collect();
+        trees()
+            .map(|(address, _)| *address)
+            .filter(|address| !children.contains(address))
+            .collect()
     }
 
     /// Marks an actor as watched, in the step that sees it alive.
@@ -366,11 +392,12 @@ impl Worker {
     }
 
     /// Notes that `child`, which is not on a run queue yet, ends with `supervisor`.
-    pub(crate) fn adopt(&self, supervisor: Address, child: Address) {
+    pub(crate) fn adopt(&self, supervisor: Address, child: Address, stop: Option<StopTree>) {
         let mut watches = lock(&self.shared.watches);
         if self.shared.mark(supervisor) && self.shared.mark(child) {
-            let children = &mut watches.actors.entry(supervisor).or_default().children;
-            children.push(child);
+            let watched = watches.actors.entry(supervisor).or_default();
+            watched.children.push(child);
+            watched.stop_tree = stop;
         }
     }
 
