@@ -414,6 +414,13 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Finding out
+//!
+//! With `system.origins` on, [`Meta::origin`] and each [`DeadLetter`] say where a message came from:
+//! its number, that of its chain and of its cause, when it was sent and by whom. Debug builds, and
+//! the feature `testkit`, name actors that ask each other in a circle ([`System::ask_circles`]), and
+//! behaviors that depend on more than message and machine ([`System::check_decisions`]).
+//!
 //! # Testing
 //!
 //! With the feature `testkit`, `testkit::Given` lets a behavior decide on one message without a
