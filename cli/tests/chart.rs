@@ -109,6 +109,8 @@ fn draw_makes_a_complete_drawing_and_mermaid() {
     ] {
         assert!(drawing.contains(part), "{part}");
     }
+    assert!(drawing.contains("entry / ring<"), "{drawing}");
+    assert!(!drawing.contains("cancel after"), "the transition says it");
     let mermaid = out(&["draw", "--mermaid", "lamp.scxml"], 0);
     assert!(mermaid.starts_with("stateDiagram-v2\n"), "{mermaid}");
 }

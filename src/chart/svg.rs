@@ -93,9 +93,17 @@ fn measure(model: &Model) -> Vec<Box> {
             boxes[parent as usize].children.push(s as StateId);
         }
         let mut lines = Vec::new();
+        let arms = state.transitions.iter().any(is_after);
         for (word, actions) in [("entry", &state.entry), ("exit", &state.exit)] {
+            // The transition says the delay.
+            let own = |a: &&ActionId| {
+                let name = model.actions.get(**a as usize).map_or("", String::as_str);
+                let is_timer = name.starts_with("after ") || name.starts_with("cancel after ");
+                !(arms && is_timer)
+            };
+            let actions: Vec<ActionId> = actions.iter().filter(own).copied().collect();
             if !actions.is_empty() {
-                lines.push(line(format!("{word} / {}", names(model, actions))));
+                lines.push(line(format!("{word} / {}", names(model, &actions))));
             }
         }
         for t in &state.transitions {
@@ -599,6 +607,14 @@ fn names(model: &Model, actions: &[ActionId]) -> String {
         .filter_map(|&a| model.actions.get(a as usize).map(String::as_str))
         .collect();
     names.join(", ")
+}
+
+/// Whether the transition waits for a delay of its state.
+fn is_after(transition: &Transition) -> bool {
+    match &transition.trigger {
+        Trigger::Events(names) => names.iter().any(|name| name.starts_with("xstate.after.")),
+        Trigger::Always => false,
+    }
 }
 
 fn line(whole: String) -> Line {
