@@ -233,6 +233,40 @@ fn the_same_message_and_machine_print_the_same_plan() {
 }
 
 #[test]
+fn a_decision_is_of_the_snapshot_and_the_message_alone() {
+    let numbers = || 0..u64::MAX / 2;
+    proptest::proptest!(|(
+        cents in numbers(),
+        paid in numbers(),
+        kind in 0..8,
+        at_ms in numbers(),
+    )| {
+        let account = Account { cents };
+        let decide = || {
+            let order = match kind {
+                0 => Order::Pay(paid, testkit::reply(1)),
+                1 => Order::Convert,
+                2 => Order::Remind,
+                3 => Order::Close,
+                4 => Order::Deliver,
+                5 => Order::Retire,
+                6 => Order::Compare,
+                _ => Order::Time(testkit::reply(1)),
+            };
+            Given::new(banking(), &account).at(Duration::from_millis(at_ms)).message(order)
+        };
+        let (first, again) = (decide(), decide());
+        assert_eq!(format!("{first:?}"), format!("{again:?}"));
+        assert_eq!(first.events(), again.events());
+        assert_eq!(first.told(banking().log), again.told(banking().log));
+        assert_eq!(account, Account { cents });
+        if kind == 0 {
+            assert_eq!(first.events(), [&Moved(paid)]);
+        }
+    });
+}
+
+#[test]
 fn a_delivery_is_seen_with_its_retries_and_its_breaker() {
     let account = Account::default();
     let plan = Given::new(banking(), &account).message(Order::Deliver);
