@@ -490,7 +490,11 @@ pub(crate) fn wait<T>(asker: &mut Asker<T>, limit: Duration) -> Option<Result<T,
         elapsed_ns = start.elapsed().as_nanos() as u64;
         elapsed_ns
     });
-    SPIN.with(|spin| spin.ended(elapsed_ns < patience.spin_ns));
+    // An answer that was there at once, or a limit shorter than the spin, says nothing of spinning.
+    let is_in_vain = elapsed_ns >= patience.spin_ns;
+    if is_in_vain || elapsed_ns > 0 && outcome.is_some() {
+        SPIN.with(|spin| spin.ended(!is_in_vain));
+    }
     outcome
 }
 
@@ -629,5 +633,27 @@ impl<B: Behavior> Deref for Actor<B> {
     type Target = Handle<B::Message>;
     fn deref(&self) -> &Handle<B::Message> {
         &self.handle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span_ns() -> u64 {
+        SPIN.with(|spin| spin.span_ns(SPIN_NS))
+    }
+
+    #[test]
+    fn a_thread_learns_from_the_spins_of_its_asks_and_from_nothing_else() {
+        let (mut asker, answerer) = channel();
+        assert_eq!(wait(&mut asker, Duration::from_millis(1)), None);
+        assert_eq!(span_ns(), SPIN_NS / 2, "a spin in vain halves the next");
+        assert_eq!(wait(&mut asker, Duration::ZERO), None);
+        let left_ns = span_ns();
+        assert!(left_ns <= SPIN_NS / 2, "a short limit restores nothing");
+        answerer.answer(7).unwrap();
+        assert_eq!(wait(&mut asker, Duration::from_secs(1)), Some(Ok(7)));
+        assert_eq!(span_ns(), left_ns, "the answer was there");
     }
 }

@@ -230,12 +230,11 @@ mod tests {
                 worker: 0,
                 key: wheel.insert(1, ()),
             };
-            let (repeat, origin) = (None, None);
             let armed = Armed {
                 seq,
                 entry,
-                repeat,
-                origin,
+                repeat: None,
+                origin: None,
             };
             timers.insert(key, armed);
             seq
