@@ -101,20 +101,18 @@ impl Behavior for Answer {
     }
 }
 
-/// How often [`allocations_of`] runs before it counts, and then.
-const WARM: usize = 2;
-const MEASURED: usize = 5;
+/// Allocations of `run` on this thread, where a stepped system does all its work, once it is warm.
+fn allocations_of(run: impl FnMut()) -> u64 {
+    warm_growth(counting::allocations_here, run)
+}
 
-/// Allocations of `run` once it is warm, which handles some thousand messages: the fewest of all
-/// times, since the harness's threads allocate too when a test ends beside this one.
-fn allocations_of(mut run: impl FnMut()) -> u64 {
-    (0..WARM).for_each(|_| run());
-    let times = (0..MEASURED).map(|_| {
-        let before = ALLOCATIONS.load(SeqCst);
-        run();
-        ALLOCATIONS.load(SeqCst) - before
-    });
-    times.min().unwrap()
+/// By how much `count` grows in the third of three runs.
+fn warm_growth(count: impl Fn() -> u64, mut run: impl FnMut()) -> u64 {
+    run();
+    run();
+    let before = count();
+    run();
+    count() - before
 }
 
 #[test]
@@ -301,10 +299,7 @@ fn a_plan_of_three_steps_allocates_nothing_in_steady_state() {
         stepping.tell(1_000).unwrap();
         system.run_until_idle();
     });
-    assert_eq!(
-        system.counts(end.actor()).unwrap().handled,
-        (WARM + MEASURED) as u64 * 1_000
-    );
+    assert_eq!(system.counts(end.actor()).unwrap().handled, 3_000);
     assert!(allocated <= 20, "{allocated} for 1,000 plans");
 }
 
@@ -322,7 +317,7 @@ fn on_threads_a_pair_allocates_nothing_once_warm() {
                 system.counts(b).unwrap().handled >= before + 50_000
             });
         };
-        let allocated = allocations_of(round);
+        let allocated = warm_growth(|| ALLOCATIONS.load(SeqCst), round);
         assert!(
             allocated <= 1_000,
             "{allocated} allocations for 100,000 messages"

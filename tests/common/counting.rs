@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
 use std::alloc::{GlobalAlloc, Layout, System as Os};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 
 /// Counts what passes through it.
@@ -10,6 +11,16 @@ struct Counting;
 
 /// How many allocations there were.
 pub static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    static HERE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many allocations there were on this thread: none of the harness's, which makes threads and
+/// writes results beside a test.
+pub fn allocations_here() -> u64 {
+    HERE.get()
+}
+
 /// How many bytes are in use.
 pub static BYTES: AtomicI64 = AtomicI64::new(0);
 
@@ -18,6 +29,7 @@ pub static BYTES: AtomicI64 = AtomicI64::new(0);
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, SeqCst);
+        HERE.set(HERE.get() + 1);
         BYTES.fetch_add(layout.size() as i64, SeqCst);
         // SAFETY: the caller's promise.
         unsafe { Os.alloc(layout) }
