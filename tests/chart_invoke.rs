@@ -2,24 +2,16 @@
 //! by matches and by the kernel.
 #![cfg(all(feature = "macros", feature = "xstate", feature = "compute"))]
 
+#[path = "common/said.rs"]
+mod said;
+
 use mainspring::chart::check::check;
 use mainspring::chart::xstate::{Bindings, Compiled, Machine as Json};
 use mainspring::chart::{Buffers, Effect, Event as Named, Status, Value};
 use mainspring::prelude::*;
 use mainspring::{Cause, ChildEnded, Clock, Events, Invoked};
 use proptest::prelude::*;
-
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Log {
-    said: Vec<String>,
-    level: u8,
-}
-
-impl Log {
-    fn say(&mut self, word: &str) {
-        self.said.push(word.to_owned());
-    }
-}
+use said::{Log, Words};
 
 #[derive(Clone, Debug, PartialEq)]
 enum Signal {
@@ -306,15 +298,6 @@ proptest! {
     #[test]
     fn the_kernel_does_what_the_same_loaded_chart_does(signals in prop::collection::vec(signal(), 1..30)) {
         runs_beside!(Wide, true, signals);
-    }
-}
-
-#[derive(Clone, Default)]
-struct Words(Vec<String>);
-impl mainspring::Machine for Words {
-    type Event = String;
-    fn apply(&mut self, word: String) {
-        self.0.push(word);
     }
 }
 

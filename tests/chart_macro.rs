@@ -1,11 +1,15 @@
 //! Charts of the macro do what the kernel does, and are machines.
 #![cfg(all(feature = "macros", feature = "xstate"))]
 
+#[path = "common/said.rs"]
+mod said;
+
 use mainspring::chart::xstate::{Bindings, Compiled, Machine as Json};
 use mainspring::chart::{Buffers, Event as Named, StepError, Value};
 use mainspring::prelude::*;
 use mainspring::{Cause, Clock};
 use proptest::prelude::*;
+use said::Words;
 use std::time::Duration;
 
 /// What both charts have: a log of their actions, and a number for the guards.
@@ -334,15 +338,6 @@ mainspring::chart! {
             on Hello(to) if *greeted > 0 => { out.tell(to, "again".to_owned()); }
             on Hello(to) => { *greeted += 1; out.tell(to, "hello".to_owned()); }
         }
-    }
-}
-
-#[derive(Clone, Default)]
-struct Words(Vec<String>);
-impl mainspring::Machine for Words {
-    type Event = String;
-    fn apply(&mut self, word: String) {
-        self.0.push(word);
     }
 }
 

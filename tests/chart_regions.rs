@@ -1,6 +1,9 @@
 //! The macro's parallel states, histories asked from inside, and charts as data.
 #![cfg(all(feature = "macros", feature = "xstate"))]
 
+#[path = "common/said.rs"]
+mod said;
+
 use mainspring::chart::check::check;
 use mainspring::chart::lower::lower;
 use mainspring::chart::model::Kind;
@@ -13,21 +16,9 @@ use mainspring::chart::{
 use mainspring::prelude::*;
 use mainspring::{Cause, Clock};
 use proptest::prelude::*;
+use said::Log;
 use std::convert::Infallible;
 use std::time::Duration;
-
-/// A log of actions, and a number for the guards.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Log {
-    said: Vec<String>,
-    level: u8,
-}
-
-impl Log {
-    fn say(&mut self, word: &str) {
-        self.said.push(word.to_owned());
-    }
-}
 
 #[derive(Clone, Debug, PartialEq)]
 enum Signal {
