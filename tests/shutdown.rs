@@ -301,3 +301,93 @@ fn a_shutdown_tells_who_was_late_and_with_what() {
     assert!(late.behavior.ends_with("Script"), "{}", late.behavior);
     assert!(outcome.to_string().contains(&address.to_string()));
 }
+
+/// Says when it is dropped.
+struct Bomb(Log, u64);
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.say(self.1);
+    }
+}
+
+struct Armed(#[expect(dead_code, reason = "is dropped")] Bomb);
+impl Machine for Armed {
+    type Event = Bomb;
+    fn apply(&mut self, _: Bomb) {}
+}
+
+#[test]
+fn an_actor_held_beyond_its_systems_end_is_freed_with_its_messages() {
+    for (workers, own, starts) in [
+        (0, false, false),
+        (0, false, true),
+        (1, false, false),
+        (2, false, true),
+        (2, true, false),
+        (2, true, true),
+    ] {
+        let system = match workers {
+            0 => stepped().0,
+            workers => threads(workers),
+        };
+        let log = Log::new();
+        let held = system.prepare(mainspring::Events::new(), Armed(Bomb(log.clone(), 1)));
+        let held = if own { held.own_thread() } else { held };
+        let held = held.hold().unwrap();
+        held.tell(Bomb(log.clone(), 2)).unwrap();
+        held.tell(Bomb(log.clone(), 3)).unwrap();
+        let down = held.monitor();
+        let outcome = system.shutdown(ms(1));
+        assert_eq!((outcome.actors_left, outcome.messages_left()), (1, 2));
+        assert_eq!(log.len(), 0, "it is held still");
+        let handle = (*held).clone();
+        if starts {
+            drop(held.start());
+        } else {
+            drop(held);
+        }
+        let mut dropped = log.said();
+        dropped.sort_unstable();
+        assert_eq!(dropped, [1, 2, 3], "{workers} workers, started: {starts}");
+        assert_eq!(down.wait().exit, Exit::Killed);
+        assert!(handle.tell(Bomb(log.clone(), 4)).is_err());
+        assert_eq!(log.len(), 4, "it came back and was dropped here");
+    }
+}
+
+#[test]
+fn held_actors_that_are_dropped_while_the_system_ends_are_all_freed() {
+    for workers in [0, 1, 2] {
+        for round in 0..20 {
+            let system = match workers {
+                0 => stepped().0,
+                workers => threads(workers),
+            };
+            let log = Log::new();
+            let held: Vec<_> = (0..100)
+                .map(|n| {
+                    let armed = Armed(Bomb(log.clone(), n));
+                    system
+                        .prepare(mainspring::Events::new(), armed)
+                        .hold()
+                        .unwrap()
+                })
+                .collect();
+            let (begin, began) = mpsc::channel();
+            let dropper = std::thread::spawn(move || {
+                for (n, one) in held.into_iter().enumerate() {
+                    if n == round * 4 {
+                        begin.send(()).unwrap();
+                    }
+                    drop(one);
+                }
+            });
+            began.recv().unwrap();
+            system.shutdown(ms(0));
+            dropper.join().unwrap();
+            let mut dropped = log.said();
+            dropped.sort_unstable();
+            assert_eq!(dropped, (0..100).collect::<Vec<_>>(), "{workers} workers");
+        }
+    }
+}

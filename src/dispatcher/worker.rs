@@ -26,6 +26,7 @@ use crate::dead_letter::Cause;
 use crate::envelope::{Kind, List, Parcel, Pending, Pool, Published, with_pool};
 use crate::plan::Steps;
 use crate::plan::commit::{Committed, Reserved};
+use crate::sync::atomic::{Ordering::Acquire, fence};
 use crate::sync::idle::Rest;
 use crate::sync::inbox::Wake;
 use crate::sync::lend::{Left, Lend};
@@ -667,8 +668,15 @@ impl Worker {
         }
     }
 
+    /// Runs an actor that is on no run queue until it is done.
+    pub(crate) fn run_alone(&self, cell: &ActorCell) {
+        self.scoped(|| while cell.run(self) == After::Again {});
+    }
+
     /// The dispatcher stops: whether there is something to run still.
     fn last_look(&self) -> bool {
+        // What was on a run queue when it was stopped is seen here.
+        fence(Acquire);
         self.follow_orders();
         let shuts_down = self.shared.is_closed(); // else one actor's own thread ends
         if shuts_down && !self.has_actors_to_run() && self.shared.live() > 0 {

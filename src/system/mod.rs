@@ -128,6 +128,9 @@ pub(crate) struct Shared {
     numbers: Mutex<Vec<u32>>,
     /// Counts the actors made from outside; closed when outside work is refused.
     pub(super) gate: Gate,
+    /// Whether the workers were told to end, or are about to be: what is put on a run queue after
+    /// that is run by nobody. Locked while a prepared actor is put on one.
+    workers_end: Mutex<bool>,
 }
 
 #[derive(Default)]
@@ -732,6 +735,7 @@ impl System {
             numbers_scarce: AtomicBool::new(false),
             numbers: Mutex::default(),
             gate: Gate::new(),
+            workers_end: Mutex::new(false),
             config,
         });
         shared.note_cells();
@@ -1219,6 +1223,10 @@ impl System {
                     .stop_all(if forced { life::STOP_NOW } else { 0 });
             }
             step();
+        }
+        *lock(&self.shared.workers_end) = true;
+        if !inside && self.stepped.is_some() {
+            step(); // the last one, for what was handed over meanwhile
         }
         leave_outside_pool(&self.shared.depot);
         let actors_left = if inside { 0 } else { self.shared.live() };

@@ -2,11 +2,12 @@
 
 use super::watch::NameError;
 use super::{Shared, policy};
-use crate::actor::cell::{Body, Limits, life};
+use crate::actor::cell::{ActorCell, Body, Limits, life};
 use crate::actor::{ActorRef, Address, Behavior};
 use crate::config::{MailboxConfig, Overflow, WhenFull};
 use crate::dependency::DependencyError;
 use crate::dispatcher::Dispatcher;
+use crate::dispatcher::worker::Worker;
 use crate::handle::{Actor, Handle};
 use crate::plan::timers::nanoseconds;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -249,7 +250,8 @@ impl<'a, B: Behavior> Prepare<'a, B> {
 /// An actor that is made and not started: a handle to it, whose messages wait.
 ///
 /// Dropped without a start, the actor ends as if killed: no hook runs, its messages are dead
-/// letters. A system that shuts down waits for it as for any other actor.
+/// letters. A system that shuts down waits for it as for any other actor, until the deadline; the
+/// actor of one that outlasts its system ends on the thread that drops or starts it.
 ///
 /// # Examples
 ///
@@ -283,7 +285,7 @@ pub struct Prepared<B: Behavior> {
 }
 
 impl<B: Behavior> Prepared<B> {
-    /// Lets the actor run.
+    /// Lets the actor run. If the system has ended, the actor ends at once, as if killed.
     pub fn start(mut self) -> Actor<B> {
         self.started = true;
         self.actor.shared().launch(self.actor.actor().address());
@@ -380,17 +382,40 @@ impl Shared {
     }
 
     /// Lets a prepared actor run.
-    fn launch(&self, actor: Address) {
+    fn launch(self: &Arc<Self>, actor: Address) {
         if let Some(cell) = self.cell_of(actor) {
-            self.schedule(actor.cell, cell);
+            self.hand_over(actor, cell);
         }
     }
 
     /// Ends a prepared actor before it ever ran.
-    fn abandon(&self, actor: Address) {
+    fn abandon(self: &Arc<Self>, actor: Address) {
         if let Some(cell) = self.cell_of(actor) {
             cell.life.set(actor.generation.get(), life::KILL, 0);
+            self.hand_over(actor, cell);
+        }
+    }
+
+    /// Puts a prepared actor on a run queue. Once the workers were told to end, nobody may look
+    /// there again: then it is killed here.
+    fn hand_over(self: &Arc<Self>, actor: Address, cell: &ActorCell) {
+        let workers_end = lock(&self.workers_end);
+        if !*workers_end {
             self.schedule(actor.cell, cell);
+            return;
+        }
+        drop(workers_end);
+        cell.life.set(actor.generation.get(), life::KILL, 0);
+        let dispatchers = self.dispatchers();
+        let next = |last: &Arc<Dispatcher>| last.first_worker + last.stats.len() as u32;
+        let (dispatcher, parts) = Dispatcher::for_one_actor(
+            u16::MAX, // what it wakes is others' to run
+            self.config.dispatcher.clone(),
+            dispatchers.last().map_or(0, next),
+            None,
+        );
+        for part in parts {
+            Worker::new(self.clone(), dispatcher.clone(), 0, part.queues).run_alone(cell);
         }
     }
 
