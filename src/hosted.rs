@@ -4,7 +4,7 @@
 //!   event ─▶ begin (copy) ─▶ step ─▶ effects ──────────▶ output ─▶ the turn's commit
 //!                              │      raised ones are     sends, timers, children,
 //!                              │      inside of the step  emitted events
-//!                              └─ fault: roll_back, and the turn fails
+//!                              └─ fault: roll_back, the turn fails, and the actor ends
 //! ```
 //!
 //! - H1: a turn that fails leaves configuration, context, timers and children as they were.
@@ -787,9 +787,11 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
         let chart = &self.hosted.chart.chart;
         let class = chart.table().class(&event.name);
         let step = chart.step_in_turn(&mut self.instance, class, &event, &mut self.buffers);
-        if let Err(error) = step {
-            return Err(Refusal::new(error.to_string()));
-        }
+        step.map_err(|error| match error {
+            // Where failures are events there is none.
+            StepError::Fault(_) => Refusal::fatal(error.to_string()),
+            StepError::Limit(_) => Refusal::new(error.to_string()),
+        })?;
         self.check(from)
     }
 

@@ -5,6 +5,7 @@ use mainspring::chart::value::Fault;
 use mainspring::chart::xstate::{self, Bindings};
 use mainspring::chart::{Event, Value};
 use mainspring::prelude::*;
+use mainspring::supervise::{ChildSpec, Children, Restart, Strategy, Supervisor};
 use mainspring::{Cause, ChartMachine, Child, Clock, Events, HostedChart, ManualClock, Refusal};
 use std::time::Duration;
 
@@ -253,23 +254,22 @@ fn every_kind_of_plan_carries_what_the_chart_asks_for() {
 }
 
 #[test]
-fn a_failing_macrostep_keeps_the_old_state_and_fails_the_turn() {
+fn a_failing_macrostep_sends_nothing_and_ends_the_actor_with_its_reason() {
     let (system, hand) = stepped();
     let seen = system.spawn_machine(Names::default()).unwrap();
     let chart = telling(seen.actor());
     let behavior = Keeping { seen: seen.actor() };
     let door = system.spawn(behavior, chart.machine(0).unwrap()).unwrap();
+    let end = door.monitor();
     door.tell(Ask::Open).unwrap();
     door.tell(Ask::Open).unwrap();
-    let asked = door.snapshot();
+    door.tell(Ask::Open).unwrap();
     system.run_until_idle();
-    let after = asked.wait().unwrap();
-    assert!(after.is("inner"));
-    assert_eq!(*after.context(), 1);
+    let refusal = Refusal::fatal("no more; the old state was kept");
+    assert_eq!(end.wait().exit, Exit::Failed(refusal.clone()));
     let letters = system.dead_letters();
-    assert_eq!(letters.len(), 1);
-    let refusal = Refusal::new("no more; the old state was kept");
-    assert_eq!(letters[0].cause, Cause::Refused(refusal));
+    let causes: Vec<_> = letters.iter().map(|letter| letter.cause.clone()).collect();
+    assert_eq!(causes, [Cause::Refused(refusal), Cause::Stopped]);
     let names = seen.snapshot();
     system.run_until_idle();
     assert_eq!(
@@ -278,10 +278,110 @@ fn a_failing_macrostep_keeps_the_old_state_and_fails_the_turn() {
         "neither the plan nor the chart of the failed turn was heard"
     );
     hand.advance(12 * MS);
+    system.run_until_idle(); // its delay ended with it
+    assert_eq!(system.dead_letter_count(), 2);
+}
+
+/// Fails at `BAD`, and counts at `GOOD`.
+fn fragile() -> HostedChart<Count> {
+    let chart = parse(
+        r#"{ "id": "fragile", "initial": "a", "states": {
+            "a": { "on": { "GOOD": { "target": "b", "actions": "count" } } },
+            "b": { "on": { "BAD": { "actions": ["count", "fail"] } } }
+        } }"#,
+    );
+    let compiled = Bindings::<Count>::new()
+        .action("count", |count, _, _| *count += 1)
+        .scoped("fail", |_, _| Err(Fault::execution("broken")))
+        .compile(&chart)
+        .unwrap();
+    HostedChart::from(compiled)
+}
+
+/// Gives its chart events, and says how that stands.
+#[derive(Clone, Copy)]
+struct Watching;
+enum Watch {
+    Give(&'static str),
+    Look(Reply<(bool, Count)>),
+}
+impl Behavior for Watching {
+    type Machine = ChartMachine<Count>;
+    type Message = Watch;
+    fn on_message(&self, message: Watch, chart: Snapshot<'_, Self>) -> Plan<Self> {
+        match message {
+            Watch::Give(name) => Plan::emit(Event::new(name)),
+            Watch::Look(reply) => Plan::reply(reply, (chart.is("a"), *chart.context())),
+        }
+    }
+}
+
+#[test]
+fn a_supervised_chart_that_fails_starts_anew_in_its_initial_state() {
+    let (system, hand) = stepped();
+    let chart = fragile();
+    let make = move |incarnation| {
+        let count = 10 * u64::from(incarnation);
+        (Watching, chart.machine(count).unwrap())
+    };
+    let spec = ChildSpec::new("fragile", make).named("fragile");
+    let children = Children::new(Strategy::OneForOne, vec![spec.restart(Restart::Transient)]);
+    let _supervisor = system.spawn(Supervisor, children).unwrap();
     system.run_until_idle();
-    let asked = door.snapshot();
+    let chart = system.whereis::<Watch>("fragile").unwrap();
+    let look = || {
+        let asked = chart.ask(Watch::Look);
+        system.run_until_idle();
+        asked.wait().unwrap()
+    };
+    chart.tell(Watch::Give("GOOD")).unwrap();
+    assert_eq!(look(), (false, 11));
+    chart.tell(Watch::Give("BAD")).unwrap();
     system.run_until_idle();
-    assert!(asked.wait().unwrap().is("late"));
+    hand.advance(Duration::from_secs(2));
+    assert_eq!(look(), (true, 20), "the second incarnation");
+}
+
+#[test]
+fn a_childs_failure_that_no_state_takes_climbs_until_supervision_hears_of_it() {
+    let (system, hand) = stepped();
+    let family = |on_error: &str| {
+        let chart = parse(&format!(
+            r#"{{ "id": "parent", "initial": "busy", "states": {{
+                "busy": {{ "invoke": {{ "id": "work", "src": "worker" {on_error} }},
+                           "entry": "send" }},
+                "failed": {{}}
+            }} }}"#
+        ));
+        let send = |name: &str| mainspring::chart::Effect::Send {
+            event: Event::new(name),
+            target: mainspring::chart::value::Target::Child("work".into()),
+            delay_ms: Some(10),
+            id: None,
+        };
+        let compiled = Bindings::<Count>::new()
+            .actor("worker")
+            .scoped("send", move |scope, _| {
+                scope.effect(send("GOOD"));
+                scope.effect(send("BAD"));
+                Ok(())
+            })
+            .compile(&chart)
+            .unwrap();
+        HostedChart::from(compiled).child("worker", fragile(), |_| 0)
+    };
+    let (deaf, heedful) = (family(""), family(r#", "onError": "failed""#));
+    let deaf = system.spawn_machine(deaf.machine(0).unwrap()).unwrap();
+    let heedful = system.spawn_machine(heedful.machine(0).unwrap()).unwrap();
+    let end = deaf.monitor();
+    system.run_until_idle();
+    assert_eq!(system.actors(), 4);
+    hand.advance(12 * MS);
+    assert!(look(&system, &heedful).is("failed"));
+    let exit = end.wait().exit;
+    assert!(matches!(exit, Exit::Failed(_)), "{exit:?}");
+    assert!(exit.to_string().contains("broken"), "{exit}");
+    assert_eq!(system.actors(), 1, "only who took the failure lives");
 }
 
 #[test]
@@ -452,7 +552,7 @@ fn a_delayed_event_for_another_is_sent_when_it_is_due_unless_cancelled() {
     let chart = parse(
         r#"{ "id": "m", "initial": "a", "states": { "a": {
             "entry": "later",
-            "on": { "STOP": { "actions": "cancel" }, "BAD": { "actions": ["cancel", "fail"] } }
+            "on": { "STOP": { "actions": "cancel" }, "BAD": { "actions": ["cancel", "lost"] } }
         } } }"#,
     );
     let compiled = Bindings::<Count>::new()
@@ -465,7 +565,15 @@ fn a_delayed_event_for_another_is_sent_when_it_is_due_unless_cancelled() {
             scope.effect(mainspring::chart::Effect::Cancel("1".into()));
             Ok(())
         })
-        .scoped("fail", |_, _| Err(Fault::execution("no")))
+        .scoped("lost", |scope, _| {
+            scope.effect(mainspring::chart::Effect::Send {
+                event: Event::new("lost"),
+                target: mainspring::chart::value::Target::Address("nobody".into()),
+                delay_ms: None,
+                id: None,
+            });
+            Ok(())
+        })
         .compile(&chart)
         .unwrap();
     let chart = HostedChart::from(compiled).address("log", move |event, output| {

@@ -521,7 +521,7 @@ fn what_a_state_invokes_starts_with_it_ends_with_it_and_is_heard_of() {
 }
 
 #[test]
-fn an_end_that_no_state_takes_changes_nothing_if_well_and_fails_its_turn_if_not() {
+fn an_end_that_no_state_takes_changes_nothing_if_well_and_ends_the_actor_if_not() {
     let stage = Stage::new();
     let boss = Boss::new((stage.words.actor(), 0, Vec::new())).unwrap();
     let boss = stage.system.spawn_machine(boss).unwrap();
@@ -531,16 +531,27 @@ fn an_end_that_no_state_takes_changes_nothing_if_well_and_fails_its_turn_if_not(
         .unwrap();
     assert!(stage.see(&boss).is(BossState::Never));
     assert_eq!(stage.system.dead_letters().len(), 0);
-    boss.tell(Order::Ended(ChildEnded::error(Boss::NOBODY, "gone")))
-        .unwrap();
-    assert!(stage.see(&boss).is(BossState::Never));
+    let lone = Lone::new((stage.words.actor(), true)).unwrap();
+    let lone = stage.system.spawn_machine(lone).unwrap();
+    let ends = [boss.monitor(), lone.monitor()];
+    let gone = |invocation| Order::Ended(ChildEnded::error(invocation, "gone"));
+    boss.tell(gone(Boss::NOBODY)).unwrap();
+    lone.tell(gone(Lone::PASSED)).unwrap();
+    stage.system.run_until_idle();
+    for end in ends {
+        let exit = end.wait().exit;
+        assert!(
+            matches!(&exit, Exit::Failed(why) if why.is_fatal() && why.to_string().contains("gone")),
+            "{exit:?}"
+        );
+    }
     let letters = stage.system.dead_letters();
-    let [letter] = &letters[..] else {
-        panic!("{letters:?}")
-    };
+    assert_eq!(letters.len(), 2);
     assert!(
-        matches!(&letter.cause, Cause::Refused(why) if why.to_string().contains("gone")),
-        "{letter:?}"
+        letters
+            .iter()
+            .all(|letter| matches!(letter.cause, Cause::Refused(_))),
+        "{letters:?}"
     );
 }
 

@@ -47,7 +47,8 @@ pub trait Machine: Send + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: the whole turn fails, the machine is rolled back and nothing is sent.
+    /// [`Refusal`]: the whole turn fails, the machine is rolled back and nothing is sent. After a
+    /// [fatal](Refusal::fatal) one the actor ends too.
     fn try_apply(&mut self, event: Self::Event) -> Result<(), Refusal> {
         self.apply(event);
         Ok(())
@@ -115,21 +116,73 @@ pub trait Machine: Send + Sized + 'static {
 /// Why a machine refused an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    reason: String,
+    reason: Box<str>,
+    is_fatal: bool,
 }
 
 impl Refusal {
-    /// A refusal with its reason, lower case and without a full stop.
+    /// A refusal with its reason, lower case and without a full stop. The turn fails, and the actor
+    /// lives on.
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
-            reason: reason.into(),
+            reason: reason.into().into_boxed_str(),
+            is_fatal: false,
         }
+    }
+
+    /// A refusal after which the machine can't go on: the turn fails, and the actor ends by
+    /// [`Exit::Failed`], which its supervisor treats like a panic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mainspring::prelude::*;
+    /// use mainspring::{Clock, Refusal};
+    ///
+    /// struct Balance(u64);
+    /// impl Machine for Balance {
+    ///     type Event = u64;
+    ///     fn apply(&mut self, spent: u64) {
+    ///         self.0 -= spent;
+    ///     }
+    ///     fn try_apply(&mut self, spent: u64) -> Result<(), Refusal> {
+    ///         match self.0.checked_sub(spent) {
+    ///             Some(left) => Ok(self.0 = left),
+    ///             None => Err(Refusal::fatal("the books are wrong")),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> mainspring::Result {
+    /// let (clock, _hand) = Clock::manual();
+    /// let system = System::stepped(Config::default(), clock)?;
+    /// let balance = system.spawn_machine(Balance(5))?;
+    /// let end = balance.monitor();
+    /// balance.tell(6)?;
+    /// system.run_until_idle();
+    /// assert_eq!(end.wait().exit, Exit::Failed(Refusal::fatal("the books are wrong")));
+    /// # Ok(()) }
+    /// ```
+    pub fn fatal(reason: impl Into<String>) -> Self {
+        Self {
+            is_fatal: true,
+            ..Self::new(reason)
+        }
+    }
+
+    /// Whether the actor ends by it.
+    pub fn is_fatal(&self) -> bool {
+        self.is_fatal
     }
 }
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the machine refused the event: {}", self.reason)
+        let what = match self.is_fatal {
+            true => "the event failed the machine",
+            false => "the machine refused the event",
+        };
+        write!(f, "{what}: {}", self.reason)
     }
 }
 
@@ -245,7 +298,7 @@ pub trait Behavior: Copy + Send + Sync + 'static {
         Plan::none()
     }
 
-    /// Decides what happens last; not called after a panic, a kill or a start that failed. A child of this plan lives
+    /// Decides what happens last; not called after a panic, a kill, a fatal refusal or a start that failed. A child of this plan lives
     /// on; a question of it is asked, but the answer is nobody's.
     fn on_stop(&self, exit: &Exit, machine: Snapshot<'_, Self>) -> Plan<Self> {
         let _ = (exit, machine);

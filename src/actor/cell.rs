@@ -1231,7 +1231,12 @@ fn unusual<B: Behavior>(
             };
             run.fails(kind);
             worker.nothing_in_hand();
-            None
+            match cause {
+                Cause::Refused(refusal) if refusal.is_fatal() => {
+                    Some(worker.dies(Exit::Failed(refusal)))
+                }
+                _ => None,
+            }
         }
         Committed::Wait { target, places } => {
             let origin = worker.keep_origin();
@@ -1669,7 +1674,7 @@ fn park<B: Behavior>(run: &Running<'_>, worker: &Worker, keeper: &Keeper, exit: 
 }
 
 fn loss_of(exit: &Exit) -> AskError {
-    if matches!(exit, Exit::Panicked(_)) {
+    if matches!(exit, Exit::Panicked(_) | Exit::Failed(_)) {
         AskError::Panicked
     } else {
         AskError::Stopped
@@ -1772,7 +1777,7 @@ fn last_plan<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: &Exit) {
     let cell = run.cell;
     let graceful = !matches!(
         exit,
-        Exit::Panicked(_) | Exit::Killed | Exit::Linked(_) | Exit::NotStarted(_)
+        Exit::Panicked(_) | Exit::Failed(_) | Exit::Killed | Exit::Linked(_) | Exit::NotStarted(_)
     );
     if graceful && cell.vtable.get().started {
         quietly(|| {

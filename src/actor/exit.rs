@@ -1,6 +1,6 @@
 //! How an actor ended, and what its watchers are told.
 
-use super::Address;
+use super::{Address, Refusal};
 use crate::dead_letter::Cause;
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ pub enum Exit {
     Shutdown,
     /// A handler, hook or transition panicked; the text is the panic's.
     Panicked(Arc<str>),
+    /// The machine refused an event, [and can't go on](Refusal::fatal): a guard or an action of an
+    /// XState chart failed, or no state took the failure of what the chart had invoked.
+    Failed(Refusal),
     /// The plan of its start hook failed, so it handled no message; the cause says why.
     NotStarted(Cause),
     /// An actor linked to it ended abnormally.
@@ -48,6 +51,7 @@ impl fmt::Display for Exit {
             Self::Killed => f.write_str("killed"),
             Self::Shutdown => f.write_str("system shut down"),
             Self::Panicked(text) => write!(f, "panicked: {text}"),
+            Self::Failed(refusal) => write!(f, "failed: {refusal}"),
             Self::NotStarted(cause) => write!(f, "not started: {cause}"),
             Self::Linked(address) => write!(f, "linked actor {address} ended"),
             Self::Gone => f.write_str("no such actor"),

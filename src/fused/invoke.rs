@@ -103,12 +103,12 @@ impl ChildEnded {
         self.result.as_ref().err().map(|why| &**why)
     }
 
-    /// The refusal of a turn in which nothing takes the failure.
+    /// Why the chart fails if nothing takes the failure.
     #[doc(hidden)]
     pub fn refusal(&self) -> Option<Refusal> {
         let why = self.why()?;
         let number = self.invocation;
-        Some(Refusal::new(format!(
+        Some(Refusal::fatal(format!(
             "no state takes the failure of invocation {number}: {why}"
         )))
     }
