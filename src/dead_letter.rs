@@ -49,6 +49,12 @@ pub enum Cause {
     StashFull,
     /// It was a question whose asker's time was up before its turn.
     Expired,
+    /// So many of its turns panicked, one after the other; it is in the
+    /// [`Quarantine`](crate::Quarantine).
+    Quarantined {
+        /// How many.
+        crashes: u32,
+    },
 }
 
 impl From<Refusal> for Cause {
@@ -59,7 +65,7 @@ impl From<Refusal> for Cause {
 
 impl Cause {
     /// The causes' names, by index.
-    const NAMES: [&str; 18] = [
+    const NAMES: [&str; 19] = [
         "stopped",
         "shutdown",
         "full",
@@ -78,6 +84,7 @@ impl Cause {
         "too many behaviors",
         "stash full",
         "expired",
+        "quarantined",
     ];
 
     /// Its name, as metrics have it.
@@ -106,6 +113,7 @@ impl Cause {
             Self::TooManyBehaviors => 15,
             Self::StashFull => 16,
             Self::Expired => 17,
+            Self::Quarantined { .. } => 18,
         }
     }
 }
@@ -135,6 +143,12 @@ impl fmt::Display for Cause {
             Self::AskFailed(error) => write!(f, "an ask failed: {error}"),
             Self::Undelivered(undelivered) => undelivered.fmt(f),
             Self::Expired => f.write_str("the time of its asker was up"),
+            Self::Quarantined { crashes } => {
+                write!(
+                    f,
+                    "{crashes} of its turns panicked; it is in the quarantine"
+                )
+            }
             Self::TooManyBehaviors => f.write_str("as many behaviors are kept as may be"),
             Self::StashFull => {
                 f.write_str("as many messages are put aside as the mailbox has places")

@@ -475,6 +475,8 @@ mod metrics;
 mod path;
 #[cfg(not(loom))]
 mod plan;
+#[cfg(not(loom))]
+mod quarantine;
 #[cfg(all(any(debug_assertions, feature = "testkit"), not(loom)))]
 mod rehearsal;
 #[cfg(not(loom))]
@@ -517,6 +519,7 @@ mod front {
     pub use crate::plan::output::Output;
     pub use crate::plan::timers::{Key, Missed};
     pub use crate::plan::{AskPlan, AskStep, Plan};
+    pub use crate::quarantine::{Poison, Quarantine, Quarantined, ReplayError};
     pub use crate::sync::clock::{Clock, ManualClock};
     pub use crate::system::root::{Spawn, SystemMessage};
     pub use crate::system::spawn::{Prepare, Prepared, SpawnError};

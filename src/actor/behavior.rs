@@ -1,6 +1,7 @@
 //! What a user writes: a behavior that decides and a machine that evolves.
 
 use super::{Exit, Snapshot};
+use crate::quarantine::Poison;
 use crate::supervise::Terms;
 use crate::{Output, Plan};
 
@@ -249,6 +250,47 @@ pub trait Behavior: Copy + Send + Sync + 'static {
     /// The version of the message's type, as [`Meta::version`](crate::Meta::version) has it. 1, when
     /// not given.
     const MESSAGE_VERSION: u32 = 1;
+
+    /// What becomes of a message whose turn panics. Nothing, when not given: it is a dead letter, and
+    /// costs nothing before.
+    ///
+    /// [`Poison::after`] hands it to the next incarnation, first of all; the one that panics as
+    /// often as that goes to the system's [`Quarantine`](crate::Quarantine). An actor that does not
+    /// start anew has no next incarnation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mainspring::prelude::*;
+    /// use mainspring::{Cause, Poison};
+    ///
+    /// # #[derive(Default)]
+    /// struct Sum(u64);
+    /// # impl Machine for Sum { type Event = u64; fn apply(&mut self, more: u64) { self.0 += more } }
+    /// #[derive(Clone, Copy)]
+    /// struct Adding;
+    /// impl Behavior for Adding {
+    ///     type Machine = Sum;
+    ///     type Message = String;
+    ///     const POISON: Option<Poison<String>> = Some(Poison::after(1));
+    ///
+    ///     fn on_message(&self, text: String, _: Snapshot<Self>) -> Plan<Self> {
+    ///         Plan::emit(text.parse().expect("a number"))
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> mainspring::Result {
+    /// let system = System::new()?;
+    /// let adding = system.spawn(Adding, Sum(0))?;
+    /// let end = adding.monitor();
+    /// adding.tell("twelve".into())?;
+    /// end.wait(); // it panicked
+    /// let [poison] = &system.quarantine().list()[..] else { panic!("one message") };
+    /// assert_eq!(system.dead_letters()[0].cause, Cause::Quarantined { crashes: 1 });
+    /// assert_eq!(system.quarantine().take::<String>(poison.id).as_deref(), Some("twelve"));
+    /// # Ok(()) }
+    /// ```
+    const POISON: Option<Poison<Self::Message>> = None;
 
     /// How actors of this behavior are supervised where their
     /// [`ChildSpec`](crate::supervise::ChildSpec) doesn't say otherwise.

@@ -34,6 +34,7 @@ use crate::plan::commit::{Bound, Committed, Usual, commit, commit_usual, first_w
 use crate::plan::delivery::Delivery;
 use crate::plan::output::Evolve;
 use crate::plan::switch::Switch;
+use crate::quarantine::{Poison, Quarantined};
 #[cfg(any(debug_assertions, feature = "testkit"))]
 use crate::rehearsal;
 use crate::supervise::keeper::{Change, Keeper};
@@ -661,6 +662,13 @@ impl<'a> Running<'a> {
         self.existing()?.keeper.get().map(|keeper| &**keeper)
     }
 
+    /// Whether an end now is that of an incarnation only.
+    fn restarts(&self) -> bool {
+        self.keeper().is_some()
+            && !self.cell.inbox.is_closed()
+            && self.cell.life.flags() & (life::FINAL | life::SHUTDOWN) == 0
+    }
+
     /// How many messages are put aside.
     pub(crate) fn stashed(&self) -> u32 {
         self.existing()
@@ -884,7 +892,10 @@ fn panicked<B: Behavior>(
     if let Some(kind) = worker.in_hand() {
         let message = std::any::type_name::<B::Message>();
         run.fails(kind);
-        worker.dead_letter(run.address(worker), message, Cause::Panicked);
+        match run.existing().and_then(|it| it.in_hand.take()) {
+            Some(copy) => poisoned::<B>(run, worker, copy, &text),
+            None => worker.dead_letter(run.address(worker), message, Cause::Panicked),
+        }
     }
     die::<B>(run, worker, Exit::Panicked(text))
 }
@@ -1117,6 +1128,9 @@ fn handle_by<B: Behavior>(
         let snapshot = Snapshot::new(&body.machine, &turn);
         rehearsal::rehearse::<B>(worker, &body.behavior, &message, snapshot)
     };
+    if let Some(poison) = &B::POISON {
+        keep_copy::<B>(run, worker, poison, (kind, ask_by_ns), &message);
+    }
     let loan = worker.lend();
     let plan = {
         #[cfg(debug_assertions)]
@@ -1132,7 +1146,78 @@ fn handle_by<B: Behavior>(
     }
     #[cfg(feature = "testkit")]
     hook::decides(&plan);
-    settle::<B>(run, body, worker, plan, Some(kind))
+    let end = settle::<B>(run, body, worker, plan, Some(kind));
+    if B::POISON.is_some() && end != Some(End::Waits) {
+        drop_copy(run);
+    }
+    end
+}
+
+/// Keeps a copy of the message in hand, so that a panic does not lose it.
+fn keep_copy<B: Behavior>(
+    run: &Running<'_>,
+    worker: &Worker,
+    poison: &Poison<B::Message>,
+    (kind, ask_by_ns): (Kind, u64),
+    message: &B::Message,
+) {
+    let loan = worker.lend();
+    let copy = (poison.copy)(message);
+    drop(loan);
+    let extension = run.extension();
+    let before = match kind {
+        Kind::Stash => extension.crashes.get(),
+        _ => 0,
+    };
+    let copy = copy.map(|copy| Parcel::with_note(Kind::Stash, copy, [ask_by_ns, before + 1]));
+    extension.in_hand.set(copy);
+}
+
+/// The turn did not panic.
+fn drop_copy(run: &Running<'_>) {
+    if let Some(extension) = run.existing() {
+        let copy = extension.in_hand.take();
+        quietly(|| drop(copy));
+    }
+}
+
+/// A turn panicked, and there is a copy of its message: it comes first after the restart, unless
+/// there is none, or the message has had its tries.
+#[cold]
+fn poisoned<B: Behavior>(run: &Running<'_>, worker: &Worker, copy: Parcel, text: &Arc<str>) {
+    let [_, crashes] = copy.note();
+    let actor = run.address(worker);
+    let message = std::any::type_name::<B::Message>();
+    let allowed = B::POISON.map_or(1, |poison| u64::from(poison.crashes));
+    if crashes < allowed && run.restarts() {
+        copy.set_cell(actor.cell);
+        copy.set_generation(actor.generation.get());
+        let copy = match worker.clock.origin.get() {
+            Some(origin) => copy.stamped(origin),
+            None => copy,
+        };
+        run.extension().retry.set(Some(copy));
+        return;
+    }
+    if crashes < allowed {
+        quietly(|| drop(copy));
+        return worker.dead_letter(actor, message, Cause::Panicked);
+    }
+    if let Ok(poison) = copy.try_open::<B::Message>() {
+        let entry = Quarantined {
+            id: 0,
+            actor,
+            message,
+            crashes: u32::try_from(crashes).unwrap_or(u32::MAX),
+            panic: text.clone(),
+            origin: worker.clock.origin.get(),
+        };
+        let cause = Cause::Quarantined {
+            crashes: entry.crashes,
+        };
+        worker.shared.quarantine(entry, poison);
+        worker.dead_letter(actor, message, cause);
+    }
 }
 
 /// Commits a plan and counts its message, if it has one.
@@ -1322,6 +1407,9 @@ fn resume_plan<B: Behavior>(
     let committed = commit::<B>(run, body, worker, &mut plan, bound);
     if !matches!(committed, Committed::Wait { .. }) {
         worker.stop_waiting(run);
+        if B::POISON.is_some() {
+            drop_copy(run);
+        }
     }
     match committed {
         Committed::Done => {
@@ -1434,7 +1522,10 @@ fn special<B: Behavior>(
             handle::<B>(run, body, worker, Kind::Timer, message)
         }
         Kind::Stash => {
-            let [ask_by_ns, _] = parcel.note();
+            let [ask_by_ns, crashes] = parcel.note();
+            if B::POISON.is_some() {
+                run.extension().crashes.set(crashes);
+            }
             if ask_by_ns > 0 && ask_by_ns <= worker.looked_ns() {
                 return expired(run, worker, parcel);
             }
@@ -1663,7 +1754,11 @@ fn park<B: Behavior>(run: &Running<'_>, worker: &Worker, keeper: &Keeper, exit: 
         // SAFETY: C2; this is the state's end.
         quietly(|| unsafe { (vtable.drop_state)(run.cell) });
     });
+    drop_copy(run);
     run.unstash();
+    if let Some(first) = run.existing().and_then(|it| it.retry.take()) {
+        run.put_back(first);
+    }
     // They were heard, or meant for the incarnation that ends.
     run.cell
         .life
@@ -1686,9 +1781,8 @@ fn loss_of(exit: &Exit) -> AskError {
 fn die<B: Behavior>(run: &Running<'_>, worker: &Worker, exit: Exit) -> After {
     let cell = run.cell;
     let address = run.address(worker);
-    if let Some(keeper) = run.keeper()
-        && !cell.inbox.is_closed()
-        && cell.life.flags() & (life::FINAL | life::SHUTDOWN) == 0
+    if run.restarts()
+        && let Some(keeper) = run.keeper()
     {
         return park::<B>(run, worker, keeper, exit);
     }

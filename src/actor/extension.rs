@@ -32,6 +32,13 @@ pub(crate) struct Extension {
     pub(crate) kept: RefCell<Vec<Parcel>>,
     /// Messages that were put aside, and how many.
     pub(crate) stash: RefCell<(List, u32)>,
+    /// A copy of the message in hand, with its panics if this turn is one more; see
+    /// [`Poison`](crate::Poison).
+    pub(crate) in_hand: Cell<Option<Parcel>>,
+    /// How many turns of the message in hand panicked before this one.
+    pub(crate) crashes: Cell<u64>,
+    /// The message that comes first after a restart.
+    pub(crate) retry: Cell<Option<Parcel>>,
     /// The supervisor's hold on the actor; stays over restarts.
     pub(crate) keeper: OnceCell<Box<Keeper>>,
 }

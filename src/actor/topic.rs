@@ -11,7 +11,7 @@ use crate::dead_letter::DeadLetter;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel, is_counted_in, with_outside_pool};
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use crate::sync::inbox::Wake;
+use crate::sync::inbox::{Push, Wake};
 use crate::sync::thread_local;
 use crate::sync::{Mutex, lock};
 use crate::system::Shared;
@@ -198,9 +198,20 @@ impl Shared {
         if parcel.kind() == Kind::Step {
             return parcel.call::<(), ()>(());
         }
+        if let Err((_, parcel)) = self.try_send(parcel) {
+            quietly(|| drop(parcel));
+        }
+    }
+
+    /// Sends a message, from no actor, to the one of its cell.
+    ///
+    /// # Errors
+    ///
+    /// Why not, and the message.
+    pub(crate) fn try_send(&self, parcel: Parcel) -> Result<(), (Push, Parcel)> {
         let target = parcel.cell();
         let Some(cell) = self.cells.get(target) else {
-            return;
+            return Err((Push::Closed, parcel));
         };
         let parcel = match self.has_origins {
             true => self.stamp(parcel),
@@ -222,12 +233,13 @@ impl Shared {
                 if let Some(oldest) = displaced {
                     self.bury_displaced(target, oldest);
                 }
+                Ok(())
             }
-            Err((_, parcel)) => {
+            Err(refused) => {
                 if adopted > 0 {
                     self.depot.disown(adopted);
                 }
-                quietly(|| drop(parcel));
+                Err(refused)
             }
         }
     }

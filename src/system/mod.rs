@@ -27,6 +27,7 @@ use crate::path::ActorPath;
 use crate::plan::breaker::{BreakerState, Circuits};
 use crate::plan::escape::Escape;
 use crate::plan::timers::Tick;
+use crate::quarantine::{Quarantine, Ward};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sync::census;
 use crate::sync::gate::Gate;
@@ -89,6 +90,7 @@ pub(crate) struct Shared {
     pub(crate) depot: Arc<Depot>,
     pub(crate) config: Config,
     pub(crate) dead_letters: DeadLetters,
+    pub(crate) ward: Ward,
     pub(crate) ask_timeout_ns: u64,
     pub(crate) commit_deadline_ns: u64,
     /// Whether messages are stamped with where they came from.
@@ -705,6 +707,7 @@ impl System {
             cells: Table::new(config.system.max_actors as u32),
             depot: Arc::default(),
             dead_letters: DeadLetters::new(config.system.dead_letter_capacity),
+            ward: Ward::default(),
             ask_timeout_ns: config.system.ask_timeout.as_nanos() as u64,
             commit_deadline_ns: config.mailbox.commit_deadline.as_nanos() as u64,
             has_origins: config.system.origins == Origins::On,
@@ -954,6 +957,12 @@ impl System {
     /// The latest dead letters, oldest first.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.shared.dead_letters.latest()
+    }
+
+    /// The messages whose turns panicked as often as [`Behavior::POISON`] allows: listed, replayed
+    /// and taken by hand.
+    pub fn quarantine(&self) -> Quarantine<'_> {
+        Quarantine(&self.shared)
     }
 
     /// From now on actors of the behavior `B` decide twice on each message, the first time on a
@@ -1256,6 +1265,7 @@ impl System {
                 .end(start + deadline + Duration::from_secs(1));
         }
         self.shared.topics.close();
+        self.shared.ward.close();
         if let Some(systems) = lock(&SYSTEMS).as_mut() {
             systems.remove(&self.shared.tag);
         }
