@@ -185,7 +185,7 @@ impl<T: Send + 'static> Drop for Reply<T> {
         if self.0.is_some() {
             // Also a handler that panics with the reply in hand says so.
             let error = match LOSS.get() {
-                AskError::Dropped if std::thread::panicking() => AskError::Panicked,
+                AskError::Dropped if crate::sync::thread::panicking() => AskError::Panicked,
                 // The question came too late, for its own asker; one outside has its own clock.
                 AskError::Timeout { .. } if matches!(self.0, Some(To::Outside(_))) => {
                     AskError::Dropped

@@ -436,10 +436,10 @@
 #![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 
 pub mod chart;
-#[cfg(loom)]
+#[cfg(any(loom, mainspring_shuttle))]
 #[doc(hidden)]
 pub mod sync;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, mainspring_shuttle)))]
 mod sync;
 
 #[cfg(not(loom))]

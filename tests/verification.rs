@@ -133,10 +133,35 @@ fn every_protocol_names_its_models_and_each_has_mutants() {
 }
 
 #[test]
+fn every_scenario_of_the_whole_runtime_is_named() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/verification.md")).unwrap();
+    let (_, section) = page.split_once("\n## The whole runtime by seed\n").unwrap();
+    let (section, _) = section.split_once("\n| what |").unwrap();
+    let rows = section
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1);
+    let cells = rows.map(|row| row.trim_matches(['|', ' ']).split_once(" | ").unwrap().1);
+    let mut named: Vec<_> = cells.flat_map(|names| names.split(", ")).collect();
+    let mut texts = Vec::new();
+    for entry in fs::read_dir(root.join("shuttle-tests/tests/schedules")).unwrap() {
+        texts.push(fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+    let tests = texts
+        .iter()
+        .flat_map(|text| text.split("#[test]\nfn ").skip(1));
+    let mut there: Vec<_> = tests.map(|test| test.split('(').next().unwrap()).collect();
+    named.sort_unstable();
+    there.sort_unstable();
+    assert_eq!(named, there);
+}
+
+#[test]
 fn every_file_of_protocols_has_a_model() {
     // What has no protocol of its own: the door, its stand-ins, and what one thread does alone.
-    const ALONE: [&str; 8] = [
-        "clock", "jitter", "look", "mod", "orders", "scope", "spin", "tsan",
+    const ALONE: [&str; 10] = [
+        "clock", "deque", "jitter", "look", "mod", "orders", "scope", "shuttle", "spin", "tsan",
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for entry in fs::read_dir(root.join("src/sync")).unwrap() {

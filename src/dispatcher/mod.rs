@@ -11,13 +11,13 @@ pub(crate) mod worker;
 use self::core::Core;
 use crate::config::DispatcherConfig;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::deque::{Injector, Stealer, Worker as Deque};
 use crate::sync::idle::{Idle, Rest};
 use crate::sync::lend::Board;
 use crate::sync::orders::Orders;
 use crate::sync::parker::Parker;
 use crate::sync::spares::{Place, Spares};
 use crate::timer::TimerKey as WheelKey;
-use crossbeam_deque::{Injector, Stealer, Worker as Deque};
 use stats::WorkerStats;
 use std::sync::Arc;
 

@@ -161,7 +161,11 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 /// The processor's time-stamp counter, tied to `Instant`.
-#[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(loom, miri))))]
+#[cfg(all(
+    target_arch = "x86_64",
+    target_os = "linux",
+    not(any(loom, miri, mainspring_shuttle))
+))]
 mod counter {
     use std::arch::x86_64::{__cpuid, _rdtsc};
     use std::fs;
@@ -246,7 +250,11 @@ mod counter {
 }
 
 /// Elsewhere there is no counter to use.
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux", not(any(loom, miri)))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_os = "linux",
+    not(any(loom, miri, mainspring_shuttle))
+)))]
 mod counter {
     #[derive(Debug)]
     pub(super) enum Counter {}

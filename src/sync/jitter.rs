@@ -3,21 +3,25 @@
 //! Between any two steps of a protocol the thread may spin for a while, give its core away or
 //! sleep: interleavings that a quiet machine shows once in a million runs come in each. Only for
 //! `.ci/stress`.
+//!
+//! Under `--cfg mainspring_shuttle` it is the scheduler that decides who goes first.
 
 #![allow(dead_code)] // each type has all of the steps
 
 pub use std::sync::atomic::{Ordering, fence};
 
-use std::cell::Cell;
+#[cfg(mainspring_shuttle)]
+use super::shuttle::point as jitter;
 use std::sync::atomic as std_atomic;
-use std::time::Duration;
-
-thread_local! {
-    static RANDOM: Cell<u64> = const { Cell::new(0) };
-}
 
 /// Lets others go first, mostly not at all.
+#[cfg(not(mainspring_shuttle))]
 fn jitter() {
+    use std::cell::Cell;
+    use std::time::Duration;
+    thread_local! {
+        static RANDOM: Cell<u64> = const { Cell::new(0) };
+    }
     static THREADS: std_atomic::AtomicU64 = std_atomic::AtomicU64::new(1);
     let number = RANDOM.try_with(|random| {
         let mut state = random.get();

@@ -213,7 +213,10 @@ impl<T: Send> Board<T> {
 }
 
 /// Whether the visitor's fence is one in every thread, and the owner's none.
-const IS_UNEVEN: bool = cfg!(all(target_os = "linux", not(any(loom, miri))));
+const IS_UNEVEN: bool = cfg!(all(
+    target_os = "linux",
+    not(any(loom, miri, mainspring_shuttle))
+));
 
 /// Keeps the owner's load behind its store: the compiler from moving it, where the visitor sees to
 /// the rest.
@@ -238,7 +241,7 @@ pub fn can_visit() -> bool {
     !IS_UNEVEN || membarrier::is_there()
 }
 
-#[cfg(all(target_os = "linux", not(any(loom, miri))))]
+#[cfg(all(target_os = "linux", not(any(loom, miri, mainspring_shuttle))))]
 mod membarrier {
     use std::sync::OnceLock;
 
@@ -258,7 +261,7 @@ mod membarrier {
     }
 }
 
-#[cfg(not(all(target_os = "linux", not(any(loom, miri)))))]
+#[cfg(not(all(target_os = "linux", not(any(loom, miri, mainspring_shuttle)))))]
 mod membarrier {
     pub(super) fn is_there() -> bool {
         false

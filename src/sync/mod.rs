@@ -1,4 +1,5 @@
-//! The one door to atomics, cells, threads and the clock: std's, or loom's under `--cfg loom`.
+//! The one door to atomics, cells, threads and the clock: std's, or loom's under `--cfg loom`, or
+//! those of `shuttle/` under `--cfg mainspring_shuttle`.
 //!
 //! Everything that two threads share goes through here, so that the models in `loom-tests/` drive
 //! the shipped code. Each protocol is a file of its own with its drawing, its ordering table and
@@ -10,10 +11,12 @@ pub mod alarm;
 pub mod anchor;
 pub mod census;
 pub mod clock;
+#[cfg(not(loom))]
+pub mod deque;
 pub mod gate;
 pub mod idle;
 pub mod inbox;
-#[cfg(mainspring_jitter)]
+#[cfg(any(mainspring_jitter, mainspring_shuttle))]
 mod jitter;
 pub mod lend;
 pub mod look;
@@ -23,6 +26,8 @@ pub mod parker;
 pub mod ring;
 #[cfg(not(loom))]
 pub mod scope;
+#[cfg(mainspring_shuttle)]
+pub mod shuttle;
 pub mod slots;
 pub mod spares;
 #[cfg(not(loom))]
@@ -35,19 +40,24 @@ pub mod waits;
 mod imp {
     #[cfg(mainspring_tsan)]
     pub use super::tsan::{Condvar, Mutex, MutexGuard, atomic};
-    #[cfg(mainspring_jitter)]
+    #[cfg(any(mainspring_jitter, mainspring_shuttle))]
     pub mod atomic {
         pub use crate::sync::jitter::*;
     }
+    #[cfg(mainspring_shuttle)]
+    pub use super::shuttle::*;
     pub use std::sync::Arc;
-    #[cfg(not(any(mainspring_tsan, mainspring_jitter)))]
+    #[cfg(not(any(mainspring_tsan, mainspring_jitter, mainspring_shuttle)))]
     pub use std::sync::atomic;
-    #[cfg(not(mainspring_tsan))]
+    #[cfg(not(any(mainspring_tsan, mainspring_shuttle)))]
     pub use std::sync::{Condvar, Mutex, MutexGuard};
+    #[cfg(not(mainspring_shuttle))]
     pub use std::sync::{RwLock, mpsc};
+    #[cfg(not(mainspring_shuttle))]
     pub use std::{thread, thread_local};
 
     /// What tells the time.
+    #[cfg(not(mainspring_shuttle))]
     pub mod time {
         pub use std::time::Instant;
     }
@@ -77,6 +87,7 @@ mod imp {
     }
 
     /// Tells the processor that this thread waits in a loop.
+    #[cfg(not(mainspring_shuttle))]
     #[inline(always)]
     pub fn spin_loop() {
         std::hint::spin_loop();
