@@ -8,6 +8,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Mutex, lock};
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a message was not handled, or a turn failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,14 @@ pub enum Cause {
         /// How many.
         crashes: u32,
     },
+    /// No active state of the machine's chart takes the event: it changed nothing. The message that
+    /// brought it was handled.
+    NotTaken {
+        /// The event's name; that of its type, where the chart is one of [`chart!`](mod@crate::chart).
+        event: Arc<str>,
+        /// The chart's name; empty if it has none.
+        chart: Arc<str>,
+    },
 }
 
 impl From<Refusal> for Cause {
@@ -65,7 +74,7 @@ impl From<Refusal> for Cause {
 
 impl Cause {
     /// The causes' names, by index.
-    const NAMES: [&str; 19] = [
+    const NAMES: [&str; 20] = [
         "stopped",
         "shutdown",
         "full",
@@ -85,6 +94,7 @@ impl Cause {
         "stash full",
         "expired",
         "quarantined",
+        "not taken",
     ];
 
     /// Its name, as metrics have it.
@@ -114,6 +124,7 @@ impl Cause {
             Self::StashFull => 16,
             Self::Expired => 17,
             Self::Quarantined { .. } => 18,
+            Self::NotTaken { .. } => 19,
         }
     }
 }
@@ -148,6 +159,12 @@ impl fmt::Display for Cause {
                     f,
                     "{crashes} of its turns panicked; it is in the quarantine"
                 )
+            }
+            Self::NotTaken { event, chart } if chart.is_empty() => {
+                write!(f, "no active state takes {event}")
+            }
+            Self::NotTaken { event, chart } => {
+                write!(f, "no active state of {chart} takes {event}")
             }
             Self::TooManyBehaviors => f.write_str("as many behaviors are kept as may be"),
             Self::StashFull => {

@@ -7,6 +7,8 @@ pub mod kernel;
 use invoke::{Call, ChildEnded, Given};
 
 use crate::Machine;
+use crate::dead_letter::Cause;
+use crate::dispatcher::worker;
 use crate::plan::output::Output;
 use crate::plan::timers::Key;
 use std::collections::VecDeque;
@@ -87,6 +89,14 @@ impl<M: Machine> Effects<M> {
         self.output.cancel(Key::new(timer ^ OWN));
     }
 
+    /// No state of `chart` takes the event in hand.
+    #[doc(hidden)]
+    #[cold]
+    pub fn not_taken(&mut self, chart: &str) {
+        let event = std::any::type_name::<M::Event>();
+        self.output.not_taken(event, chart);
+    }
+
     /// The chart is done: its actor ends once it has handled what it was sent.
     #[doc(hidden)]
     pub fn finish(&mut self) {
@@ -110,6 +120,23 @@ impl<M: Machine> Effects<M> {
     pub fn give(&mut self, output: &mut Output<M>) {
         output.append(&mut self.output);
     }
+}
+
+/// No state of `chart`, which asks for nothing and so never fails, takes the event in hand.
+#[doc(hidden)]
+#[cold]
+#[inline(never)]
+pub fn not_taken<M: Machine>(chart: &str) {
+    let event = std::any::type_name::<M::Event>();
+    worker::with(|worker| {
+        if let Some(worker) = worker {
+            let cause = Cause::NotTaken {
+                event: event.into(),
+                chart: chart.into(),
+            };
+            worker.dead_letter(worker.me(), event, cause);
+        }
+    });
 }
 
 /// Keeps the keys of `after` apart from those that bodies choose.

@@ -306,6 +306,7 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
             next_key: 0,
             children: Children(Vec::new()),
             parent,
+            untaken: Vec::new(),
         };
         machine
             .check(0)
@@ -440,6 +441,13 @@ fn failed(is_xstate: bool, id: &str, why: String) -> Event {
     }
 }
 
+/// Whether a chart's own life makes events of that name.
+fn is_own(name: &str) -> bool {
+    ["xstate.", "done.", "error."]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
 /// Says which invocation an event comes from (SCXML's `_event.invokeid`).
 fn from_child(id: &str, mut event: Event) -> Event {
     let origin = event.origin.get_or_insert_with(Default::default);
@@ -451,7 +459,8 @@ fn from_child(id: &str, mut event: Event) -> Event {
 /// A running chart: an actor's [`Machine`], or anybody's.
 ///
 /// Its events are [`chart::Event`](crate::chart::Event)s. An event that no state takes changes
-/// nothing. A clone, as in a snapshot, has the same states and context; children and timers are
+/// nothing and is a dead letter ([`Cause::NotTaken`](crate::Cause::NotTaken)), unless it is one of
+/// the chart's own (`xstate.*`, `done.*`, `error.*`). A clone, as in a snapshot, has the same states and context; children and timers are
 /// the original's alone.
 ///
 /// A turn costs one copy of the context into the machine's own buffers, so that it can fail.
@@ -467,6 +476,8 @@ pub struct ChartMachine<C: Clone + Send + 'static> {
     next_key: u64,
     children: Children<C>,
     parent: Option<Parent>,
+    /// The names of the turn's events that no state took.
+    untaken: Vec<Name>,
 }
 
 /// What a turn that fails goes back to.
@@ -506,6 +517,7 @@ impl<C: Clone + Send + 'static> Clone for ChartMachine<C> {
             next_key: self.next_key,
             children: Children(Vec::new()),
             parent: self.parent.clone(),
+            untaken: Vec::new(),
         }
     }
 }
@@ -617,8 +629,9 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
         output.after(Key::new(key), Duration::from_millis(ms), event);
     }
 
-    /// What SCXML does with an event before the chart takes it: finalize, then forward.
-    fn before(&mut self, event: &Event) -> Result<(), Refusal> {
+    /// What SCXML does with an event before the chart takes it: finalize, then forward. Whether
+    /// there was any of it.
+    fn before(&mut self, event: &Event) -> Result<bool, Refusal> {
         let from = event.origin.as_ref().and_then(|o| o.invokeid.text());
         let mut finalize = None;
         for (id, child) in &self.children.0 {
@@ -632,8 +645,10 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
                 .act(&mut self.instance, action, event, &mut self.buffers)
                 .map_err(|fault| Refusal::new(fault.to_string()))?;
         }
+        let mut is_used = finalize.is_some();
         for (id, child) in &self.children.0 {
             if child.autoforward {
+                is_used = true;
                 self.buffers.effects().push(Effect::Send {
                     event: event.clone(),
                     target: Target::Child(id.clone()),
@@ -642,7 +657,7 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
                 });
             }
         }
-        Ok(())
+        Ok(is_used)
     }
 
     fn send(&mut self, event: Event, target: &Target, output: &mut Outputs<C>) {
@@ -783,15 +798,18 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
             return Ok(());
         }
         let from = self.buffers.effects().len();
-        self.before(&event)?;
+        let is_used = self.before(&event)?;
         let chart = &self.hosted.chart.chart;
         let class = chart.table().class(&event.name);
         let step = chart.step_in_turn(&mut self.instance, class, &event, &mut self.buffers);
-        step.map_err(|error| match error {
+        let taken = step.map_err(|error| match error {
             // Where failures are events there is none.
             StepError::Fault(_) => Refusal::fatal(error.to_string()),
             StepError::Limit(_) => Refusal::new(error.to_string()),
         })?;
+        if !(taken || is_used || is_own(&event.name)) {
+            self.untaken.push(event.name);
+        }
         self.check(from)
     }
 
@@ -822,9 +840,13 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
             std::mem::swap(&mut undo.children, &mut self.children.0);
         }
         self.buffers.effects().clear();
+        self.untaken.clear();
     }
 
     fn output(&mut self, output: &mut Output<Self>) {
+        for event in self.untaken.drain(..) {
+            output.not_taken(&event, &self.hosted.chart.model.name);
+        }
         if self.buffers.effects().is_empty() {
             return;
         }

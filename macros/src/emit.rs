@@ -144,6 +144,19 @@ pub(crate) fn failure(chart: &parse::Chart, event: &TokenStream) -> TokenStream 
     }
 }
 
+/// Whether the event `#event`, a reference, comes from the chart itself: an expression.
+pub(crate) fn is_own(chart: &parse::Chart, event: &TokenStream) -> TokenStream {
+    let invoke = chart.invoke.as_ref();
+    let own: Vec<_> = [chart.after.as_ref(), invoke]
+        .into_iter()
+        .flatten()
+        .collect();
+    match own.is_empty() {
+        true => quote! { false },
+        false => quote! { ::core::matches!(*#event, #(#own(_))|*) },
+    }
+}
+
 /// What `__ended` says to the transitions of an invocation: an `Option` of a reference.
 pub(crate) fn ended(
     chart: &parse::Chart,
@@ -948,34 +961,26 @@ impl Emit<'_> {
             },
             false => quote! { Ok(()) },
         };
-        let try_apply = match self.invokes {
-            true => {
-                let failure = failure(self.chart, &quote! { &event });
-                quote! {
-                    let failure = #failure;
-                    let taken = self.__take(event);
-                    match failure {
-                        Some(refusal) if !taken => Err(refusal),
-                        _ => #rest,
-                    }
-                }
-            }
-            false => quote! {
-                self.__take(event);
-                #rest
-            },
+        let chart = name.to_string();
+        let not_taken = match self.speaks {
+            true => quote! { self.effects.not_taken(#chart); },
+            false => quote! { ::mainspring::fused::not_taken::<Self>(#chart); },
         };
-        let settle = (self.goes_on || self.invokes).then(|| {
-            quote! {
-                #[inline]
-                fn try_apply(&mut self, event: #event) -> Result<(), ::mainspring::Refusal> {
-                    #try_apply
-                }
-            }
+        let is_own = is_own(self.chart, &quote! { &event });
+        let fails = self.invokes.then(|| {
+            let failure = failure(self.chart, &quote! { &event });
+            (
+                quote! { let failure = #failure; },
+                quote! {
+                    if let Some(refusal) = failure {
+                        return Err(refusal);
+                    }
+                },
+            )
         });
+        let (look, fail) = fails.unwrap_or_default();
         let fallible = self.speaks.then(|| {
             quote! {
-                #settle
                 #[inline]
                 fn begin(&mut self) {
                     self.__keep();
@@ -999,6 +1004,18 @@ impl Emit<'_> {
                 #[inline]
                 fn apply(&mut self, event: #event) {
                     let _ = self.step(event);
+                }
+                #[inline]
+                fn try_apply(&mut self, event: #event) -> Result<(), ::mainspring::Refusal> {
+                    let is_own = #is_own;
+                    #look
+                    if !self.__take(event) {
+                        #fail
+                        if !is_own {
+                            #not_taken
+                        }
+                    }
+                    #rest
                 }
                 #fallible
                 #output

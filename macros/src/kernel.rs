@@ -40,6 +40,7 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     let links = emit::links(chart, &quote! { self.kernel.tell_end(finish); });
     let given_type = emit::given_type(chart);
     let failure = emit::failure(chart, &quote! { __event });
+    let is_own = emit::is_own(chart, &quote! { __event });
     let output = chart.output.as_ref().map(|given| {
         quote! {
             /// What the chart gives; nothing before it is done.
@@ -211,6 +212,10 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
 
             fn failure(__event: &#event) -> Option<::mainspring::Refusal> {
                 #failure
+            }
+
+            fn is_own(__event: &#event) -> bool {
+                #is_own
             }
         }
 

@@ -69,6 +69,9 @@ pub trait Bodies: Machine {
 
     /// Why the invocation failed whose end this is.
     fn failure(event: &Self::Event) -> Option<Refusal>;
+
+    /// Whether the event comes from the chart itself: a delay that is over, an invocation's end.
+    fn is_own(event: &Self::Event) -> bool;
 }
 
 /// A chart's table, shared by its machines.
@@ -345,7 +348,16 @@ impl<M: Bodies> Kernel<M> {
             .chart
             .step_in_turn(instance, class, &event, buffers);
         match taken {
-            Ok(taken) => failure.filter(|_| !taken).map_or(Ok(()), Err),
+            Ok(true) => Ok(()),
+            Ok(false) => match failure {
+                Some(refusal) => Err(refusal),
+                None => {
+                    if event.event().is_some_and(|event| !M::is_own(event)) {
+                        instance.context.effects.not_taken(&compiled.model.name);
+                    }
+                    Ok(())
+                }
+            },
             Err(error) => Err(Refusal::new(error.to_string())),
         }
     }

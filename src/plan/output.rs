@@ -6,6 +6,7 @@ use super::{Key, Plan, Steps, flag};
 use crate::actor::cell::quietly;
 use crate::actor::{ActorRef, Address, Behavior, Down, Events, Machine};
 use crate::ask::Reply;
+use crate::dead_letter::Cause;
 use crate::dispatcher::worker;
 use crate::envelope::{Kind, Parcel};
 use std::marker::PhantomData;
@@ -146,6 +147,19 @@ impl<M: Machine> Output<M> {
     pub(crate) fn at_commit(&mut self, act: impl FnOnce() + Send + 'static) {
         self.steps
             .append(children::step(flag::OTHER, move |_| quietly(act)));
+    }
+
+    /// When the turn commits, `event` is a dead letter that no state of `chart` takes.
+    #[cold]
+    pub(crate) fn not_taken(&mut self, event: &str, chart: &str) {
+        let cause = Cause::NotTaken {
+            event: event.into(),
+            chart: chart.into(),
+        };
+        self.steps
+            .append(children::step(flag::OTHER, move |worker| {
+                worker.dead_letter(worker.me(), std::any::type_name::<M::Event>(), cause);
+            }));
     }
 
     /// Ends `target` after its turn in hand; what is queued there becomes dead letters.
