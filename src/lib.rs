@@ -459,6 +459,8 @@ mod dependency;
 #[cfg(not(loom))]
 mod dispatcher;
 #[cfg(not(loom))]
+mod dump;
+#[cfg(not(loom))]
 mod envelope;
 #[cfg(not(loom))]
 #[doc(hidden)] // for the code that the macro makes
@@ -505,6 +507,9 @@ mod front {
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
     pub use crate::dependency::{Component, Dependencies, Dependency, DependencyError, Unresolved};
+    pub use crate::dump::{
+        Activity, ActorDump, BacklogDump, DispatcherDump, Dump, Inspector, WaitingDump, WorkerDump,
+    };
     pub use crate::fused::Effects;
     pub use crate::fused::invoke::{ChildEnded, Finishes, Invoked};
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};

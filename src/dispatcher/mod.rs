@@ -159,6 +159,16 @@ impl Dispatcher {
         }
     }
 
+    /// Where the thread number `index` is.
+    pub(crate) fn place(&self, index: usize) -> Place {
+        self.spares.place(index)
+    }
+
+    /// Whether the worker with this seat sleeps.
+    pub(crate) fn is_asleep(&self, seat: usize) -> bool {
+        self.idle.is_asleep(seat)
+    }
+
     /// Whether all seats are taken by threads that do not sleep.
     pub(crate) fn all_awake(&self) -> bool {
         self.idle.counts().unparked == self.idle.workers()

@@ -1,6 +1,6 @@
 //! Counters that one worker writes and anybody reads: plain stores, free when nobody looks.
 
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sync::census::Tally;
 use crate::sync::{Mutex, lock};
 use std::sync::Arc;
@@ -27,11 +27,62 @@ impl Counter {
     }
 }
 
+/// Whose turn a worker is in; it alone writes.
+#[derive(Debug)]
+pub(crate) struct RunsCell(AtomicU32);
+
+/// What a [`RunsCell`] holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Runs {
+    /// It is in no turn.
+    Nobody,
+    /// Its thread has ended.
+    Ended,
+    /// The number of the actor's cell.
+    Actor(u32),
+}
+
+impl Default for RunsCell {
+    fn default() -> Self {
+        Self(AtomicU32::new(Self::NOBODY))
+    }
+}
+
+impl RunsCell {
+    // No cell has these numbers: `system.max_actors` is less.
+    const NOBODY: u32 = u32::MAX;
+    const ENDED: u32 = u32::MAX - 1;
+
+    #[inline(always)]
+    pub(crate) fn set(&self, runs: Runs) {
+        let number = match runs {
+            Runs::Nobody => Self::NOBODY,
+            Runs::Ended => Self::ENDED,
+            Runs::Actor(number) => number,
+        };
+        self.0.store(number, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Runs {
+        match self.0.load(Relaxed) {
+            Self::NOBODY => Runs::Nobody,
+            Self::ENDED => Runs::Ended,
+            number => Runs::Actor(number),
+        }
+    }
+}
+
 /// One worker's counters.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct WorkerStats {
     pub(crate) turns: Counter,
+    pub(crate) runs: RunsCell,
+    /// When its timers are due next, as of its last look at the clock. 0 before the first.
+    pub(crate) next_timer_ns: Counter,
+    /// The watchdog's: the turn that it saw, and since when.
+    pub(crate) seen_turns: Counter,
+    pub(crate) seen_ns: Counter,
     pub(crate) messages: Counter,
     pub(crate) steals: Counter,
     pub(crate) parks: Counter,

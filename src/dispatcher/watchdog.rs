@@ -88,6 +88,7 @@ impl Watchdog {
 
     fn check(shared: &Arc<Shared>, dispatcher: &Arc<Dispatcher>, seen: &mut [Seen], now: Instant) {
         let mut stuck = false;
+        let now_ns = shared.clock().now_ns();
         for (index, seen) in seen.iter_mut().take(dispatcher.threads()).enumerate() {
             let stats = &dispatcher.stats[index];
             let turns = stats.turns.get();
@@ -99,6 +100,8 @@ impl Watchdog {
                         since: Some(now),
                         reported: false,
                     };
+                    stats.seen_ns.set(now_ns);
+                    stats.seen_turns.set(turns);
                     continue;
                 }
             };

@@ -18,7 +18,7 @@
 
 use super::batch_clock::BatchClock;
 use super::core::{Core, NOBODY, Refused};
-use super::stats::{TypeStats, WorkerStats};
+use super::stats::{Runs, TypeStats, WorkerStats};
 use super::{Dispatcher, Runnable};
 use crate::actor::cell::{ActorCell, After, End, Running};
 use crate::actor::{Address, Counts, Exit, Origin, Turn};
@@ -298,6 +298,7 @@ impl Worker {
 
     /// The loop of a thread, until the dispatcher stops; without a seat it begins as a spare.
     pub(crate) fn run(&self, seat: Option<Rest>) {
+        self.stats.runs.set(Runs::Nobody);
         self.is_spare.set(seat.is_none());
         self.core().seat.set(seat);
         if self.is_spare.get() {
@@ -315,6 +316,7 @@ impl Worker {
                 }
             });
         });
+        self.stats.runs.set(Runs::Ended);
     }
 
     /// What is lent while code of the user runs; it is kept now.
@@ -378,10 +380,12 @@ impl Worker {
                     if self.has_work() || self.core().next_timer_ns.get() <= self.looked_ns.get() {
                         continue;
                     }
+                    self.stats.runs.set(Runs::Nobody);
                     return false;
                 };
                 self.run_one(number);
                 if budget.is_some_and(|budget| began.elapsed() >= budget) {
+                    self.stats.runs.set(Runs::Nobody);
                     return self.has_work();
                 }
             }
@@ -443,6 +447,7 @@ impl Worker {
             return;
         };
         self.stats.turns.add(1);
+        self.stats.runs.set(Runs::Actor(number));
         if cell.run(self) == After::Again {
             self.ready.push(number);
         }
@@ -548,6 +553,9 @@ impl Worker {
         if self.dispatcher.has_orders(self.index) {
             self.follow_orders();
         }
+        self.stats
+            .next_timer_ns
+            .set(self.core().next_timer_ns.get());
         let backlog = self.ready.len() + self.fresh.len();
         self.stats.queue.set(backlog as u64);
         if backlog as u64 * turn_ns.max(20) >= SHARE_NS && backlog > 1 && self.dispatcher.wake_one()
@@ -605,6 +613,7 @@ impl Worker {
 
     /// Spins, steals, sleeps; none when the dispatcher has stopped.
     fn search(&self, rest: &mut Rest) -> Option<u32> {
+        self.stats.runs.set(Runs::Nobody);
         let idle_since_ns = self.clock.read();
         self.stats
             .busy_ns
@@ -644,6 +653,9 @@ impl Worker {
             }
             self.give_memory_back();
             let limit = self.until_next_timer();
+            self.stats
+                .next_timer_ns
+                .set(self.core().next_timer_ns.get());
             self.stats.parks.add(1);
             // However it woke: the next round looks for work and at the timers.
             let _ = rest.sleep(limit, || {
@@ -691,6 +703,7 @@ impl Worker {
     #[cold]
     #[inline(never)]
     fn wait_for_seat(&self) -> bool {
+        self.stats.runs.set(Runs::Nobody);
         let mut parker = Parker::new();
         self.dispatcher.become_spare(self.index, &parker);
         self.give_memory_back();
@@ -706,6 +719,9 @@ impl Worker {
             if now_ns >= self.core().next_timer_ns.get() {
                 self.fire_timers(now_ns);
             }
+            self.stats
+                .next_timer_ns
+                .set(self.core().next_timer_ns.get());
             self.give_actors_away();
             if let Some(seat) = self.dispatcher.take_seat(self.index) {
                 // Its first owner was let there; if it can't be now, it runs where it may.

@@ -819,7 +819,7 @@ impl Inbox {
     }
 
     /// Whether nobody owes its actor a run; for a look at a system that stands still.
-    #[cfg(all(feature = "testkit", not(loom)))]
+    #[cfg(not(loom))]
     pub fn is_idle(&self) -> bool {
         self.0.load(Ordering::Relaxed) & IDLE != 0
     }

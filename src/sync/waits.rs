@@ -181,6 +181,17 @@ impl<A> Waits<A> {
         !self.lock().remove_thread(target, ticket)
     }
 
+    /// Looks at each who waits, in order at each target: whose room they wait for, and how many
+    /// places. `look` is short: it has the lock.
+    #[cfg(not(loom))]
+    pub fn each(&self, mut look: impl FnMut(&Waiter<A>, u32, u32)) {
+        for (&target, line) in &self.lock().waiters {
+            for (waiter, places) in line {
+                look(waiter, target, *places);
+            }
+        }
+    }
+
     /// Calls `due` under the lock, so that no other wait begins meanwhile, if this very wait of
     /// `me`'s goes on still.
     pub fn if_due(&self, me: u32, seq: u64, due: impl FnOnce()) {

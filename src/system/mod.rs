@@ -248,6 +248,11 @@ impl Shared {
         dispatchers[id].inject(number);
     }
 
+    /// Whether its host runs all actors.
+    pub(crate) fn is_stepped(&self) -> bool {
+        self.is_stepped
+    }
+
     pub(crate) fn dispatchers(&self) -> Vec<Arc<Dispatcher>> {
         self.dispatchers
             .read()
@@ -266,7 +271,7 @@ impl Shared {
     }
 
     /// Looks at all actors that have not ended.
-    fn each_alive(&self, mut look: impl FnMut(Address, &ActorCell)) {
+    pub(crate) fn each_alive(&self, mut look: impl FnMut(Address, &ActorCell)) {
         self.cells.for_each(|number, cell| {
             let (generation, flags) = cell.life.load();
             if flags & life::ENDED == 0
@@ -931,6 +936,10 @@ impl System {
     #[cfg(feature = "testkit")]
     pub(crate) fn next_timer_ns(&self) -> Option<u64> {
         self.host().next_timer_ns()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Whether an actor of this system calls.

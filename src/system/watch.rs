@@ -217,6 +217,14 @@ impl Shared {
         }
     }
 
+    /// The first name of an actor that others see.
+    pub(crate) fn name_of(&self, actor: Address) -> Option<Arc<str>> {
+        let watches = lock(&self.watches);
+        let names = &watches.actors.get(&actor)?.names;
+        let shown = |name: &&Arc<str>| watches.names.get(*name).is_some_and(|named| named.shown);
+        names.iter().find(shown).cloned()
+    }
+
     /// Who holds a name, if it takes messages of type `M`.
     pub(crate) fn named<M: 'static>(&self, name: &str) -> Option<Address> {
         self.find::<M>(name).ok()
