@@ -370,28 +370,6 @@ fn charts(c: &mut Criterion) {
         });
     }
     group.finish();
-
-    let mut group = c.benchmark_group("chart/states=10000");
-    let mut states = String::new();
-    for n in 0..10_000 {
-        let comma = if n > 0 { "," } else { "" };
-        let next = (n + 1) % 10_000;
-        states += &format!(
-            "{comma}\"s{n}\":{{\"on\":{{\"GO\":{{\"target\":\"s{next}\",\"actions\":\"count\"}}}}}}"
-        );
-    }
-    let big = format!("{{\"id\":\"m\",\"initial\":\"s0\",\"states\":{{{states}}}}}");
-    group.sample_size(10);
-    group.bench_function("load", |b| b.iter(|| bound(&big)));
-    let chart = bound(&big);
-    let class = class(&chart, "GO");
-    let event = Event::new("GO");
-    group.bench_function("event", |b| {
-        let mut instance = started(&chart);
-        let mut buffers = Buffers::default();
-        b.iter(|| chart.chart.step(&mut instance, class, &event, &mut buffers));
-    });
-    group.finish();
 }
 
 criterion_group!(benches, charts);

@@ -99,29 +99,47 @@ impl fmt::Debug for Leaves {
 /// Deeper than any chart that passes the check; a circle of history defaults ends here.
 const RECURSION_MAX: u32 = 3 * super::check::DEPTH_MAX;
 
-/// A set of states as bits.
+/// A set of states as bits, and a bit for each word that may hold some: what a step costs follows
+/// the states it meets, not those of the chart.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Bits(Vec<u64>);
+pub(crate) struct Bits {
+    words: Vec<u64>,
+    used: Vec<u64>,
+}
 
 impl Bits {
     pub(crate) fn reset(&mut self, len: usize) {
-        self.0.clear();
-        self.0.resize(len.div_ceil(64), 0);
+        let words = len.div_ceil(64);
+        if self.words.len() != words {
+            self.words.clear();
+            self.words.resize(words, 0);
+            self.used.clear();
+            self.used.resize(words.div_ceil(64), 0);
+            return;
+        }
+        for (nth, used) in self.used.iter_mut().enumerate() {
+            while *used != 0 {
+                self.words[nth * 64 + used.trailing_zeros() as usize] = 0;
+                *used &= *used - 1;
+            }
+        }
     }
 
     #[inline]
     pub(crate) fn set(&mut self, s: u32) {
-        self.0[s as usize / 64] |= 1 << (s % 64);
+        let word = s as usize / 64;
+        self.words[word] |= 1 << (s % 64);
+        self.used[word / 64] |= 1 << (word % 64);
     }
 
     #[inline]
     pub(crate) fn clear(&mut self, s: u32) {
-        self.0[s as usize / 64] &= !(1 << (s % 64));
+        self.words[s as usize / 64] &= !(1 << (s % 64));
     }
 
     #[inline]
     pub(crate) fn get(&self, s: u32) -> bool {
-        self.0
+        self.words
             .get(s as usize / 64)
             .is_some_and(|w| w >> (s % 64) & 1 == 1)
     }
@@ -129,31 +147,43 @@ impl Bits {
     /// The first member at or after `from`.
     pub(crate) fn next(&self, from: u32) -> Option<u32> {
         let mut word = from as usize / 64;
-        let mut bits = self.0.get(word)? & (!0 << (from % 64));
-        loop {
-            if bits != 0 {
-                return Some(word as u32 * 64 + bits.trailing_zeros());
-            }
+        let mut bits = self.words.get(word)? & (!0 << (from % 64));
+        while bits == 0 {
             word += 1;
-            bits = *self.0.get(word)?;
+            let mut used = self.used.get(word / 64)? & (!0 << (word % 64));
+            if used == 0 {
+                let nth = (word / 64 + 1..self.used.len()).find(|&nth| self.used[nth] != 0)?;
+                word = nth * 64;
+                used = self.used[nth];
+            }
+            word = word / 64 * 64 + used.trailing_zeros() as usize;
+            bits = self.words[word];
         }
+        Some(word as u32 * 64 + bits.trailing_zeros())
     }
 
     /// The last member before `to`.
     pub(crate) fn before(&self, to: u32) -> Option<u32> {
         let mut word = to as usize / 64;
-        let mut bits = match self.0.get(word) {
+        let mut bits = match self.words.get(word) {
             Some(w) => w & !(!0 << (to % 64)),
             None => 0,
         };
-        word = word.min(self.0.len());
-        loop {
-            if bits != 0 {
-                return Some(word as u32 * 64 + 63 - bits.leading_zeros());
-            }
-            word = word.checked_sub(1)?;
-            bits = self.0[word];
+        word = word.min(self.words.len());
+        while bits == 0 {
+            let nth = word / 64;
+            let used = self.used.get(nth).map_or(0, |u| u & !(!0 << (word % 64)));
+            let (nth, used) = match used {
+                0 => (0..nth.min(self.used.len()))
+                    .rev()
+                    .map(|nth| (nth, self.used[nth]))
+                    .find(|(_, used)| *used != 0)?,
+                _ => (nth, used),
+            };
+            word = nth * 64 + 63 - used.leading_zeros() as usize;
+            bits = self.words[word];
         }
+        Some(word as u32 * 64 + 63 - bits.leading_zeros())
     }
 
     pub(crate) fn any_in(&self, from: u32, to: u32) -> bool {
@@ -443,9 +473,10 @@ impl Table {
     /// Whether `s` is complete, given the active states.
     pub(crate) fn in_final(&self, s: StateId, active: &Bits) -> bool {
         match self.row(s).kind {
-            Kind::Compound => self
-                .children(s)
-                .any(|c| self.row(c).kind == Kind::Final && active.get(c)),
+            // Its one active child is the first active state below it.
+            Kind::Compound => active
+                .next(s + 1)
+                .is_some_and(|c| self.row(c).parent == s && self.row(c).kind == Kind::Final),
             Kind::Parallel => self.children(s).all(|c| self.in_final(c, active)),
             Kind::Final => self.rules.done_climbs && active.get(s),
             _ => false,
@@ -455,7 +486,38 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::Leaves;
+    use super::{Bits, Leaves};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn bits_are_a_sorted_set() {
+        let mut state = 1_u64;
+        let mut draw = |below: u32| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) as u32 % below
+        };
+        let mut bits = Bits::default();
+        for len in [1, 64, 65, 4096, 4097, 4097, 20_000, 20_000, 300] {
+            bits.reset(len as usize);
+            let mut set = BTreeSet::new();
+            for _ in 0..60 {
+                let s = draw(len);
+                if draw(3) == 0 {
+                    bits.clear(s);
+                    set.remove(&s);
+                } else {
+                    bits.set(s);
+                    set.insert(s);
+                }
+                let at = draw(len + 70);
+                assert_eq!(bits.next(at), set.range(at..).next().copied());
+                assert_eq!(bits.before(at), set.range(..at).next_back().copied());
+                assert_eq!(bits.get(at), set.contains(&at));
+            }
+        }
+    }
 
     #[test]
     fn leaves_are_what_was_pushed_few_or_many() {

@@ -4,17 +4,26 @@
 use hashbrown::HashMap;
 
 use super::entry::{Entry, States};
-use super::model::{ActionId, Guard, Kind, Model, State, StateId, Trigger};
-use super::table::{Arrow, Candidate, Class, HOST, NONE, Names, Row, Span, Table, Test, flag};
+use super::model::{Guard, Kind, Model, State, StateId, Trigger};
+use super::table::{
+    Arrow, Candidate, Class, HOST, NONE, Names, Row, Span, Sparse, Table, Test, flag,
+};
 
-/// More cells than this (16 MiB) and a state keeps only its own row; the ancestors' are then found
-/// by walking up.
-const DENSE_CELLS_MAX: u64 = 1 << 22;
+/// More cells than this (1 MiB) and only those are kept in which something is told apart.
+const DENSE_CELLS_MAX: u64 = 1 << 18;
+/// A sparse table keeps this many cells for transitions of states above, and this many for each
+/// state; those that would need more are looked up in the state above when an event comes.
+const INHERITED: (u64, u64) = (1 << 15, 8);
 
 /// Makes the table of a model without [problems](Model::problems).
 ///
-/// Cost: O(states × event classes × depth), at most 2²² cells; larger charts are kept sparse.
+/// Cost: O(states + transitions × classes that they match × depth); up to 2¹⁸ cells are kept for
+/// states × event classes, a larger table is sparse.
 pub fn lower(model: &Model) -> Table {
+    lower_within(model, DENSE_CELLS_MAX, INHERITED)
+}
+
+fn lower_within(model: &Model, dense_cells_max: u64, inherited: (u64, u64)) -> Table {
     let mut table = Table {
         rules: model.rules,
         rows: Vec::with_capacity(model.states.len()),
@@ -32,20 +41,15 @@ pub fn lower(model: &Model) -> Table {
         has_invokes: false,
         asks_around: Vec::new(),
         by_activation: false,
-        walk: None,
+        sparse: None,
     };
     table.classes = table.names.count();
     rows(model, &mut table);
     let own = arrows(model, &mut table);
-    Cells {
-        model,
-        own: &own,
-        entries: HashMap::new(),
-        exits: HashMap::new(),
-        plans: HashMap::new(),
-        scratch: Entry::default(),
-    }
-    .fill(&mut table);
+    let mut cells = Cells::new(model, &own, &table);
+    cells.inherited = inherited.0 + inherited.1 * model.states.len() as u64;
+    let count = model.states.len() as u64 * u64::from(table.classes);
+    cells.fill(&mut table, count > dense_cells_max);
     table
 }
 
@@ -205,15 +209,42 @@ struct Way {
 struct Cells<'a> {
     model: &'a Model,
     own: &'a [Vec<u32>],
-    entries: HashMap<u32, Option<Way>>,
-    exits: HashMap<(u32, u32), Option<Span>>,
-    /// The plans of the leaf in hand by transition: many classes share one.
-    plans: HashMap<u32, Candidate>,
+    matchers: Matchers,
+    /// By transition, once asked for.
+    ways: Vec<Option<Option<Way>>>,
+    /// By transition: a leaf and its plan, which many classes share.
+    plans: Vec<(u32, Candidate)>,
+    /// By state: how many before it that leaving needs more than a loop over exit ops for.
+    awkward: Vec<u32>,
     scratch: Entry,
+    chain: Vec<(u32, u32)>,
+    /// How many cells of states above a sparse table may keep.
+    inherited: u64,
 }
 
-impl Cells<'_> {
-    fn fill(&mut self, table: &mut Table) {
+impl<'a> Cells<'a> {
+    fn new(model: &'a Model, own: &'a [Vec<u32>], table: &Table) -> Self {
+        let mut awkward = Vec::with_capacity(table.rows.len() + 1);
+        let mut count = 0;
+        awkward.push(0);
+        for row in &table.rows {
+            count += u32::from(is_awkward(row));
+            awkward.push(count);
+        }
+        Self {
+            model,
+            own,
+            matchers: Matchers::new(model, &table.names),
+            ways: vec![None; table.arrows.len()],
+            plans: vec![(NONE, Candidate::default()); table.arrows.len()],
+            awkward,
+            scratch: Entry::default(),
+            chain: Vec::new(),
+            inherited: 0,
+        }
+    }
+
+    fn fill(&mut self, table: &mut Table, is_sparse: bool) {
         let guards: Vec<Vec<u32>> = self
             .model
             .states
@@ -223,8 +254,7 @@ impl Cells<'_> {
                 tests.collect()
             })
             .collect();
-        let count = self.model.states.len() as u64;
-        if count * u64::from(table.classes) > DENSE_CELLS_MAX {
+        if is_sparse {
             self.fill_sparse(table, &guards);
         } else {
             self.fill_dense(table, &guards);
@@ -248,118 +278,193 @@ impl Cells<'_> {
         let mut regions: Vec<u32> = table.rows.iter().map(|r| r.climb).collect();
         regions.sort_unstable();
         regions.dedup();
-        table.asks_around = (0..table.classes)
-            .map(|class| {
-                let asked = |&p: &u32| p != NONE && table.cell(p, Class(class)) != 0;
-                regions.iter().any(asked)
-            })
-            .collect();
+        table.asks_around = vec![false; table.classes as usize];
+        for &around in regions.iter().filter(|&&p| p != NONE) {
+            let (classes, _) = self.classes(around, table, &guards, &|_| true);
+            // A class that is told apart by no state around has the wildcard's candidates.
+            let others = table.cell(around, Class::OTHER) != 0;
+            if others {
+                table.asks_around[1..].fill(true);
+            }
+            for class in classes {
+                table.asks_around[class as usize] |= table.cell(around, Class(class)) != 0;
+            }
+        }
     }
 
     fn fill_dense(&mut self, table: &mut Table, guards: &[Vec<u32>]) {
         let count = self.model.states.len();
-        let classes = table.classes;
+        let width = table.classes as usize;
         // For every state and class, its own candidates and those it inherits up to its region.
-        table.cells = vec![0; count * classes as usize];
-        let matchers = Matchers::new(self.model, &table.names);
+        table.cells = vec![0; count * width];
         for s in 0..count as u32 {
             if !is_asked(&self.model.states[s as usize]) {
                 continue;
             }
-            self.plans.clear();
-            for class in 0..classes {
-                let chain = self.chain(s, class, table, &matchers);
-                let at = self.candidates(s, &chain, table, guards);
-                table.cells[(s * classes + class) as usize] = at;
+            let row = s as usize * width;
+            let others = self.candidates(s, Class::OTHER.0, table, guards);
+            table.cells[row + 1..row + width].fill(others);
+            let (classes, _) = self.classes(s, table, guards, &|_| true);
+            for class in classes {
+                let at = self.candidates(s, class, table, guards);
+                table.cells[row + class as usize] = at;
             }
         }
     }
 
     fn fill_sparse(&mut self, table: &mut Table, guards: &[Vec<u32>]) {
-        let count = self.model.states.len();
-        let matchers = Matchers::new(self.model, &table.names);
-        let mut rows = vec![HashMap::new(); count];
-        for s in 0..count as u32 {
-            // The classes that this state or one above it tells apart.
-            let mut classes = matchers.own_classes(s);
-            let mut up = table.rows[s as usize].parent;
-            while up != NONE {
-                classes.extend(matchers.own_classes(up));
-                up = table.rows[up as usize].parent;
-            }
-            classes.push(Class::OTHER.0);
-            classes.sort_unstable();
-            classes.dedup();
-            if !is_asked(&self.model.states[s as usize]) {
+        let spread = self.spread(table);
+        let keeps = |s: u32| spread[s as usize];
+        let count = self.model.states.len() as u32;
+        let mut sparse = Sparse::new(count as usize);
+        let mut cells: Vec<(u32, u32)> = Vec::new();
+        for s in 0..count {
+            // What is looked up in a state above is kept there as for a leaf.
+            if !is_asked(&self.model.states[s as usize]) && keeps(s) {
                 continue;
             }
-            self.plans.clear();
+            let (classes, up) = self.classes(s, table, guards, &keeps);
+            cells.clear();
             for class in classes {
-                let chain = self.chain(s, class, table, &matchers);
-                let at = self.candidates(s, &chain, table, guards);
-                let key = if class == Class::OTHER.0 { NONE } else { class };
-                if at != 0 || key != NONE {
-                    rows[s as usize].insert(key, at);
-                }
+                cells.push((class, self.candidates(s, class, table, guards)));
             }
-            // Eventless candidates never fall back to the wildcard's.
-            rows[s as usize].entry(0).or_insert(0);
+            let others = self.candidates(s, Class::OTHER.0, table, guards);
+            sparse.set_row(s, &cells, others, up);
         }
-        table.walk = Some(rows);
+        table.sparse = Some(sparse);
     }
 
-    /// The transitions to ask for `class` in `s`, nearest state first.
-    fn chain(&self, s: u32, class: u32, table: &Table, matchers: &Matchers) -> Vec<(u32, u32)> {
-        let mut chain = Vec::new();
+    /// By state: whether every state below it keeps the candidates for its events. Those with the
+    /// fewest cells first, as long as all of them together stay in proportion to the chart.
+    fn spread(&self, table: &Table) -> Vec<bool> {
+        let states = &self.model.states;
+        let mut asked = Vec::with_capacity(states.len() + 1);
+        let mut count = 0_u64;
+        asked.push(0);
+        for state in states {
+            count += u64::from(is_asked(state));
+            asked.push(count);
+        }
+        let mut costs: Vec<(u64, usize)> = (table.rows.iter().enumerate())
+            .map(|(s, row)| {
+                let below = asked[row.end as usize] - asked[s + 1];
+                (below * self.matchers.own(s as u32).len() as u64, s)
+            })
+            .collect();
+        costs.sort_unstable();
+        let mut left = self.inherited;
+        let mut spread = vec![false; states.len()];
+        for (cost, s) in costs {
+            if cost > left {
+                break;
+            }
+            left -= cost;
+            spread[s] = true;
+        }
+        spread
+    }
+
+    /// The classes that `s`, or a state above it that `keeps` says so of, tells apart, and the state
+    /// above in which to look for the rest.
+    fn classes(
+        &self,
+        s: u32,
+        table: &Table,
+        guards: &[Vec<u32>],
+        keeps: &dyn Fn(u32) -> bool,
+    ) -> (Vec<u32>, u32) {
+        let mut classes: Vec<u32> = Vec::new();
+        let (mut up, mut starred) = (NONE, false);
+        let stop = table.rows[s as usize].climb;
+        let mut at = s;
+        let mut in_region = true;
+        while at != NONE {
+            in_region &= at == s || at != stop;
+            let own = self.matchers.own(at);
+            if !in_region {
+                // Beyond the region only eventless transitions are asked for.
+                classes.extend(
+                    own.first()
+                        .filter(|(class, _)| *class == 0)
+                        .map(|(c, _)| *c),
+                );
+            } else if at == s || keeps(at) || starred {
+                classes.extend(own.iter().map(|(class, _)| *class));
+            } else {
+                classes.extend(
+                    own.first()
+                        .filter(|(class, _)| *class == 0)
+                        .map(|(c, _)| *c),
+                );
+                if up == NONE && !own.is_empty() {
+                    up = at;
+                }
+            }
+            // A wildcard here comes before what states above tell apart; without a guard, none of
+            // that is ever asked for.
+            let stars = match self.is_inert(at, table) {
+                true => &[],
+                false => self.matchers.matching(at, Class::OTHER.0),
+            };
+            if in_region && !stars.is_empty() {
+                starred = true;
+                let guard = |&nth: &u32| guards[at as usize][nth as usize];
+                in_region = stars.iter().all(|nth| guard(nth) != 0);
+            }
+            at = table.rows[at as usize].parent;
+        }
+        classes.sort_unstable();
+        classes.dedup();
+        (classes, up)
+    }
+
+    /// Adds the candidates for `class` in `s`, nearest state first; gives the place of the first.
+    fn candidates(&mut self, s: u32, class: u32, table: &mut Table, guards: &[Vec<u32>]) -> u32 {
+        let mut chain = std::mem::take(&mut self.chain);
+        chain.clear();
         let stop = if class == Class::EVENTLESS.0 {
             NONE
         } else {
             table.rows[s as usize].climb
         };
         let mut at = s;
-        while at != NONE && (at != stop || at == s) {
-            let inert =
-                table.rules.final_is_inert && self.model.states[at as usize].kind == Kind::Final;
-            if !inert {
-                for nth in matchers.matching(at, class) {
-                    chain.push((at, *nth));
+        'up: while at != NONE && (at != stop || at == s) {
+            if !self.is_inert(at, table) {
+                for &nth in self.matchers.matching(at, class) {
+                    chain.push((at, nth));
+                    if guards[at as usize][nth as usize] == 0 {
+                        break 'up; // what follows is never asked
+                    }
                 }
             }
             at = table.rows[at as usize].parent;
         }
-        chain
-    }
-
-    fn candidates(
-        &mut self,
-        leaf: u32,
-        chain: &[(u32, u32)],
-        table: &mut Table,
-        guards: &[Vec<u32>],
-    ) -> u32 {
-        if chain.is_empty() {
-            return 0;
-        }
         let start = table.candidates.len() as u32;
-        for &(s, nth) in chain {
-            let transition = self.own[s as usize][nth as usize];
-            let guard = guards[s as usize][nth as usize];
-            let plan = match self.plans.get(&transition) {
-                Some(known) => *known,
-                None => {
-                    let plan = self.plan(leaf, transition, table);
-                    self.plans.insert(transition, plan);
-                    plan
-                }
+        for &(at, nth) in &chain {
+            let transition = self.own[at as usize][nth as usize];
+            let guard = guards[at as usize][nth as usize];
+            let (leaf, known) = self.plans[transition as usize];
+            let plan = if leaf == s {
+                known
+            } else {
+                let plan = self.plan(s, transition, table);
+                self.plans[transition as usize] = (s, plan);
+                plan
             };
             table.candidates.push(Candidate { guard, ..plan });
-            if guard == 0 {
-                break; // what follows is never asked
-            }
+        }
+        let is_none = chain.is_empty();
+        self.chain = chain;
+        if is_none {
+            return 0;
         }
         let last = table.candidates.len() - 1;
         table.candidates[last].set(flag::LAST, true);
         start
+    }
+
+    fn is_inert(&self, s: u32, table: &Table) -> bool {
+        table.rules.final_is_inert && self.model.states[s as usize].kind == Kind::Final
     }
 
     /// The candidate that `transition` is in `leaf`, without its guard.
@@ -368,8 +473,7 @@ impl Cells<'_> {
             transition,
             ..Candidate::default()
         };
-        let kind = self.model.states[leaf as usize].kind;
-        if !matches!(kind, Kind::Atomic | Kind::Final) || table.rules.live_configuration {
+        if table.rules.live_configuration {
             return unplanned;
         }
         let arrow = table.arrows[transition as usize].clone();
@@ -379,26 +483,51 @@ impl Cells<'_> {
         let Some(way) = self.way(transition, &arrow, table) else {
             return unplanned;
         };
-        let exit = if arrow.exit.is_empty() {
-            Some(Span::default())
-        } else {
-            self.chain_exit(leaf, arrow.domain, table)
-        };
-        let Some(exit) = exit else { return unplanned };
+        let exit = arrow.exit;
+        if !matches!(
+            self.model.states[leaf as usize].kind,
+            Kind::Atomic | Kind::Final
+        ) {
+            // All leaves that ask lie below the domain, and of those in its regions just one.
+            let single = arrow.domain != NONE
+                && table.rows[arrow.domain as usize].kind != Kind::Parallel
+                && self.awkward[exit.start as usize] == self.awkward[exit.end as usize];
+            let climbs = match exit.is_empty() {
+                true => way.leaf == NONE,
+                false => way.leaf != NONE && single,
+            };
+            let mut plan = Candidate {
+                ops: way.body,
+                leaf: way.leaf,
+                ..unplanned
+            };
+            plan.set(flag::CLIMBS, true);
+            return if climbs { plan } else { unplanned };
+        }
         // A transition that leaves its leaf must enter another, and the other way round.
-        let leaves = !arrow.exit.is_empty() && arrow.exit.start <= leaf;
+        let leaves = !exit.is_empty() && exit.start <= leaf;
         if leaves != (way.leaf != NONE) {
             return unplanned;
         }
-        let entry_at = way.entry_at - way.body.start;
-        let mut ops: Vec<ActionId> = table.ops[exit.range()].to_vec();
-        let body_at = ops.len() as u32;
-        ops.extend_from_slice(&table.ops[way.body.range()]);
-        let ops = add(&mut table.ops, &ops);
+        // Its own exit ops stand before the body; without any, all leaves share the body.
+        let start = table.ops.len() as u32;
+        if !exit.is_empty() && !chain_exit(leaf, arrow.domain, table) {
+            table.ops.truncate(start as usize);
+            return unplanned;
+        }
+        let mut ops = way.body;
+        if table.ops.len() as u32 > start {
+            table.ops.extend_from_within(way.body.range());
+            ops = Span {
+                start,
+                end: table.ops.len() as u32,
+            };
+        }
+        let body_at = ops.end - (way.body.end - way.body.start);
         let mut plan = Candidate {
             ops,
-            body_at: ops.start + body_at,
-            entry_at: ops.start + body_at + entry_at,
+            body_at,
+            entry_at: body_at + (way.entry_at - way.body.start),
             leaf: if leaves { way.leaf } else { leaf },
             ..unplanned
         };
@@ -418,11 +547,11 @@ impl Cells<'_> {
     }
 
     fn way(&mut self, transition: u32, arrow: &Arrow, table: &mut Table) -> Option<Way> {
-        if let Some(known) = self.entries.get(&transition) {
-            return *known;
+        if let Some(known) = self.ways[transition as usize] {
+            return known;
         }
         let way = self.work_out(arrow, table);
-        self.entries.insert(transition, way);
+        self.ways[transition as usize] = Some(way);
         way
     }
 
@@ -435,54 +564,66 @@ impl Cells<'_> {
         if entry.met_history {
             return None;
         }
-        let mut body: Vec<ActionId> = table.ops[arrow.ops.range()].to_vec();
-        let transition_ops = body.len() as u32;
+        let start = table.ops.len() as u32;
+        table.ops.extend_from_within(arrow.ops.range());
+        let entry_at = table.ops.len() as u32;
         let mut leaf = NONE;
         let mut next = entry.enter.next(0);
         while let Some(s) = next {
             let row = &table.rows[s as usize];
-            match row.kind {
-                Kind::Atomic if leaf == NONE => leaf = s,
-                Kind::Compound => {}
-                _ => return None,
-            }
-            if !row.invokes.is_empty() {
+            let is_leaf = row.kind == Kind::Atomic && leaf == NONE;
+            if !(is_leaf || row.kind == Kind::Compound) || !row.invokes.is_empty() {
+                table.ops.truncate(start as usize);
                 return None;
             }
-            body.extend_from_slice(&table.ops[row.entry.range()]);
+            if is_leaf {
+                leaf = s;
+            }
+            table.ops.extend_from_within(row.entry.range());
             if entry.marks.get(s) {
-                body.extend_from_slice(&table.ops[row.initial_ops.range()]);
+                table.ops.extend_from_within(row.initial_ops.range());
             }
             next = entry.enter.next(s + 1);
         }
-        let body = add(&mut table.ops, &body);
+        // Without entry ops the transition's own are all there is.
+        let mut body = Span {
+            start,
+            end: table.ops.len() as u32,
+        };
+        if body.end == entry_at {
+            table.ops.truncate(start as usize);
+            body = arrow.ops;
+        }
         Some(Way {
             body,
-            entry_at: body.start + transition_ops,
+            entry_at: body.start + (entry_at - start),
             leaf,
         })
     }
+}
 
-    /// The exit ops from `leaf` up to `domain`, when no parallel state lies between and nothing is
-    /// remembered.
-    fn chain_exit(&mut self, leaf: u32, domain: u32, table: &mut Table) -> Option<Span> {
-        if let Some(known) = self.exits.get(&(leaf, domain)) {
-            return *known;
-        }
-        let mut ops = Vec::new();
-        let mut simple = domain != NONE && table.rows[domain as usize].kind != Kind::Parallel;
-        let mut at = leaf;
-        while simple && at != domain && at != NONE {
-            let row = &table.rows[at as usize];
-            simple =
-                row.kind != Kind::Parallel && row.histories.is_empty() && row.invokes.is_empty();
-            ops.extend_from_slice(&table.ops[row.exit.range()]);
-            at = row.parent;
-        }
-        let span = simple.then(|| add(&mut table.ops, &ops));
-        self.exits.insert((leaf, domain), span);
-        span
+/// Adds the exit ops from `leaf` up to `domain`; gives false when a parallel state lies between or
+/// something is remembered.
+fn chain_exit(leaf: u32, domain: u32, table: &mut Table) -> bool {
+    if domain == NONE || table.rows[domain as usize].kind == Kind::Parallel {
+        return false;
     }
+    let mut at = leaf;
+    while at != domain && at != NONE {
+        let row = &table.rows[at as usize];
+        if is_awkward(row) {
+            return false;
+        }
+        let (exit, parent) = (row.exit, row.parent);
+        table.ops.extend_from_within(exit.range());
+        at = parent;
+    }
+    true
+}
+
+/// Whether leaving the state needs more than its exit ops.
+fn is_awkward(row: &Row) -> bool {
+    row.kind == Kind::Parallel || !row.histories.is_empty() || !row.invokes.is_empty()
 }
 
 /// Whether candidates are looked up for the state itself: leaves, and the parallel states asked
@@ -493,75 +634,117 @@ fn is_asked(state: &State) -> bool {
 
 /// Which of a state's own transitions match which class.
 struct Matchers {
-    /// For each state: class to places in its list, in the order to ask.
-    by_state: Vec<HashMap<u32, Vec<u32>>>,
-    /// For each state: those that match a class not in its map.
-    other: Vec<Vec<u32>>,
+    /// By state: its part of `classes`.
+    spans: Vec<Span>,
+    /// The classes that a state tells apart, in order, and for each a part of `orders`.
+    classes: Vec<(u32, Span)>,
+    /// Places in a state's list, in the order to ask.
+    orders: Vec<u32>,
+    /// For each state a part of `orders`: those that match a class not told apart.
+    others: Vec<Span>,
+    /// While a state is read: the place in `classes` that each transition was last seen for.
+    seen: Vec<usize>,
 }
 
 impl Matchers {
     fn new(model: &Model, names: &Names) -> Self {
-        let mut by_state = Vec::with_capacity(model.states.len());
-        let mut other = Vec::with_capacity(model.states.len());
-        let by_stem: Stems = Stems::new(names);
+        let mut all = Self {
+            spans: Vec::with_capacity(model.states.len()),
+            classes: Vec::with_capacity(model.states.len()),
+            orders: Vec::with_capacity(model.states.len()),
+            others: Vec::with_capacity(model.states.len()),
+            seen: Vec::new(),
+        };
+        let stems = Stems::new(names);
+        let by_exactness = model.rules.by_exactness;
+        // (class, how exact, place)
+        let mut hits: Vec<(u32, u32, u32)> = Vec::new();
+        let mut stars: Vec<u32> = Vec::new();
         for state in &model.states {
-            // (class, how exact, place)
-            let mut hits: HashMap<u32, Vec<(u32, u32)>> = HashMap::new();
-            let mut stars: Vec<u32> = Vec::new();
-            for (nth, t) in state.transitions.iter().enumerate() {
-                let nth = nth as u32;
-                match &t.trigger {
-                    Trigger::Always => hits.entry(0).or_default().push((0, nth)),
-                    Trigger::Events(descriptors) => {
-                        for d in descriptors {
-                            if d == "*" {
-                                stars.push(nth);
-                            } else {
-                                for class in by_stem.classes(d, model.rules.prefix_match) {
-                                    let exact = if model.rules.by_exactness {
-                                        exactness(d)
-                                    } else {
-                                        0
-                                    };
-                                    hits.entry(class).or_default().push((exact, nth));
-                                }
-                            }
-                        }
+            hits.clear();
+            stars.clear();
+            for (t, nth) in state.transitions.iter().zip(0..) {
+                let Trigger::Events(descriptors) = &t.trigger else {
+                    hits.push((Class::EVENTLESS.0, 0, nth));
+                    continue;
+                };
+                for d in descriptors {
+                    if d == "*" {
+                        stars.push(nth);
+                        continue;
                     }
+                    let exact = if by_exactness { exactness(d) } else { 0 };
+                    stems.each(d, model.rules.prefix_match, |class| {
+                        hits.push((class, exact, nth));
+                    });
                 }
             }
-            let by_exactness = model.rules.by_exactness;
-            let map = hits
-                .into_iter()
-                .map(|(class, mut list)| {
-                    if class != 0 {
-                        let star = if by_exactness { u32::MAX } else { 0 };
-                        list.extend(stars.iter().map(|&nth| (star, nth)));
-                    }
-                    list.sort_unstable();
-                    let mut order: Vec<u32> = list.into_iter().map(|(_, nth)| nth).collect();
-                    let mut seen = hashbrown::HashSet::new();
-                    order.retain(|nth| seen.insert(*nth));
-                    (class, order)
-                })
-                .collect();
+            all.seen.clear();
+            all.seen.resize(state.transitions.len(), usize::MAX);
             stars.dedup();
-            by_state.push(map);
-            other.push(stars);
+            hits.sort_unstable();
+            let first = all.classes.len() as u32;
+            let mut rest = &hits[..];
+            while let Some(&(class, ..)) = rest.first() {
+                let count = rest.iter().take_while(|hit| hit.0 == class).count();
+                let own = rest[..count].iter().map(|&(_, exact, nth)| (exact, nth));
+                let order = all.order(own, if class == 0 { &[] } else { &stars }, by_exactness);
+                all.classes.push((class, order));
+                rest = &rest[count..];
+            }
+            all.spans.push(Span {
+                start: first,
+                end: all.classes.len() as u32,
+            });
+            let others = add(&mut all.orders, &stars);
+            all.others.push(others);
         }
-        Self { by_state, other }
+        all
+    }
+
+    /// Adds one class's places: `own`, sorted, and the wildcards behind them (XState) or at their
+    /// places (SCXML).
+    fn order(
+        &mut self,
+        own: impl Iterator<Item = (u32, u32)>,
+        stars: &[u32],
+        by_exactness: bool,
+    ) -> Span {
+        let start = self.orders.len();
+        self.orders.extend(own.map(|(_, nth)| nth));
+        self.orders.extend_from_slice(stars);
+        if !by_exactness {
+            self.orders[start..].sort_unstable();
+        }
+        let mut kept = start;
+        for at in start..self.orders.len() {
+            let nth = self.orders[at];
+            let last = &mut self.seen[nth as usize];
+            if std::mem::replace(last, self.classes.len()) != self.classes.len() {
+                self.orders[kept] = nth;
+                kept += 1;
+            }
+        }
+        self.orders.truncate(kept);
+        Span {
+            start: start as u32,
+            end: kept as u32,
+        }
     }
 
     fn matching(&self, s: u32, class: u32) -> &[u32] {
-        match self.by_state[s as usize].get(&class) {
-            Some(list) => list,
-            None if class == Class::EVENTLESS.0 => &[],
-            None => &self.other[s as usize],
-        }
+        let own = self.own(s);
+        let order = match own.binary_search_by_key(&class, |(class, _)| *class) {
+            Ok(at) => own[at].1,
+            Err(_) if class == Class::EVENTLESS.0 => Span::default(),
+            Err(_) => self.others[s as usize],
+        };
+        &self.orders[order.range()]
     }
 
-    fn own_classes(&self, s: u32) -> Vec<u32> {
-        self.by_state[s as usize].keys().copied().collect()
+    /// The classes that `s` tells apart, eventless first.
+    fn own(&self, s: u32) -> &[(u32, Span)] {
+        &self.classes[self.spans[s as usize].range()]
     }
 }
 
@@ -575,45 +758,200 @@ fn exactness(descriptor: &str) -> u32 {
 }
 
 /// Finds the classes at or below a name without looking at all names for each descriptor.
-struct Stems {
-    sorted: Vec<(Box<str>, u32)>,
+struct Stems<'a> {
+    names: &'a Names,
+    /// Made for the first descriptor that stands for names below its own.
+    sorted: std::cell::OnceCell<Vec<(&'a str, u32)>>,
 }
 
-impl Stems {
-    fn new(names: &Names) -> Self {
-        let mut sorted: Vec<(Box<str>, u32)> = names
-            .list
-            .iter()
-            .enumerate()
-            .map(|(at, name)| (name.clone(), at as u32))
-            .collect();
-        sorted.sort_unstable();
-        Self { sorted }
+impl<'a> Stems<'a> {
+    fn new(names: &'a Names) -> Self {
+        Self {
+            names,
+            sorted: std::cell::OnceCell::new(),
+        }
     }
 
-    fn classes(&self, descriptor: &str, prefix_match: bool) -> Vec<u32> {
+    fn each(&self, descriptor: &str, prefix_match: bool, mut found: impl FnMut(u32)) {
         let stem = stem(descriptor, prefix_match);
         let wild = prefix_match || descriptor.ends_with(".*");
-        let mut classes = Vec::new();
-        let from = self.sorted.partition_point(|(name, _)| &**name < stem);
-        if let Some((name, at)) = self.sorted.get(from)
-            && &**name == stem
-        {
-            classes.push(2 + 2 * at);
+        if let Some(at) = self.names.place(stem) {
+            found(2 + 2 * at);
             if wild {
-                classes.push(3 + 2 * at);
+                found(3 + 2 * at);
             }
         }
-        if wild {
-            let below = format!("{stem}.");
-            let from = self.sorted.partition_point(|(name, _)| **name < *below);
-            for (_, at) in self.sorted[from..]
-                .iter()
-                .take_while(|(name, _)| name.starts_with(&below))
-            {
-                classes.extend([2 + 2 * at, 3 + 2 * at]);
+        if !wild {
+            return;
+        }
+        let sorted = self.sorted.get_or_init(|| {
+            let names = self.names.list.iter().zip(0..);
+            let mut sorted: Vec<(&str, u32)> = names.map(|(name, at)| (&**name, at)).collect();
+            sorted.sort_unstable();
+            sorted
+        });
+        let is_below = |name: &str| name.strip_prefix(stem).is_some_and(|n| n.starts_with('.'));
+        let below = stem.bytes().chain(*b".");
+        let from = sorted.partition_point(|(name, _)| name.bytes().lt(below.clone()));
+        for (_, at) in sorted[from..].iter().take_while(|(name, _)| is_below(name)) {
+            found(2 + 2 * at);
+            found(3 + 2 * at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{GuardId, Initial, Place, Rules, Transition};
+    use super::super::run::{Ask, Buffers, Chart, Logic, Scope};
+    use super::*;
+
+    /// Logs its actions; guards look at how many there were.
+    struct Logs;
+
+    impl Logic for Logs {
+        type Context = u32;
+        type Event = &'static str;
+        type Effect = u32;
+        type Fault = ();
+
+        fn class(&self, table: &Table, event: &&'static str) -> Class {
+            table.class(event)
+        }
+
+        fn guard(&self, id: GuardId, ask: &Ask<'_, Self>) -> Result<bool, ()> {
+            Ok(!(*ask.context + id).is_multiple_of(3))
+        }
+
+        fn act(&self, id: u32, scope: &mut Scope<'_, Self>) -> Result<(), ()> {
+            *scope.context += 1;
+            scope.effect(id);
+            Ok(())
+        }
+
+        fn failure(&self, (): ()) -> Option<&'static str> {
+            None
+        }
+
+        fn is_fallible(&self) -> bool {
+            false
+        }
+    }
+
+    const EVENTS: [&str; 6] = ["a", "a.b", "a.b.c", "d", "e", "other"];
+
+    struct Draw(u64);
+
+    impl Draw {
+        fn below(&mut self, count: u64) -> u64 {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (self.0 >> 33) % count
+        }
+    }
+
+    /// A chart of up to 30 states with every kind of descriptor, guards and both sorts of rules.
+    fn chart(draw: &mut Draw) -> Model {
+        let rules = [Rules::XSTATE, Rules::SCXML][draw.below(2) as usize];
+        let mut model = Model::new("m", rules);
+        model.push(State::new("m", None, Kind::Compound));
+        grow(draw, &mut model, 0, 0);
+        let count = model.states.len() as u64;
+        let mut actions = 0;
+        let mut action = || {
+            actions += 1;
+            vec![actions]
+        };
+        for s in 0..model.states.len() {
+            model.states[s].entry = action();
+            model.states[s].exit = action();
+            for _ in 0..draw.below(4) {
+                let descriptor =
+                    ["a", "a.b", "a.*", "a.b.*", "a.b.c", "d", "e", "*"][draw.below(8) as usize];
+                let guarded = draw.below(2) == 0;
+                let trigger = match draw.below(12) {
+                    0 if guarded && s > 0 => Trigger::Always,
+                    _ => Trigger::Events(vec![descriptor.to_owned()]),
+                };
+                let targets = match draw.below(4) {
+                    0 => Vec::new(),
+                    _ => vec![1 + draw.below(count - 1) as u32],
+                };
+                model.states[s].transitions.push(Transition {
+                    trigger,
+                    guard: guarded.then(|| Guard::Host(draw.below(3) as u32)),
+                    targets,
+                    internal: draw.below(2) == 0,
+                    actions: action(),
+                    place: Place::default(),
+                });
             }
         }
-        classes
+        model
+    }
+
+    fn grow(draw: &mut Draw, model: &mut Model, parent: StateId, depth: u32) {
+        let parallel = model.states[parent as usize].kind == Kind::Parallel;
+        let count = 1 + u64::from(parallel) + draw.below(3);
+        for nth in 0..count {
+            let kind = match draw.below(8) {
+                0..4 if depth < 3 && model.states.len() < 24 => Kind::Compound,
+                4 if depth < 3 && model.states.len() < 24 => Kind::Parallel,
+                5 if !parallel && nth > 0 => Kind::Final,
+                _ => Kind::Atomic,
+            };
+            let id = format!("s{}", model.states.len());
+            let s = model.push(State::new(id, Some(parent), kind));
+            if matches!(kind, Kind::Compound | Kind::Parallel) {
+                grow(draw, model, s, depth + 1);
+            }
+            if nth == 0 && !parallel {
+                model.states[parent as usize].initial = Initial {
+                    targets: vec![s],
+                    actions: Vec::new(),
+                };
+            }
+        }
+    }
+
+    #[test]
+    fn a_sparse_table_says_what_a_dense_one_says_however_much_it_keeps() {
+        let mut draw = Draw(7);
+        let (mut steps, mut climbs) = (0, 0);
+        for _ in 0..600 {
+            let model = chart(&mut draw);
+            let dense = Chart::new(lower_within(&model, u64::MAX, (0, 0)), Logs);
+            for inherited in [(0, 0), (draw.below(40), 0), (u64::MAX, 0)] {
+                let sparse = lower_within(&model, 0, inherited);
+                assert!(sparse.sparse.is_some() && dense.table().sparse.is_none());
+                climbs += sparse
+                    .candidates
+                    .iter()
+                    .filter(|c| c.is(flag::CLIMBS))
+                    .count();
+                let sparse = Chart::new(sparse, Logs);
+                let mut buffers = (Buffers::default(), Buffers::default());
+                let mut one = dense.start(0, &"", &mut buffers.0);
+                let mut two = sparse.start(0, &"", &mut buffers.1);
+                for _ in 0..12 {
+                    assert_eq!(one, two, "{model:?}");
+                    assert_eq!(buffers.0.effects(), buffers.1.effects(), "{model:?}");
+                    if one.1.is_err() {
+                        break; // a circle of eventless transitions
+                    }
+                    let event = EVENTS[draw.below(6) as usize];
+                    let class = |chart: &Chart<Logs>| chart.table().class(event);
+                    let taken = dense.step(&mut one.0, class(&dense), &event, &mut buffers.0);
+                    let other = sparse.step(&mut two.0, class(&sparse), &event, &mut buffers.1);
+                    assert_eq!(taken, other, "{model:?}");
+                    one.1 = taken.map(|_| ());
+                    two.1 = other.map(|_| ());
+                    steps += 1;
+                }
+            }
+        }
+        assert!(steps > 5_000 && climbs > 1_000, "{steps} {climbs}");
     }
 }

@@ -1133,10 +1133,38 @@ impl<L: Logic> Chart<L> {
         let in_order = !self.table.by_activation || b.work.picks.is_sorted_by_key(|p| p.position);
         let planned = |p| self.candidate(p).is(flag::PLANNED);
         if in_order && b.work.picks.iter().all(planned) {
-            self.planned_step(m, event, b)
-        } else {
-            self.worked_out_step(m, event, b)
+            return self.planned_step(m, event, b);
         }
+        match b.work.picks[..] {
+            [pick] if self.candidate(&pick).is(flag::CLIMBS) && !self.table.by_activation => {
+                self.climbing_step(pick, m, event, b)
+            }
+            _ => self.worked_out_step(m, event, b),
+        }
+    }
+
+    /// A microstep of one transition kept above the leaf ([`flag::CLIMBS`]).
+    fn climbing_step(
+        &self,
+        pick: Pick,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        b: &mut Buffers<L>,
+    ) -> Result<(), StepError<L::Fault>> {
+        let candidate = self.candidate(&pick);
+        let arrow = &self.table.arrows[candidate.transition as usize];
+        let moves = !arrow.exit.is_empty();
+        let mut at = m.leaves[pick.position as usize];
+        while moves && at != arrow.domain && at != NONE {
+            let row = &self.table.rows[at as usize];
+            self.ops(row.exit, m, event, &mut b.out)?;
+            at = row.parent;
+        }
+        self.ops(candidate.ops, m, event, &mut b.out)?;
+        if moves {
+            m.leaves[pick.position as usize] = candidate.leaf;
+        }
+        Ok(())
     }
 
     /// A microstep of plans: all exits, last leaf first, then all transitions, then all entries.
@@ -1285,12 +1313,10 @@ impl<L: Logic> Chart<L> {
                             .filter(|l| (s..row.end).contains(l)),
                     );
                 } else {
-                    let mut child = s + 1;
-                    while child < row.end {
-                        if active.get(child) {
-                            kept.push(child);
-                        }
-                        child = self.table.rows[child as usize].end;
+                    let mut child = active.next(s + 1);
+                    while let Some(at) = child.filter(|&at| at < row.end) {
+                        kept.push(at);
+                        child = active.next(self.table.rows[at as usize].end);
                     }
                 }
             }

@@ -120,6 +120,10 @@ pub(crate) mod flag {
     ///
     /// [`Table::by_activation`]: super::Table::by_activation
     pub(crate) const RECENT: u32 = 128;
+    /// Not planned, since it is kept in a state above the leaves that ask: `ops` are those of the
+    /// transition and of entry, `leaf` is the one entered, and the exit ops are found on the way
+    /// from the leaf up to the domain.
+    pub(crate) const CLIMBS: u32 = 256;
 }
 
 impl Candidate {
@@ -180,8 +184,8 @@ pub struct Table {
     /// Eventless transitions are asked in the order in which the leaves became active (XState, with
     /// parallel states): their actions run in that order.
     pub(crate) by_activation: bool,
-    /// The width of a row in `cells` is kept per state when a dense table would be too large.
-    pub(crate) walk: Option<Vec<HashMap<u32, u32>>>,
+    /// In place of `cells` where these would be too many.
+    pub(crate) sparse: Option<Sparse>,
 }
 
 impl Table {
@@ -214,13 +218,9 @@ impl Table {
 
     #[inline(always)]
     pub(crate) fn cell(&self, state: u32, class: Class) -> u32 {
-        match &self.walk {
+        match &self.sparse {
             None => self.cells[(state * self.classes + class.0) as usize],
-            Some(rows) => {
-                let row = &rows[state as usize];
-                let own = row.get(&class.0);
-                *own.or_else(|| row.get(&NONE)).unwrap_or(&0)
-            }
+            Some(sparse) => sparse.cell(state, class),
         }
     }
 
@@ -230,6 +230,111 @@ impl Table {
             at = self.rows[at as usize].parent;
             (at != NONE).then_some(at)
         })
+    }
+}
+
+/// The cells of a chart with many states and many classes: only those where something is told
+/// apart. Each state has a hash table of its own (open addressing, at most half full), one behind
+/// the other: states that follow each other lie near each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Sparse {
+    slots: Vec<Slot>,
+    rows: Vec<SparseRow>,
+}
+
+/// A class and its candidates; class [`NONE`] is an empty slot.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    class: u32,
+    at: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SparseRow {
+    /// Where in `slots` its table begins, and one less than its size.
+    start: u32,
+    mask: u32,
+    /// The candidates for an event that no state tells apart.
+    others: u32,
+    /// The state above in which to look for what has no slot here: its transitions are too many to
+    /// be kept in each state below it.
+    up: u32,
+}
+
+impl Sparse {
+    /// Without any cell.
+    pub(crate) fn new(states: usize) -> Self {
+        let empty = Slot { class: NONE, at: 0 };
+        let row = SparseRow {
+            start: 0,
+            mask: 0,
+            others: 0,
+            up: NONE,
+        };
+        Self {
+            slots: vec![empty],
+            rows: vec![row; states],
+        }
+    }
+
+    /// Sets what holds for a state: its cells, each class once.
+    pub(crate) fn set_row(&mut self, state: u32, cells: &[(u32, u32)], others: u32, up: u32) {
+        let row = &mut self.rows[state as usize];
+        (row.others, row.up) = (others, up);
+        if cells.is_empty() {
+            return;
+        }
+        let size = (2 * cells.len()).next_power_of_two();
+        row.start = self.slots.len() as u32;
+        row.mask = size as u32 - 1;
+        let empty = Slot { class: NONE, at: 0 };
+        self.slots.resize(self.slots.len() + size, empty);
+        for &(class, at) in cells {
+            let mut place = Self::hash(class);
+            while self.slots[row.place(place)].class != NONE {
+                place += 1;
+            }
+            self.slots[row.place(place)] = Slot { class, at };
+        }
+    }
+
+    #[inline(always)]
+    fn hash(class: u32) -> u32 {
+        let product = u64::from(class).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (product >> 40) as u32
+    }
+
+    #[inline]
+    fn cell(&self, state: u32, class: Class) -> u32 {
+        let mut row = &self.rows[state as usize];
+        let others = row.others;
+        loop {
+            let mut place = Self::hash(class.0);
+            loop {
+                let slot = &self.slots[row.place(place)];
+                if slot.class == class.0 {
+                    return slot.at;
+                }
+                if slot.class == NONE {
+                    break;
+                }
+                place += 1;
+            }
+            if class == Class::EVENTLESS {
+                return 0; // a wildcard is no match
+            }
+            if row.up == NONE {
+                return others;
+            }
+            row = &self.rows[row.up as usize];
+        }
+    }
+}
+
+impl SparseRow {
+    #[inline(always)]
+    fn place(&self, hash: u32) -> usize {
+        (self.start + (hash & self.mask)) as usize
     }
 }
 
@@ -247,6 +352,10 @@ impl Names {
             self.map.insert(name.into(), self.list.len() as u32);
             self.list.push(name.into());
         }
+    }
+
+    pub(crate) fn place(&self, name: &str) -> Option<u32> {
+        self.map.get(name).copied()
     }
 
     pub(crate) fn count(&self) -> u32 {
