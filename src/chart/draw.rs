@@ -63,22 +63,53 @@ fn inside(model: &Model, children: &[Vec<StateId>], s: StateId, depth: usize, ou
     }
 }
 
-/// Descriptors as a person reads them: XState's delays without the engine's name for them.
+/// Descriptors as a person reads them: XState's own events by the words that its machines have for
+/// them.
 pub(super) fn events_text(model: &Model, descriptors: &[String], between: &str) -> String {
     let words: Vec<String> = descriptors
         .iter()
-        .map(|descriptor| after_text(model, descriptor).unwrap_or_else(|| descriptor.clone()))
+        .map(|descriptor| own_text(model, descriptor).unwrap_or_else(|| descriptor.clone()))
         .collect();
     words.join(between)
 }
 
-/// `after 5 s` for `xstate.after.5000.ID`, where `ID` is a state.
-fn after_text(model: &Model, descriptor: &str) -> Option<String> {
-    let (delay, id) = descriptor.strip_prefix("xstate.after.")?.split_once('.')?;
+/// `after 5 s` for `xstate.after.5000.ID` and `onDone` for `xstate.done.state.ID`, where `ID` is a
+/// state, and `onDone`, `onError` and `onSnapshot` with the name of the actor.
+fn own_text(model: &Model, descriptor: &str) -> Option<String> {
+    let own = descriptor.strip_prefix("xstate.")?;
+    if let Some(id) = own.strip_prefix("done.state.") {
+        return model.find(id).map(|_| "onDone".to_owned());
+    }
+    for (prefix, word) in [
+        ("done.actor.", "onDone"),
+        ("error.actor.", "onError"),
+        ("snapshot.", "onSnapshot"),
+    ] {
+        if let Some(actor) = own.strip_prefix(prefix) {
+            // Without a name of its own the actor is called by its place in its state.
+            let state = actor
+                .split_once('.')
+                .filter(|(nth, _)| nth.parse::<u32>().is_ok());
+            return Some(match state {
+                Some((_, id)) if model.find(id).is_some() => word.to_owned(),
+                _ => format!("{word} {actor}"),
+            });
+        }
+    }
+    let (delay, id) = own.strip_prefix("after.")?.split_once('.')?;
     model.find(id)?;
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "min"),
+        (1_000, "s"),
+    ];
     Some(match delay.parse::<u64>() {
-        Ok(ms) if ms > 0 && ms.is_multiple_of(1000) => format!("after {} s", ms / 1000),
-        Ok(ms) => format!("after {ms} ms"),
+        Ok(ms) => {
+            let whole = |&(unit, _): &(u64, &str)| ms > 0 && ms.is_multiple_of(unit);
+            let (unit, name) = units.into_iter().find(whole).unwrap_or((1, "ms"));
+            format!("after {} {name}", ms / unit)
+        }
         Err(_) => format!("after {delay}"),
     })
 }
@@ -178,5 +209,24 @@ mod tests {
         let text = "stateDiagram-v2\n    [*] --> s1\n    state \"a\" as s1\n    state \"b\" as s2\n    \
                     s2 --> [*]\n    s1 --> s2 : GO [not in b] / log#58;x\n";
         assert_eq!(mermaid(&model), text);
+    }
+
+    #[test]
+    fn events_of_xstates_own_read_as_in_a_machine() {
+        let mut model = Model::new("m", Rules::XSTATE);
+        model.push(State::new("m", None, Kind::Compound));
+        for (event, words) in [
+            ("xstate.after.1500.m", "after 1500 ms"),
+            ("xstate.after.5000.m", "after 5 s"),
+            ("xstate.after.7200000.m", "after 2 h"),
+            ("xstate.after.slow.m", "after slow"),
+            ("xstate.done.state.m", "onDone"),
+            ("xstate.done.actor.0.m", "onDone"),
+            ("xstate.error.actor.fetch", "onError fetch"),
+            ("xstate.after.5000.other", "xstate.after.5000.other"),
+            ("GO", "GO"),
+        ] {
+            assert_eq!(events_text(&model, &[event.to_owned()], ", "), words);
+        }
     }
 }

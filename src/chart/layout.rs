@@ -26,13 +26,33 @@ pub(crate) struct Layout {
     pub(crate) size: (f64, f64),
 }
 
+/// Where a node has to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pin {
+    Free,
+    /// In the first rank; edges only lead away from it.
+    Top,
+    /// In the last rank; edges only lead to it.
+    Bottom,
+}
+
+/// Which of the edges lead down when these nodes are laid out; the others lead back up.
+pub(crate) fn leads_down(count: usize, edges: &[(usize, usize)]) -> Vec<bool> {
+    let forward = acyclic(count, edges);
+    edges.iter().zip(&forward).map(|(a, b)| a == b).collect()
+}
+
 /// Lays out nodes of these sizes; what no edge leads to is at the top, then earlier nodes before
 /// later ones where the edges allow it.
 ///
 /// O(sweeps × (nodes + edges × ranks crossed)).
-pub(crate) fn layered(sizes: &[(f64, f64)], edges: &[(usize, usize)]) -> Layout {
+pub(crate) fn layered(
+    sizes: &[(f64, f64)],
+    edges: &[(usize, usize)],
+    pin: impl Fn(usize) -> Pin,
+) -> Layout {
     let forward = acyclic(sizes.len(), edges);
-    let ranks = ranks(sizes.len(), &forward);
+    let ranks = ranks(sizes.len(), &forward, pin);
     let mut nodes: Vec<(f64, f64)> = sizes.to_vec();
     let mut rank_of = ranks;
     let mut above: Vec<Vec<usize>> = vec![Vec::new(); sizes.len()];
@@ -155,7 +175,7 @@ fn acyclic(count: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)> {
 }
 
 /// Each node's rank: the longest path to it, then as near to what follows as that allows.
-fn ranks(count: usize, edges: &[(usize, usize)]) -> Vec<usize> {
+fn ranks(count: usize, edges: &[(usize, usize)], pin: impl Fn(usize) -> Pin) -> Vec<usize> {
     let mut out: Vec<Vec<usize>> = vec![Vec::new(); count];
     let mut into = vec![0; count];
     for &(from, to) in edges.iter().filter(|(from, to)| from != to) {
@@ -181,8 +201,15 @@ fn ranks(count: usize, edges: &[(usize, usize)]) -> Vec<usize> {
         let next = out[node].iter().map(|&to| ranks[to]).min();
         if let Some(next) = next
             && !has_source[node]
+            && pin(node) == Pin::Free
         {
             ranks[node] = next - 1;
+        }
+    }
+    let last = ranks.iter().copied().max().unwrap_or(0);
+    for (node, rank) in ranks.iter_mut().enumerate() {
+        if pin(node) == Pin::Bottom {
+            *rank = last;
         }
     }
     ranks
@@ -373,7 +400,7 @@ mod tests {
                 .collect();
             let edges: Vec<(usize, usize)> =
                 (0..next(30)).map(|_| (next(count), next(count))).collect();
-            let layout = layered(&sizes, &edges);
+            let layout = layered(&sizes, &edges, |_| Pin::Free);
             assert!(!overlap(&layout, &sizes), "{sizes:?} {edges:?}");
             for (at, size) in layout.at.iter().zip(&sizes) {
                 assert!(at.0 >= size.0 / 2.0 - 0.01 && at.1 >= size.1 / 2.0 - 0.01);
@@ -385,7 +412,7 @@ mod tests {
 
     #[test]
     fn an_edge_leads_down_and_the_way_back_up() {
-        let layout = layered(&[(40.0, 20.0); 3], &[(0, 1), (1, 2), (2, 0)]);
+        let layout = layered(&[(40.0, 20.0); 3], &[(0, 1), (1, 2), (2, 0)], |_| Pin::Free);
         assert!(layout.at[0].1 < layout.at[1].1 && layout.at[1].1 < layout.at[2].1);
         assert_eq!(layout.bends[2].len(), 2, "it passes the middle rank");
     }
@@ -394,8 +421,22 @@ mod tests {
     fn crossings_are_counted_and_taken_out() {
         let below = vec![vec![3], vec![2], vec![], vec![]];
         assert_eq!(crossings(&[vec![0, 1], vec![2, 3]], &below), 1);
-        let layout = layered(&[(10.0, 10.0); 4], &[(0, 3), (1, 2)]);
+        let layout = layered(&[(10.0, 10.0); 4], &[(0, 3), (1, 2)], |_| Pin::Free);
         let straight = |a: usize, b: usize| (layout.at[a].0 - layout.at[b].0).abs() < 0.01;
         assert!(straight(0, 3) && straight(1, 2));
+    }
+
+    #[test]
+    fn a_pinned_node_is_at_the_edge_beside_nothing_that_it_leads_to() {
+        // 0 leads to 1 to 2; 3 leaves 0 at the bottom, 4 comes to 2 from the top.
+        let edges = [(0, 1), (1, 2), (0, 3), (4, 2)];
+        let pin = |node| [Pin::Free, Pin::Free, Pin::Free, Pin::Bottom, Pin::Top][node];
+        let layout = layered(&[(10.0, 10.0); 5], &edges, pin);
+        assert_eq!(layout.at[3].1, layout.at[2].1);
+        assert_eq!(layout.at[4].1, layout.at[0].1);
+        assert_eq!(
+            leads_down(3, &[(0, 1), (1, 0), (1, 2)]),
+            [true, false, true]
+        );
     }
 }

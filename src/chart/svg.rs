@@ -7,13 +7,14 @@
 //! ```
 //!
 //! A transition is laid out in the smallest state that holds its source and its targets, between
-//! the children that contain them; its arrow then goes on to the states themselves. One that
-//! changes no state, or comes back to its own, is a line in the state's box.
+//! the children that contain them. To a state deeper inside a child it goes on through a port at the
+//! child's border, and from there in a layout of the child's own, so that it passes what is in
+//! there. One that changes no state, or comes back to its own, is a line in the state's box.
 
 use std::fmt::Write as _;
 
 use super::draw::{events_text, guard_text};
-use super::layout::{Layout, layered};
+use super::layout::{Layout, Pin, layered, leads_down};
 use super::model::{ActionId, Kind, Model, StateId, Transition, Trigger};
 use super::xml;
 
@@ -34,8 +35,8 @@ pub fn svg(model: &Model) -> String {
     let mut boxes = measure(model);
     place(&mut boxes, 0, (PAD, PAD));
     let mut body = String::new();
-    draw_box(model, &boxes, 0, &mut body);
     let mut labels = String::new();
+    draw_box(model, &boxes, 0, &mut body, &mut labels);
     for state in 0..boxes.len() {
         draw_arrows(model, &boxes, state, &mut body, &mut labels);
     }
@@ -71,6 +72,8 @@ enum Node {
     Initial,
     /// The box itself, as an end of an arrow inside of it.
     Itself,
+    /// Where an arrow passes the box's border.
+    Port(Pin),
     Label {
         lines: Vec<Line>,
         whole: String,
@@ -84,6 +87,34 @@ struct Arrow {
     source: Option<StateId>,
     target: Option<StateId>,
     has_head: bool,
+    /// What it goes on with inside of the children at its ends, the outermost first.
+    out_of: Vec<Leg>,
+    into: Vec<Leg>,
+    /// Part of an arrow that is drawn with the box around.
+    is_leg: bool,
+}
+
+impl Arrow {
+    fn new(from: usize, to: usize) -> Self {
+        Self {
+            from,
+            to,
+            source: None,
+            target: None,
+            has_head: false,
+            out_of: Vec::new(),
+            into: Vec::new(),
+            is_leg: false,
+        }
+    }
+}
+
+/// A part of an arrow within a box: between a child and a port, downwards.
+#[derive(Clone, Copy)]
+struct Leg {
+    home: StateId,
+    arrow: usize,
+    side: Pin,
 }
 
 fn measure(model: &Model) -> Vec<Box> {
@@ -103,18 +134,18 @@ fn measure(model: &Model) -> Vec<Box> {
             };
             let actions: Vec<ActionId> = actions.iter().filter(own).copied().collect();
             if !actions.is_empty() {
-                lines.push(line(format!("{word} / {}", names(model, &actions))));
+                lines.extend(wrapped(&format!("{word} / {}", names(model, &actions))));
             }
         }
         for t in &state.transitions {
             if stays(t, s as StateId) {
                 let text = label(model, t).join(" ");
                 let sign = if t.targets.is_empty() { "" } else { "↻ " };
-                lines.push(line(format!("{sign}{text}")));
+                lines.extend(wrapped(&format!("{sign}{text}")));
             }
         }
         if !state.tags.is_empty() {
-            lines.push(line(format!("tags {}", state.tags.join(", "))));
+            lines.extend(wrapped(&format!("tags {}", state.tags.join(", "))));
         }
         boxes[s].lines = lines;
     }
@@ -135,10 +166,69 @@ fn measure(model: &Model) -> Vec<Box> {
             transition(model, &mut boxes, source, t);
         }
     }
+    for s in 0..boxes.len() {
+        legs(model, &mut boxes, s);
+    }
     for s in (0..boxes.len()).rev() {
         size(model, &mut boxes, s);
     }
     boxes
+}
+
+/// Gives the arrows of a box their ways through its children. Boxes around come first: what leads
+/// up and down there decides where a child is left.
+fn legs(model: &Model, boxes: &mut [Box], s: usize) {
+    let edges: Vec<_> = boxes[s].arrows.iter().map(|a| (a.from, a.to)).collect();
+    let down = leads_down(boxes[s].nodes.len(), &edges);
+    for (nth, down) in down.into_iter().enumerate() {
+        let arrow = &boxes[s].arrows[nth];
+        let child = |node: usize| match boxes[s].nodes[node] {
+            Node::Child(child) => Some(child),
+            _ => None,
+        };
+        let (first, last) = if down {
+            (Pin::Bottom, Pin::Top)
+        } else {
+            (Pin::Top, Pin::Bottom)
+        };
+        let source = child(arrow.from).zip(arrow.source);
+        let target = child(arrow.to).zip(arrow.target);
+        let mut way = |end: Option<(StateId, StateId)>, side| match end {
+            Some((child, state)) => ports(model, boxes, child, state, side),
+            None => Vec::new(),
+        };
+        let (out_of, into) = (way(source, first), way(target, last));
+        let arrow = &mut boxes[s].arrows[nth];
+        (arrow.out_of, arrow.into) = (out_of, into);
+    }
+}
+
+/// A port in each box from `outer` to the one around `state`.
+fn ports(model: &Model, boxes: &mut [Box], outer: StateId, state: StateId, side: Pin) -> Vec<Leg> {
+    let mut legs = Vec::new();
+    let mut home = outer;
+    while let Some(child) = (home != state)
+        .then(|| child_towards(model, home, state))
+        .flatten()
+    {
+        let inside = child_node(boxes, home, child);
+        let b = &mut boxes[home as usize];
+        b.nodes.push(Node::Port(side));
+        let port = b.nodes.len() - 1;
+        let mut arrow = match side {
+            Pin::Top => Arrow::new(port, inside),
+            _ => Arrow::new(inside, port),
+        };
+        arrow.is_leg = true;
+        b.arrows.push(arrow);
+        legs.push(Leg {
+            home,
+            arrow: b.arrows.len() - 1,
+            side,
+        });
+        home = child;
+    }
+    legs
 }
 
 /// Whether a transition is a line in its state's box.
@@ -159,11 +249,9 @@ fn initial(model: &Model, boxes: &mut [Box], home: StateId, source: StateId, tar
         child_node(boxes, home, source)
     };
     boxes[home as usize].arrows.push(Arrow {
-        from,
-        to,
-        source: None,
         target: Some(target),
         has_head: true,
+        ..Arrow::new(from, to)
     });
 }
 
@@ -178,28 +266,27 @@ fn transition(model: &Model, boxes: &mut [Box], source: StateId, t: &Transition)
         None
     } else {
         let whole = words.join(" ");
-        let lines = words.into_iter().map(line).collect();
+        let mut lines: Vec<Line> = words.iter().flat_map(|word| wrapped(word)).collect();
+        for line in &mut lines {
+            line.text = line.text.trim_start().to_owned(); // they are centered
+        }
         let nodes = &mut boxes[home as usize].nodes;
         nodes.push(Node::Label { lines, whole });
         Some(nodes.len() - 1)
     };
     if let Some(label) = label {
         boxes[home as usize].arrows.push(Arrow {
-            from,
-            to: label,
             source: Some(source),
-            target: None,
-            has_head: false,
+            ..Arrow::new(from, label)
         });
     }
     for &target in &t.targets {
         let to = end(model, boxes, home, target);
         boxes[home as usize].arrows.push(Arrow {
-            from: label.unwrap_or(from),
-            to,
             source: label.is_none().then_some(source),
             target: Some(target),
             has_head: true,
+            ..Arrow::new(label.unwrap_or(from), to)
         });
     }
 }
@@ -268,7 +355,7 @@ fn size(model: &Model, boxes: &mut [Box], s: usize) {
     let lines = &boxes[s].lines;
     let widest = lines.iter().map(|l| width(&l.text)).fold(0.0, f64::max);
     let mut own = (
-        (width(&title) * 1.1).max(widest) + 2.0 * PAD,
+        (width(&title) * BOLD).max(widest) + 2.0 * PAD,
         HEADER + lines.len() as f64 * LINE + if lines.is_empty() { 6.0 } else { PAD },
     );
     if matches!(state.kind, Kind::History { .. }) {
@@ -284,18 +371,18 @@ fn size(model: &Model, boxes: &mut [Box], s: usize) {
         .map(|node| match node {
             Node::Child(child) => boxes[*child as usize].size,
             Node::Initial | Node::Itself => (12.0, 12.0),
-            Node::Label { lines, .. } => {
-                let widest = lines.iter().map(|l| width(&l.text)).fold(0.0, f64::max);
-                (widest + 14.0, lines.len() as f64 * (LINE - 2.0) + 8.0)
-            }
+            Node::Port(_) => (8.0, 0.0),
+            Node::Label { lines, .. } => pill(lines),
         })
         .collect();
-    let is_row = state.kind == Kind::Parallel && boxes[s].arrows.is_empty();
-    let layout = if is_row {
-        row(&sizes)
+    let layout = if is_row(model, &boxes[s], s) {
+        row(&boxes[s], &sizes)
     } else {
         let edges: Vec<_> = boxes[s].arrows.iter().map(|a| (a.from, a.to)).collect();
-        layered(&sizes, &edges)
+        layered(&sizes, &edges, |node| match boxes[s].nodes[node] {
+            Node::Port(side) => side,
+            _ => Pin::Free,
+        })
     };
     let (wide, high) = layout.size;
     let inset_x = PAD + ((own.0 - 2.0 * PAD - wide) / 2.0).max(0.0);
@@ -304,18 +391,32 @@ fn size(model: &Model, boxes: &mut [Box], s: usize) {
     boxes[s].layout = Some(layout);
 }
 
-/// Regions side by side.
-fn row(sizes: &[(f64, f64)]) -> Layout {
+/// Whether a box's regions stand side by side: no transition leads from one to another.
+fn is_row(model: &Model, b: &Box, s: usize) -> bool {
+    model.states[s].kind == Kind::Parallel && b.arrows.iter().all(|arrow| arrow.is_leg)
+}
+
+/// Regions side by side, each with the ports of the arrows that lead to it or away.
+fn row(b: &Box, sizes: &[(f64, f64)]) -> Layout {
     let height = sizes.iter().map(|s| s.1).fold(0.0, f64::max);
-    let mut at = Vec::new();
+    let mut at = vec![(0.0, 0.0); sizes.len()];
     let mut x = 0.0;
-    for size in sizes {
-        at.push((x + size.0 / 2.0, size.1 / 2.0));
-        x += size.0 + 2.0 * PAD;
+    for (node, size) in b.nodes.iter().zip(sizes).enumerate() {
+        if let (Node::Child(_), size) = size {
+            at[node] = (x + size.0 / 2.0, size.1 / 2.0);
+            x += size.0 + 2.0 * PAD;
+        }
+    }
+    for arrow in &b.arrows {
+        let (port, child, y) = match b.nodes[arrow.from] {
+            Node::Port(_) => (arrow.from, arrow.to, 0.0),
+            _ => (arrow.to, arrow.from, height),
+        };
+        at[port] = (at[child].0, y);
     }
     Layout {
         at,
-        bends: Vec::new(),
+        bends: vec![Vec::new(); b.arrows.len()],
         size: ((x - 2.0 * PAD).max(0.0), height),
     }
 }
@@ -341,7 +442,7 @@ fn place(boxes: &mut [Box], s: usize, at: (f64, f64)) {
     }
 }
 
-fn draw_box(model: &Model, boxes: &[Box], s: usize, out: &mut String) {
+fn draw_box(model: &Model, boxes: &[Box], s: usize, out: &mut String, texts: &mut String) {
     let state = &model.states[s];
     let b = &boxes[s];
     let ((x, y), (w, h)) = (b.at, b.size);
@@ -360,6 +461,8 @@ fn draw_box(model: &Model, boxes: &[Box], s: usize, out: &mut String) {
         );
         return;
     }
+    // Arrows to what is inside may pass behind the text of a box.
+    let over = if b.children.is_empty() { "" } else { " over" };
     let class = match (state.kind, region) {
         (Kind::Compound | Kind::Parallel, true) => "box region",
         (Kind::Compound | Kind::Parallel, false) => "box",
@@ -379,11 +482,20 @@ fn draw_box(model: &Model, boxes: &[Box], s: usize, out: &mut String) {
             h - 7.0
         );
     }
+    // Of a state that has nothing else the name stands in the middle.
+    let (name_x, anchor) = if b.lines.is_empty() && b.children.is_empty() {
+        (x + w / 2.0, " text-anchor=\"middle\"")
+    } else {
+        (x + PAD, "")
+    };
     let _ = write!(
-        out,
-        "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-        x + PAD,
-        y + 18.0,
+        texts,
+        "<text class=\"name{over}\" x=\"{name_x:.1}\" y=\"{:.1}\"{anchor}>{}</text>",
+        y + if anchor.is_empty() {
+            18.0
+        } else {
+            h / 2.0 + 4.5
+        },
         xml::escaped(&title(model, s))
     );
     if !b.lines.is_empty() || !b.children.is_empty() {
@@ -396,8 +508,8 @@ fn draw_box(model: &Model, boxes: &[Box], s: usize, out: &mut String) {
     }
     for (nth, line) in b.lines.iter().enumerate() {
         let _ = write!(
-            out,
-            "<text class=\"line\" x=\"{:.1}\" y=\"{:.1}\"><title>{}</title>{}</text>",
+            texts,
+            "<text class=\"line{over}\" x=\"{:.1}\" y=\"{:.1}\"><title>{}</title>{}</text>",
             x + PAD,
             y + HEADER + 14.0 + nth as f64 * LINE,
             xml::escaped(&line.whole),
@@ -406,16 +518,15 @@ fn draw_box(model: &Model, boxes: &[Box], s: usize, out: &mut String) {
     }
     out.push_str("</g>\n");
     for &child in &b.children {
-        draw_box(model, boxes, child as usize, out);
+        draw_box(model, boxes, child as usize, out, texts);
     }
 }
 
 fn draw_arrows(model: &Model, boxes: &[Box], s: usize, out: &mut String, labels: &mut String) {
     let b = &boxes[s];
     let Some(layout) = &b.layout else { return };
-    let origin = (b.at.0 + b.inset.0, b.at.1 + b.inset.1);
-    let moved = |p: (f64, f64)| (origin.0 + p.0, origin.1 + p.1);
-    if model.states[s].kind == Kind::Parallel && b.arrows.is_empty() {
+    let moved = |p| b.moved(p);
+    if is_row(model, b, s) {
         for pair in b.children.windows(2) {
             let left = &boxes[pair[0] as usize];
             let x = left.at.0 + left.size.0 + PAD;
@@ -427,26 +538,8 @@ fn draw_arrows(model: &Model, boxes: &[Box], s: usize, out: &mut String, labels:
             );
         }
     }
-    for (nth, arrow) in b.arrows.iter().enumerate() {
-        let mut points = vec![moved(layout.at[arrow.from])];
-        points.extend(layout.bends[nth].iter().copied().map(moved));
-        points.push(moved(layout.at[arrow.to]));
-        let first = area(boxes, b, layout, arrow.from, arrow.source, origin);
-        let last = area(boxes, b, layout, arrow.to, arrow.target, origin);
-        let count = points.len();
-        let (toward_first, toward_last) = (points[1], points[count - 2]);
-        let toward_last = if count == 2 {
-            middle(first)
-        } else {
-            toward_last
-        };
-        let toward_first = if count == 2 {
-            middle(last)
-        } else {
-            toward_first
-        };
-        points[0] = border(first, toward_first);
-        points[count - 1] = border(last, toward_last);
+    for (nth, arrow) in b.arrows.iter().enumerate().filter(|(_, a)| !a.is_leg) {
+        let points = points(boxes, b, layout, nth);
         let head = if arrow.has_head {
             " marker-end=\"url(#head)\""
         } else {
@@ -461,7 +554,7 @@ fn draw_arrows(model: &Model, boxes: &[Box], s: usize, out: &mut String, labels:
     for (node, &at) in b.nodes.iter().zip(&layout.at) {
         let (x, y) = moved(at);
         match node {
-            Node::Child(_) => {}
+            Node::Child(_) | Node::Port(_) => {}
             Node::Initial => {
                 let _ = writeln!(
                     labels,
@@ -476,8 +569,7 @@ fn draw_arrows(model: &Model, boxes: &[Box], s: usize, out: &mut String, labels:
                 );
             }
             Node::Label { lines, whole } => {
-                let widest = lines.iter().map(|l| width(&l.text)).fold(0.0, f64::max);
-                let (w, h) = (widest + 14.0, lines.len() as f64 * (LINE - 2.0) + 8.0);
+                let (w, h) = pill(lines);
                 let _ = write!(
                     labels,
                     "<g><title>{}</title><rect class=\"pill\" x=\"{:.1}\" y=\"{:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"6\"/>",
@@ -500,58 +592,127 @@ fn draw_arrows(model: &Model, boxes: &[Box], s: usize, out: &mut String, labels:
     }
 }
 
+/// The points of an arrow that is drawn with its box, from its source to its target.
+fn points(boxes: &[Box], b: &Box, layout: &Layout, nth: usize) -> Vec<(f64, f64)> {
+    let arrow = &b.arrows[nth];
+    let first = area(boxes, b, layout, arrow.from, arrow.source);
+    let last = area(boxes, b, layout, arrow.to, arrow.target);
+    let mut points = vec![middle(first)];
+    for leg in arrow.out_of.iter().rev() {
+        let way = passed(boxes, leg);
+        match leg.side {
+            Pin::Top => points.extend(way.into_iter().rev()),
+            _ => points.extend(way),
+        }
+    }
+    points.extend(layout.bends[nth].iter().map(|&p| b.moved(p)));
+    for leg in &arrow.into {
+        let way = passed(boxes, leg);
+        match leg.side {
+            Pin::Top => points.extend(way),
+            _ => points.extend(way.into_iter().rev()),
+        }
+    }
+    points.push(middle(last));
+    let count = points.len();
+    let (second, last_but_one) = match count {
+        2 => facing(first, last),
+        _ => (points[1], points[count - 2]),
+    };
+    points[0] = attached(first, second);
+    points[count - 1] = attached(last, last_but_one);
+    points
+}
+
+/// A corner and a size.
+type Area = ((f64, f64), (f64, f64));
+
+impl Box {
+    /// Where a point of the box's layout is in the drawing.
+    fn moved(&self, p: (f64, f64)) -> (f64, f64) {
+        let at = (self.at.0 + self.inset.0, self.at.1 + self.inset.1);
+        (at.0 + p.0, at.1 + p.1)
+    }
+}
+
+/// The points that a leg passes, downwards, the one at the border included.
+fn passed(boxes: &[Box], leg: &Leg) -> Vec<(f64, f64)> {
+    let b = &boxes[leg.home as usize];
+    let Some(layout) = &b.layout else {
+        return Vec::new();
+    };
+    let arrow = &b.arrows[leg.arrow];
+    let bends = layout.bends[leg.arrow].iter().map(|&p| b.moved(p));
+    let mut points = Vec::new();
+    if leg.side == Pin::Top {
+        let port = b.moved(layout.at[arrow.from]);
+        points.extend([(port.0, b.at.1), port]);
+        points.extend(bends);
+    } else {
+        let port = b.moved(layout.at[arrow.to]);
+        points.extend(bends);
+        points.extend([port, (port.0, b.at.1 + b.size.1)]);
+    }
+    points
+}
+
 /// Corner and size of an arrow's end.
-fn area(
-    boxes: &[Box],
-    home: &Box,
-    layout: &Layout,
-    node: usize,
-    state: Option<StateId>,
-    origin: (f64, f64),
-) -> ((f64, f64), (f64, f64)) {
+fn area(boxes: &[Box], home: &Box, layout: &Layout, node: usize, state: Option<StateId>) -> Area {
     if let Node::Child(child) = home.nodes[node] {
         let b = &boxes[state.unwrap_or(child) as usize];
         return (b.at, b.size);
     }
     let size = match &home.nodes[node] {
-        Node::Label { lines, .. } => {
-            let widest = lines.iter().map(|l| width(&l.text)).fold(0.0, f64::max);
-            (widest + 14.0, lines.len() as f64 * (LINE - 2.0) + 8.0)
-        }
+        Node::Label { lines, .. } => pill(lines),
         _ => (10.0, 10.0),
     };
-    let at = layout.at[node];
-    let corner = (
-        origin.0 + at.0 - size.0 / 2.0,
-        origin.1 + at.1 - size.1 / 2.0,
-    );
-    (corner, size)
+    let at = home.moved(layout.at[node]);
+    ((at.0 - size.0 / 2.0, at.1 - size.1 / 2.0), size)
 }
 
-fn middle(((x, y), (w, h)): ((f64, f64), (f64, f64))) -> (f64, f64) {
+/// The size of a transition's label.
+fn pill(lines: &[Line]) -> (f64, f64) {
+    let widest = lines.iter().map(|l| width(&l.text)).fold(0.0, f64::max);
+    (widest + 14.0, lines.len() as f64 * (LINE - 2.0) + 8.0)
+}
+
+fn middle(((x, y), (w, h)): Area) -> (f64, f64) {
     (x + w / 2.0, y + h / 2.0)
 }
 
-/// Where the line from a box's middle to `to` leaves the box.
-fn border(area: ((f64, f64), (f64, f64)), to: (f64, f64)) -> (f64, f64) {
-    let (x, y) = middle(area);
-    let (half_w, half_h) = (area.1.0 / 2.0, area.1.1 / 2.0);
-    let (dx, dy) = (to.0 - x, to.1 - y);
-    if dx == 0.0 && dy == 0.0 {
-        return (x, y + half_h);
+/// For an arrow straight from one area to another: what each end looks at. Where one lies above the
+/// other and they overlap, the arrow is upright.
+fn facing(a: Area, b: Area) -> ((f64, f64), (f64, f64)) {
+    let left = (a.0.0).max(b.0.0) + EDGE;
+    let right = (a.0.0 + a.1.0).min(b.0.0 + b.1.0) - EDGE;
+    let (from, to) = (middle(a), middle(b));
+    if left > right {
+        return (to, from);
     }
-    let scale_x = if dx == 0.0 {
-        f64::INFINITY
+    let narrow = if a.1.0 < b.1.0 { from } else { to };
+    let x = narrow.0.clamp(left, right);
+    ((x, to.1), (x, from.1))
+}
+
+/// No arrow ends nearer to the corner of a box.
+const EDGE: f64 = 10.0;
+
+/// Where an arrow to or from `to` meets the area: on the side that faces it, straight above or below
+/// `to` where that can be.
+fn attached(area: Area, to: (f64, f64)) -> (f64, f64) {
+    let ((left, top), (w, h)) = area;
+    let (x, y) = middle(area);
+    let edge = EDGE.min(w / 2.0);
+    let across = to.0.clamp(left + edge, left + w - edge);
+    if to.1 >= top + h {
+        (across, top + h)
+    } else if to.1 <= top {
+        (across, top)
+    } else if to.0 < x {
+        (left, y)
     } else {
-        half_w / dx.abs()
-    };
-    let scale_y = if dy == 0.0 {
-        f64::INFINITY
-    } else {
-        half_h / dy.abs()
-    };
-    let scale = scale_x.min(scale_y).min(1.0);
-    (x + dx * scale, y + dy * scale)
+        (left + w, y)
+    }
 }
 
 /// A smooth line through the points: straight between the middles, bent at the points.
@@ -617,13 +778,6 @@ fn is_after(transition: &Transition) -> bool {
     }
 }
 
-fn line(whole: String) -> Line {
-    Line {
-        text: cut(&whole),
-        whole,
-    }
-}
-
 fn cut(text: &str) -> String {
     if text.chars().count() <= CHARS_MAX {
         return text.to_owned();
@@ -632,6 +786,35 @@ fn cut(text: &str) -> String {
     cut.push('…');
     cut
 }
+
+/// A text in lines, broken where a list goes on; what is more than three lines is cut.
+fn wrapped(text: &str) -> Vec<Line> {
+    const LINES_MAX: usize = 3;
+    let mut lines: Vec<String> = Vec::new();
+    for part in text.split_inclusive(", ") {
+        match lines.last_mut() {
+            Some(last) if last.chars().count() + part.trim_end().chars().count() <= CHARS_MAX => {
+                last.push_str(part);
+            }
+            _ => lines.push(part.to_owned()),
+        }
+    }
+    if lines.len() > LINES_MAX {
+        lines.truncate(LINES_MAX);
+        lines[LINES_MAX - 1].push('…');
+    }
+    let line = |(nth, part): (usize, &String)| {
+        let indent = if nth > 0 { "\u{2003}" } else { "" };
+        Line {
+            text: format!("{indent}{}", cut(part.trim_end())),
+            whole: text.to_owned(),
+        }
+    };
+    lines.iter().enumerate().map(line).collect()
+}
+
+/// How much wider a name is, at 13 px and in bold.
+const BOLD: f64 = 1.25;
 
 /// About how wide a text is at 12 px: the fonts of readers differ, so on the safe side.
 fn width(text: &str) -> f64 {
@@ -665,16 +848,17 @@ fn page(name: &str, (width, height): (f64, f64), body: &str) -> String {
 const STYLE: &str = "\
 text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:#5b6675}\
 .name{font-weight:600;font-size:13px;fill:#1f2733}.event{fill:#0b57b8;font-weight:500}\
-.paper{fill:#fff}.box{fill:#f5f7fa;stroke:#c4ccd6}.region{fill:none;stroke:none}\
-.state,.ring{fill:#fff;stroke:#8a94a3}.ring{fill:none}\
+.over{stroke:#f5f7fa;stroke-width:4px;stroke-linejoin:round;paint-order:stroke}\
+.paper{fill:#fff}.box{fill:#f5f7fa;stroke:#b9c2cd}.region{fill:none;stroke:none}\
+.state,.ring{fill:#fff;stroke:#737f90}.ring{fill:none}\
 .rule{stroke:#c4ccd6}.separator{stroke:#8a94a3;stroke-dasharray:5 4}\
-.arrow{fill:none;stroke:#8a94a3;stroke-width:1.3}.head,.dot{fill:#8a94a3}\
-.port{fill:#fff;stroke:#8a94a3}.pill{fill:#eaf1fb}\
+.arrow{fill:none;stroke:#737f90;stroke-width:1.3}.head,.dot{fill:#737f90}\
+.port{fill:#fff;stroke:#737f90}.pill{fill:#e3edfb}\
 @media(prefers-color-scheme:dark){text{fill:#a5afbd}.name{fill:#e7ebf1}.event{fill:#8fbdf8}\
-.paper{fill:#14181f}.box{fill:#1b212a;stroke:#3a4453}\
-.state,.ring{fill:#232b36;stroke:#7d8797}.ring{fill:none}\
-.rule{stroke:#3a4453}.separator{stroke:#7d8797}.arrow{stroke:#7d8797}.head,.dot{fill:#7d8797}\
-.port{fill:#14181f;stroke:#7d8797}.pill{fill:#1d2c42}}";
+.over{stroke:#1b212a}.paper{fill:#14181f}.box{fill:#1b212a;stroke:#465263}\
+.region{fill:none;stroke:none}.state,.ring{fill:#232b36;stroke:#8793a5}.ring{fill:none}\
+.rule{stroke:#3a4453}.separator{stroke:#7d8797}.arrow{stroke:#8793a5}.head,.dot{fill:#8793a5}\
+.port{fill:#14181f;stroke:#8793a5}.pill{fill:#20324d}}";
 
 #[cfg(test)]
 mod tests {
@@ -726,5 +910,79 @@ mod tests {
             assert!(inner.at.1 + inner.size.1 <= root.at.1 + root.size.1);
         }
         assert!(a.at.1 + a.size.1 < b.at.1, "the label is between them");
+    }
+
+    /// `outer` holds a chain of three states; the first leads out to `end`, and `end` back to the last.
+    fn chained() -> Model {
+        let mut model = Model::new("m", Rules::XSTATE);
+        let to = |target: StateId| Transition {
+            trigger: Trigger::Events(vec![format!("TO{target}")]),
+            guard: None,
+            targets: vec![target],
+            internal: true,
+            actions: Vec::new(),
+            place: Place::default(),
+        };
+        let starts = |target| Initial {
+            targets: vec![target],
+            actions: Vec::new(),
+        };
+        let mut root = State::new("m", None, Kind::Compound);
+        root.initial = starts(1);
+        model.push(root);
+        let mut outer = State::new("outer", Some(0), Kind::Compound);
+        outer.initial = starts(2);
+        model.push(outer);
+        for (id, targets) in [("a", vec![3, 5]), ("b", vec![4]), ("c", vec![2])] {
+            let mut state = State::new(id, Some(1), Kind::Atomic);
+            state.transitions = targets.into_iter().map(to).collect();
+            model.push(state);
+        }
+        let mut end = State::new("end", Some(0), Kind::Atomic);
+        end.transitions = vec![to(4)];
+        model.push(end);
+        model
+    }
+
+    #[test]
+    fn an_arrow_out_of_a_state_passes_what_else_is_in_there() {
+        let model = chained();
+        let mut boxes = measure(&model);
+        place(&mut boxes, 0, (0.0, 0.0));
+        let root = &boxes[0];
+        let layout = root.layout.as_ref().expect("it has children");
+        let mut through = 0;
+        for (nth, arrow) in root.arrows.iter().enumerate() {
+            through += arrow.out_of.len() + arrow.into.len();
+            let points = points(&boxes, root, layout, nth);
+            for pair in points.windows(2) {
+                for step in 1..50 {
+                    let part = f64::from(step) / 50.0;
+                    let x = pair[0].0 + (pair[1].0 - pair[0].0) * part;
+                    let y = pair[0].1 + (pair[1].1 - pair[0].1) * part;
+                    for leaf in &boxes[2..] {
+                        let ((left, top), (w, h)) = (leaf.at, leaf.size);
+                        let inside = x > left && x < left + w && y > top && y < top + h;
+                        assert!(!inside, "({x}, {y}) of {points:?} is in a box");
+                    }
+                }
+            }
+        }
+        assert_eq!(through, 2, "one port out of the outer state, one into it");
+    }
+
+    #[test]
+    fn lists_are_broken_into_lines_and_none_is_longer_than_a_box() {
+        let short = wrapped("entry / a, b");
+        assert_eq!(short.len(), 1);
+        let long = "entry / ".to_owned() + &["anActionWithALongName"; 9].join(", ");
+        let lines = wrapped(&long);
+        assert_eq!(lines.len(), 3);
+        assert!(
+            lines
+                .iter()
+                .all(|l| l.text.chars().count() <= CHARS_MAX + 2)
+        );
+        assert!(lines[2].text.ends_with('…') && lines[2].whole == long);
     }
 }
