@@ -46,6 +46,7 @@ enum Do {
     Later(u64),
     Boom,
     Quit,
+    Tell(ActorRef<Do>),
 }
 
 impl Machine for State {
@@ -75,6 +76,7 @@ impl Behavior for Child {
             Do::Later(number) => Plan::after("later", ms(10), Do::Say(number)),
             Do::Boom => panic!("boom"),
             Do::Quit => Plan::stop(),
+            Do::Tell(target) => Plan::tell(target, Do::Say(0)),
         }
     }
 
@@ -377,6 +379,53 @@ fn children_start_in_order_and_stop_in_reverse() {
     system.run_until_idle();
     assert_eq!(log.said(), [2003, 2002, 2001]);
     assert_eq!(system.actors(), 0);
+}
+
+#[test]
+fn a_child_that_does_not_stop_in_time_is_killed_and_those_before_it_stop_then() {
+    let (system, hand) = stepped();
+    let log = Log::new();
+    let held = system.prepare(Child, State::new(&log, 1, 0)).capacity(1);
+    let held = held.hold().unwrap();
+    assert!(held.tell(Do::Say(0)).is_ok());
+    let specs = vec![
+        child("a", 1, &log),
+        child("b", 2, &log).stop_deadline(ms(50)),
+        child("c", 3, &log).stop_deadline(ms(9)),
+        child("d", 4, &log),
+    ];
+    let supervisor = supervise(&system, Strategy::OneForOne, specs);
+    log.take();
+    let ends: Vec<_> = ["a", "b", "c", "d"]
+        .map(|name| find(&system, name).monitor())
+        .into();
+    // Neither ends before there is room for what it tells.
+    for name in ["b", "c"] {
+        tell(&system, name, Do::Tell(held.actor()));
+    }
+    assert!(supervisor.tell(SupervisorMessage::Stop).is_ok());
+    system.run_until_idle();
+    assert_eq!(log.take(), [2004], "the last one has stopped");
+    pass(&system, &hand, ms(8));
+    assert!(
+        system.whereis::<Do>("c").is_some(),
+        "its deadline is to come"
+    );
+    pass(&system, &hand, ms(2));
+    assert!(system.whereis::<Do>("c").is_none(), "killed");
+    // The time of the one before begins with that.
+    pass(&system, &hand, ms(48));
+    assert!(system.whereis::<Do>("b").is_some());
+    assert!(log.said().is_empty(), "the first waits for its turn");
+    pass(&system, &hand, ms(3));
+    assert_eq!(log.take(), [2001], "a kill has no stop hook");
+    assert!(!supervisor.is_alive());
+    let exits: Vec<_> = ends.into_iter().map(|end| end.wait().exit).collect();
+    let [a, b, c, d] = &exits[..] else {
+        panic!("four children");
+    };
+    assert_eq!((b, c), (&Exit::Killed, &Exit::Killed));
+    assert_eq!((a, d), (&Exit::Normal, &Exit::Normal));
 }
 
 #[test]
