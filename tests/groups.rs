@@ -119,6 +119,64 @@ fn the_least_loaded_member_gets_the_next_message() {
 }
 
 #[test]
+fn one_that_has_ended_is_not_the_least_loaded() {
+    let (system, _hand) = stepped();
+    let logs = [Log::new(), Log::new()];
+    let members = logs.each_ref().map(|log| spawn(&system, log));
+    assert!(members[0].kill());
+    system.run_until_idle();
+    for router in [Router::least_loaded(), Router::less_loaded_of_two()] {
+        let these = Members::new(members.each_ref().map(|member| member.actor()));
+        let group = system.prepare(router, these).hold().unwrap();
+        // They come before the news of the member's end.
+        for number in 0..6 {
+            group.tell(Group::Route(Msg::Say(number))).ok().unwrap();
+        }
+        let _group = group.start();
+        system.run_until_idle();
+        assert_eq!(logs[1].take(), [0, 1, 2, 3, 4, 5]);
+    }
+    assert_eq!(system.dead_letter_count(), 0);
+}
+
+#[test]
+fn of_two_members_drawn_the_less_loaded_gets_the_message() {
+    let (system, _hand) = stepped();
+    let members: Vec<_> = (0..50)
+        .map(|_| {
+            let tape = Tape::new(&Log::new());
+            system.prepare(Script, tape).hold().unwrap()
+        })
+        .collect();
+    let waiting = |member: usize| system.counts(members[member].actor()).unwrap().queued;
+    for _ in 0..100 {
+        members[17].tell(Msg::Say(0)).ok().unwrap();
+    }
+    let these = Members::new(members.iter().map(|member| member.actor()));
+    let group = system.spawn(Router::less_loaded_of_two(), these).unwrap();
+    for number in 0..49 * 20 {
+        group.tell(Group::Route(Msg::Say(number))).ok().unwrap();
+        system.run_until_idle();
+    }
+    assert_eq!(waiting(17), 100, "the other one has less, whoever it is");
+    let others = || (0..50).filter(|member| *member != 17).map(waiting);
+    assert_eq!(others().sum::<u64>(), 49 * 20);
+    // One drawn alone would be 20 ± 4.5; two are within a few of each other.
+    assert!(
+        others().all(|count| (15..=23).contains(&count)),
+        "{:?}",
+        others().collect::<Vec<_>>()
+    );
+    // One member is drawn with itself.
+    let log = Log::new();
+    let alone = Members::new([spawn(&system, &log).actor()]);
+    let group = system.spawn(Router::less_loaded_of_two(), alone).unwrap();
+    group.tell(Group::Route(Msg::Say(1))).ok().unwrap();
+    system.run_until_idle();
+    assert_eq!(log.said(), [1]);
+}
+
+#[test]
 fn a_key_keeps_its_member_and_only_the_keys_of_one_that_leaves_move() {
     let setup = setup(Router::consistent_hash(key), 4);
     setup.route(0..400);
