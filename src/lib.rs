@@ -516,7 +516,7 @@ mod front {
     pub use crate::hosted::{ChartMachine, Child, HostedChart, StartFailed};
     pub use crate::metrics::{MemoryMetrics, Metrics, TypeMetrics, WorkerMetrics};
     pub use crate::path::{ActorPath, PathError};
-    pub use crate::plan::breaker::{Breaker, BreakerChange, BreakerState};
+    pub use crate::plan::breaker::{Breaker, BreakerChange, BreakerState, FailureRate};
     pub use crate::plan::children::SpawnStep;
     pub use crate::plan::delivery::{DeliveryStep, Undeliverable, Undelivered};
     pub use crate::plan::escape::Escape;

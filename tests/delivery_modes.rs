@@ -4,7 +4,9 @@ mod common;
 use common::*;
 use mainspring::prelude::*;
 use mainspring::supervise::Backoff;
-use mainspring::{Breaker, BreakerChange, BreakerState, Cause, Undeliverable, Undelivered};
+use mainspring::{
+    Breaker, BreakerChange, BreakerState, Cause, FailureRate, Undeliverable, Undelivered,
+};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
@@ -281,6 +283,7 @@ const BREAKER: Breaker = Breaker {
     failures: 2,
     reset: ms(50),
     successes: 1,
+    rate: None,
 };
 
 /// What is said of a breaker's change.
@@ -336,6 +339,102 @@ fn a_breaker_opens_tries_and_closes_and_says_so() {
     assert_eq!(log.said(), [0, 5, 6]);
     assert!(own.said().is_empty());
     assert_eq!(system.metrics().breakers_opened, 2);
+}
+
+#[test]
+fn a_breakers_changes_are_events_of_their_type() {
+    let (system, hand) = stepped();
+    let (log, own, heard) = (Log::new(), Log::new(), Log::new());
+    let mut changes = system.events::<BreakerChange>(9);
+    let listener = spawn(&system, &heard);
+    listener
+        .tell(does(|| {
+            Plan::subscribe_all(|_, change: BreakerChange| changed(change))
+        }))
+        .unwrap();
+    let target = full(&system, &log);
+    let to = target.actor();
+    let sender = spawn(&system, &own);
+    // No `on_breaker`: the sender itself does not listen.
+    let guarded = |number| {
+        does(move || {
+            let delivery = Plan::deliver(to, Msg::Say(number)).breaker(BREAKER);
+            delivery.into()
+        })
+    };
+    for number in 1..=3 {
+        sender.tell(guarded(number)).unwrap();
+        system.run_until_idle();
+    }
+    assert_eq!(heard.take(), [101]);
+    let _target = target.start();
+    pass(&system, &hand, 51);
+    assert!(
+        heard.said().is_empty(),
+        "half-open is what the next send finds"
+    );
+    sender.tell(guarded(4)).unwrap();
+    system.run_until_idle();
+    assert_eq!(heard.take(), [102, 100]);
+    use BreakerState::{Closed, HalfOpen, Open};
+    let all: Vec<_> = std::iter::from_fn(|| changes.try_next())
+        .map(|(whose, change)| {
+            assert_eq!((whose, change.target), (to.address(), to.address()));
+            (change.from, change.to)
+        })
+        .collect();
+    assert_eq!(all, [(Closed, Open), (Open, HalfOpen), (HalfOpen, Closed)]);
+    assert!(own.said().is_empty());
+}
+
+#[test]
+fn a_breaker_opens_by_the_rate_of_failures_in_its_window() {
+    let (system, hand) = stepped();
+    let (log, own) = (Log::new(), Log::new());
+    let target = system.prepare(Script, Tape::new(&log)).capacity(4);
+    let target = target.hold().unwrap();
+    let to = target.actor();
+    let sender = spawn(&system, &own);
+    let breaker = Breaker {
+        failures: u32::MAX,
+        rate: Some(FailureRate {
+            percent: 50,
+            least: 6,
+            within: ms(80),
+        }),
+        ..BREAKER
+    };
+    let send = |count: u64| {
+        for number in 0..count {
+            let guarded = does(move || {
+                let delivery = Plan::deliver(to, Msg::Say(number)).breaker(breaker);
+                delivery.into()
+            });
+            sender.tell(guarded).unwrap();
+        }
+        system.run_until_idle();
+    };
+    send(4 + 3);
+    assert_eq!(system.breaker(to), BreakerState::Closed, "three of seven");
+    send(1);
+    assert_eq!(system.breaker(to), BreakerState::Open, "four of eight");
+    // It closes with an empty window, whose old failures do not count.
+    let target = target.start();
+    system.run_until_idle();
+    pass(&system, &hand, 51);
+    send(1);
+    assert_eq!(system.breaker(to), BreakerState::Closed);
+    assert_eq!(log.said().len(), 5);
+    target.kill();
+    system.run_until_idle();
+    send(5);
+    assert_eq!(
+        system.breaker(to),
+        BreakerState::Closed,
+        "fewer than `least`"
+    );
+    send(1);
+    assert_eq!(system.breaker(to), BreakerState::Open);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use mainspring::prelude::*;
 use mainspring::supervise::{Backoff, ChildSpec, Children, Strategy, Supervision, Supervisor};
 use mainspring::{Address, Cause, DeadLetter};
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// An actor that says the numbers that it hears of all scripted actors.
 fn listener(system: &System, log: &Log) -> Actor<Script> {
@@ -323,4 +323,70 @@ fn events_keep_their_place_among_the_messages_of_their_publisher() {
     }
     system.run_until_idle();
     assert_eq!(log.said(), (0..40).collect::<Vec<u64>>());
+}
+
+#[test]
+fn what_makes_the_messages_runs_under_no_lock() {
+    let (system, _hand) = stepped();
+    let system = Arc::new(system);
+    let log = Log::new();
+    let one = spawn(&system, &log);
+    let (outside, streams) = (Arc::downgrade(&system), Arc::new(Mutex::new(Vec::new())));
+    let made = streams.clone();
+    let subscriber = spawn(&system, &Log::new());
+    subscriber
+        .tell(does(move || {
+            Plan::subscribe_all(move |_, _: Event| {
+                // It subscribes, to this type and to another, and ends a subscription.
+                let system = outside.upgrade().expect("it runs");
+                let mut made = made.lock().unwrap();
+                made.push(system.events::<Event>(9));
+                drop(system.events::<Event>(9));
+                drop(system.events::<DeadLetter>(9));
+                does(Plan::none)
+            })
+        }))
+        .unwrap();
+    system.run_until_idle();
+    for number in 0..3 {
+        one.tell(Msg::Say(number)).unwrap();
+        system.run_until_idle();
+    }
+    assert_eq!(log.said(), [0, 1, 2]);
+    let heard: Vec<_> = std::mem::take(&mut *streams.lock().unwrap())
+        .into_iter()
+        .map(|mut stream| std::iter::from_fn(|| stream.try_next()).count())
+        .collect();
+    assert_eq!(heard, [2, 1, 0], "each from the event after its own on");
+}
+
+#[test]
+fn a_listener_that_panics_is_gone_and_the_others_hear_of_that_event_too() {
+    quiet_panics();
+    let (system, _hand) = stepped();
+    let (heard, alive) = (Log::new(), Alive::new());
+    let [first, bad, last] = [(); 3].map(|()| spawn(&system, &heard));
+    for one in [&first, &last] {
+        one.tell(does(|| listens(0))).unwrap();
+        if one.actor() == first.actor() {
+            let kept = alive.one();
+            bad.tell(does(move || {
+                Plan::subscribe_all(move |_, _: Event| -> Msg {
+                    let _ = &kept;
+                    panic!("on purpose")
+                })
+            }))
+            .unwrap();
+        }
+        system.run_until_idle();
+    }
+    assert_eq!(alive.count(), 1);
+    let text = system.spawn_machine(Other::<Event>(Vec::new())).unwrap();
+    for number in [1, 2] {
+        text.tell(Event::Say(number)).unwrap();
+        system.run_until_idle();
+        assert_eq!(alive.count(), 0);
+    }
+    assert_eq!(heard.said(), [1, 1, 2, 2]);
+    assert!(bad.is_alive());
 }

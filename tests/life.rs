@@ -377,3 +377,136 @@ fn two_actors_that_kill_each_other_over_a_link_get_one_down_each() {
     system.run_until_idle();
     assert_eq!(*exits.lock().unwrap(), [Exit::Killed, Exit::Killed]);
 }
+
+/// Ends of linked actors, each as what `watch` notes of it.
+fn trapping(system: &System, log: &Log, exits: &Exits) -> Actor<Script> {
+    let (say, exits) = (log.clone(), exits.clone());
+    let tape = Tape::new(log).start(move |_| {
+        Plan::trap_exits(move |down| {
+            exits.lock().unwrap().push(down.exit);
+            say.say(0);
+            Msg::Say(1)
+        })
+    });
+    let one = system.spawn(Script, tape).unwrap();
+    system.run_until_idle();
+    one
+}
+
+#[test]
+fn whoever_traps_exits_hears_of_them_and_lives_on() {
+    quiet_panics();
+    let (system, _) = stepped();
+    let (log, exits) = (Log::new(), Exits::default());
+    let one = trapping(&system, &log, &exits);
+    let [normal, stopped, killed, panics, gone] = [(); 5].map(|()| spawn(&system, &Log::new()));
+    gone.kill();
+    system.run_until_idle();
+    for other in [&normal, &stopped, &killed, &panics, &gone] {
+        let target = other.actor();
+        one.tell(does(move || Plan::link(target))).unwrap();
+    }
+    system.run_until_idle();
+    assert_eq!(std::mem::take(&mut *exits.lock().unwrap()), [Exit::Gone]);
+    // Its last words come first, though its mailbox is full of others.
+    let me = one.actor();
+    normal
+        .tell(does(move || Plan::tell(me, Msg::Say(7)).and(Plan::stop())))
+        .unwrap();
+    system.run_until_idle();
+    assert_eq!(log.take(), [0, 1, 7, 0, 1]);
+    stopped.stop_now();
+    killed.kill();
+    panics.tell(does(|| panic!("as expected"))).unwrap();
+    system.run_until_idle();
+    let mut exits = exits.lock().unwrap();
+    let text = exits.pop();
+    assert!(matches!(text, Some(Exit::Panicked(text)) if &*text == "as expected"));
+    assert_eq!(*exits, [Exit::Normal, Exit::StoppedNow, Exit::Killed]);
+    assert!(one.is_alive());
+    assert!(one.kill());
+    system.run_until_idle();
+    assert_eq!(system.actors(), 0, "a kill is none of a linked actor");
+}
+
+#[test]
+fn a_trap_is_for_exits_of_links_only_and_of_its_own_side() {
+    let (system, _) = stepped();
+    let (log, exits) = (Log::new(), Exits::default());
+    let one = trapping(&system, &log, &exits);
+    let other = spawn(&system, &Log::new());
+    let (me, target) = (one.actor(), other.actor());
+    one.tell(does(move || Plan::link(target))).unwrap();
+    system.run_until_idle();
+    other.tell(does(move || Plan::kill(me))).unwrap();
+    system.run_until_idle();
+    assert!(!one.is_alive() && !other.is_alive());
+    assert!(exits.lock().unwrap().is_empty());
+}
+
+#[test]
+fn an_ended_trap_handles_no_exit_and_the_next_ends_the_actor() {
+    let (system, _) = stepped();
+    let (log, exits) = (Log::new(), Exits::default());
+    let one = trapping(&system, &log, &exits);
+    let [first, second] = [(); 2].map(|()| spawn(&system, &Log::new()));
+    for other in [&first, &second] {
+        let target = other.actor();
+        one.tell(does(move || Plan::link(target))).unwrap();
+    }
+    system.run_until_idle();
+    // The exit is in the mailbox, behind the message that ends the trap.
+    first.kill();
+    one.tell(does(Plan::untrap_exits)).unwrap();
+    system.run_until_idle();
+    assert!(one.is_alive() && exits.lock().unwrap().is_empty());
+    second.kill();
+    system.run_until_idle();
+    assert!(!one.is_alive());
+}
+
+#[test]
+fn a_restart_ends_the_trap_and_its_links() {
+    use mainspring::supervise::{ChildSpec, Children, Strategy, Supervisor};
+    let (system, hand) = stepped();
+    let (log, exits) = (Log::new(), Exits::default());
+    let (says, hears) = (log.clone(), exits.clone());
+    let spec = ChildSpec::new("child", move |incarnation| {
+        let (says, hears) = (says.clone(), hears.clone());
+        let tape = Tape::new(&says).start(move |_| match incarnation {
+            1 => Plan::trap_exits(move |down| {
+                hears.lock().unwrap().push(down.exit);
+                Msg::Say(1)
+            }),
+            _ => say(2),
+        });
+        (Script, tape)
+    });
+    let children = Children::new(Strategy::OneForOne, [spec.named("child")]);
+    let _supervisor = system.spawn(Supervisor, children).unwrap();
+    system.run_until_idle();
+    let child = system.whereis::<Msg>("child").unwrap();
+    let other = spawn(&system, &Log::new());
+    let target = other.actor();
+    child.tell(does(move || Plan::link(target))).unwrap();
+    system.run_until_idle();
+    let next = spawn(&system, &Log::new());
+    let again = next.actor();
+    // The end of its incarnation ends the other: the trap is not on that side.
+    child.kill();
+    system.run_until_idle();
+    assert!(!other.is_alive());
+    hand.advance(Duration::from_secs(60));
+    system.run_until_idle();
+    assert_eq!(log.take(), [2]);
+    child.tell(does(move || Plan::link(again))).unwrap();
+    next.kill();
+    system.run_until_idle();
+    child.tell(Msg::Say(3)).unwrap();
+    system.run_until_idle();
+    assert!(
+        log.said().is_empty(),
+        "the link ended the second incarnation"
+    );
+    assert!(exits.lock().unwrap().is_empty());
+}

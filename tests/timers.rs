@@ -418,3 +418,125 @@ fn a_plan_without_room_arms_no_timer_cancels_none_and_opens_no_ask() {
         "armed, then cancelled, whatever is between"
     );
 }
+
+/// An actor with a receive time-out of 10 ms that says 100.
+fn quiet(system: &System, log: &Log) -> Actor<Script> {
+    let tape = Tape::new(log).start(|_| Plan::receive_timeout(10 * MS, || Msg::Say(100)));
+    let one = system.spawn(Script, tape).unwrap();
+    system.run_until_idle();
+    one
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+/// How many timers fired in a system.
+fn fired_of(system: &System) -> u64 {
+    let workers = system.metrics().workers;
+    workers.iter().map(|worker| worker.timers).sum()
+}
+
+#[test]
+fn a_receive_time_out_comes_once_for_each_silence() {
+    let (system, hand) = stepped();
+    let log = Log::new();
+    let one = quiet(&system, &log);
+    let pass = |ms: u32| {
+        for _ in 0..ms {
+            hand.advance(MS);
+            system.run_until_idle();
+        }
+    };
+    pass(9);
+    assert!(log.said().is_empty(), "never early");
+    pass(2);
+    assert_eq!(log.take(), [100]);
+    pass(50);
+    assert!(log.said().is_empty(), "nothing was received since");
+    for number in 1..=4 {
+        one.tell(Msg::Say(number)).unwrap();
+        system.run_until_idle();
+        pass(9);
+    }
+    assert_eq!(log.take(), [1, 2, 3, 4]);
+    pass(2);
+    assert_eq!(log.take(), [100]);
+    // One that is in the mailbox behind a message is out of date.
+    one.tell(Msg::Say(5)).unwrap();
+    system.run_until_idle();
+    hand.advance(8 * MS);
+    system.run_until_idle();
+    hand.advance(5 * MS);
+    one.tell(Msg::Say(6)).unwrap();
+    system.run_until_idle();
+    let said = log.take();
+    assert!(said == [5, 100, 6] || said == [5, 6], "{said:?}");
+    pass(12);
+    assert_eq!(log.take(), [100]);
+}
+
+#[test]
+fn what_others_look_at_is_not_received_and_what_is_handled_is() {
+    let (system, hand) = stepped();
+    let log = Log::new();
+    let one = quiet(&system, &log);
+    one.tell(does(|| {
+        Plan::every(1, 4 * MS, Msg::Say(1)).and(Plan::after(2, 30 * MS, Msg::Say(2)))
+    }))
+    .unwrap();
+    let pass = |ms: u32| {
+        for _ in 0..ms {
+            hand.advance(MS);
+            system.run_until_idle();
+        }
+    };
+    pass(31);
+    assert!(!log.take().contains(&100), "its own timers are received");
+    one.tell(does(|| Plan::cancel(1))).unwrap();
+    system.run_until_idle();
+    for _ in 0..11 {
+        pass(1);
+        let _ = one.events(1);
+    }
+    system.run_until_idle();
+    assert_eq!(log.take(), [100], "nobody said anything");
+}
+
+#[test]
+fn a_receive_time_out_is_replaced_and_ended() {
+    let (system, hand) = stepped();
+    let log = Log::new();
+    let one = quiet(&system, &log);
+    one.tell(does(|| Plan::receive_timeout(20 * MS, || Msg::Say(200))))
+        .unwrap();
+    system.run_until_idle();
+    hand.advance(15 * MS);
+    system.run_until_idle();
+    assert!(log.said().is_empty());
+    hand.advance(6 * MS);
+    system.run_until_idle();
+    assert_eq!(log.take(), [200]);
+    // Another after its time was up, too.
+    one.tell(does(|| Plan::receive_timeout(10 * MS, || Msg::Say(300))))
+        .unwrap();
+    system.run_until_idle();
+    hand.advance(11 * MS);
+    system.run_until_idle();
+    assert_eq!(log.take(), [300]);
+    one.tell(does(Plan::no_receive_timeout)).unwrap();
+    system.run_until_idle();
+    let fired = fired_of(&system);
+    hand.advance(Duration::from_secs(9));
+    one.tell(Msg::Say(1)).unwrap();
+    system.run_until_idle();
+    hand.advance(Duration::from_secs(9));
+    system.run_until_idle();
+    assert_eq!(log.take(), [1]);
+    assert_eq!(fired_of(&system), fired, "none was left");
+    let next = quiet(&system, &log);
+    next.stop();
+    system.run_until_idle();
+    hand.advance(Duration::from_secs(9));
+    system.run_until_idle();
+    assert!(log.said().is_empty());
+    assert_eq!(fired_of(&system), fired, "none was left");
+}

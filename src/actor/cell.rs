@@ -80,6 +80,8 @@ pub(crate) mod life {
     pub(crate) const FINAL: u32 = 512;
     /// Its messages come in stamped envelopes.
     pub(crate) const STAMPED: u32 = 1024;
+    /// It has a receive time-out.
+    pub(crate) const SILENCE: u32 = 2048;
     /// Ends it before its next message.
     pub(crate) const END: u32 = STOP_NOW | KILL | LINKED;
 }
@@ -927,12 +929,17 @@ fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
     let mut left = worker.throughput();
     loop {
         let (generation, flags) = run.cell.life.relaxed();
-        if flags & (life::END | life::STAMPED) != 0 {
+        if flags & (life::END | life::STAMPED | life::SILENCE) != 0 {
             if flags & life::END != 0 {
                 run.put_back(parcel);
                 return ended_by_signal(run, worker);
             }
-            parcel = unstamp(run, worker, parcel);
+            if flags & life::SILENCE != 0 {
+                worker.hears(run, &parcel);
+            }
+            if flags & life::STAMPED != 0 {
+                parcel = unstamp(run, worker, parcel);
+            }
         }
         let current = match parcel.generation() == generation {
             true => Some(parcel),
@@ -1763,7 +1770,7 @@ fn park<B: Behavior>(run: &Running<'_>, worker: &Worker, keeper: &Keeper, exit: 
     run.cell
         .life
         .clear(life::END | life::COMMIT_DUE | life::OVERDRAFT);
-    worker.part(run.address(worker), exit.is_normal());
+    worker.part(run.address(worker), &exit);
     keeper.park(run, worker, exit);
     run.finish(worker, true)
 }

@@ -32,6 +32,12 @@ pub(crate) struct Extension {
     pub(crate) kept: RefCell<Vec<Parcel>>,
     /// Messages that were put aside, and how many.
     pub(crate) stash: RefCell<(List, u32)>,
+    /// When the actor received something, if it has a receive time-out.
+    pub(crate) heard_ns: Cell<u64>,
+    /// How long that is.
+    pub(crate) silence_ns: Cell<u64>,
+    /// Whether its time is up, and nothing was received since.
+    pub(crate) is_silent: Cell<bool>,
     /// A copy of the message in hand, with its panics if this turn is one more; see
     /// [`Poison`](crate::Poison).
     pub(crate) in_hand: Cell<Option<Parcel>>,

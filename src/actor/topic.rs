@@ -1,8 +1,10 @@
 //! Topics: the events of one type, whichever actor of the system they happened to.
 //!
-//! A topic is a list of listeners under a lock of its own; who publishes takes the list of topics'
-//! lock for a look, then the topic's, never the two at once. While nobody listens to anything an
-//! event costs one relaxed load.
+//! A topic is a list of listeners under a lock of its own, copied when it changes while somebody
+//! reads it: who publishes takes the lock for a look at the list, and calls its listeners without
+//! one. While nobody listens to anything an event costs one relaxed load.
+//!
+//! - P1: no code of a user runs under a lock: not `map`, not a clone of an event, not a drop.
 
 use super::stream::Feed;
 use super::{ActorRef, Address};
@@ -10,6 +12,7 @@ use crate::actor::cell::quietly;
 use crate::dead_letter::DeadLetter;
 use crate::dispatcher::worker::Worker;
 use crate::envelope::{Kind, Parcel, is_counted_in, with_outside_pool};
+use crate::plan::breaker::BreakerChange;
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::sync::inbox::{Push, Wake};
 use crate::sync::thread_local;
@@ -30,7 +33,10 @@ pub(crate) struct Topics {
     by_type: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
-type Topic<E> = Mutex<Vec<Listener<E>>>;
+type Topic<E> = Mutex<Listeners<E>>;
+
+/// Those who listen, as publishers see them.
+type Listeners<E> = Arc<Vec<Arc<Listener<E>>>>;
 
 /// One who wants all events `E`.
 pub(crate) struct Listener<E> {
@@ -41,13 +47,13 @@ pub(crate) struct Listener<E> {
 
 /// Makes the message for an event, or the step that hands it to somebody outside; nothing once it
 /// has gone.
-type Make<E> = dyn Fn(Address, &E) -> Option<Parcel> + Send;
+type Make<E> = dyn Fn(Address, &E) -> Option<Parcel> + Send + Sync;
 
 impl<E: Clone + Send + 'static> Listener<E> {
     /// Sends `target` what `map` makes of the publisher and a clone of each event.
     pub(crate) fn new<M: Send + 'static>(
         target: ActorRef<M>,
-        map: impl Fn(Address, E) -> M + Send + 'static,
+        map: impl Fn(Address, E) -> M + Send + Sync + 'static,
     ) -> Self {
         let make = move |publisher, event: &E| {
             let parcel = Parcel::new(Kind::Tell, map(publisher, event.clone()));
@@ -106,7 +112,7 @@ impl Shared {
             .entry(TypeId::of::<E>())
             .or_insert_with(|| Arc::new(Topic::<E>::default()));
         if let Some(topic) = topic.downcast_ref::<Topic<E>>() {
-            lock(topic).push(listener);
+            Arc::make_mut(&mut lock(topic)).push(Arc::new(listener));
         }
         self.topics.any.store(true, Relaxed);
     }
@@ -116,12 +122,29 @@ impl Shared {
         let Some(topic) = self.topics.topic::<E>() else {
             return;
         };
-        let gone: Vec<_> = lock(&topic)
-            .extract_if(.., |listener| listener.actor.is_some_and(&is_gone))
-            .collect();
-        // Its drop is user code: not under the lock.
+        self.forget(&topic, |listener| listener.actor.is_some_and(&is_gone));
+    }
+
+    /// Takes listeners off a topic, and the topic if nobody listens any more.
+    fn forget<E: Send + 'static>(
+        &self,
+        topic: &Topic<E>,
+        is_gone: impl Fn(&Arc<Listener<E>>) -> bool,
+    ) {
+        let mut listeners = lock(topic);
+        let gone: Vec<_> = match listeners.iter().any(&is_gone) {
+            true => Arc::make_mut(&mut listeners)
+                .extract_if(.., |listener| is_gone(listener))
+                .collect(),
+            false => Vec::new(),
+        };
+        let is_empty = listeners.is_empty();
+        drop(listeners);
+        // P1: its drop is user code.
         quietly(|| drop(gone));
-        self.end_empty::<E>();
+        if is_empty {
+            self.end_empty::<E>();
+        }
     }
 
     /// Takes a topic off that nobody listens to.
@@ -147,10 +170,9 @@ impl Shared {
         let Some(topic) = self.topics.topic::<E>() else {
             return;
         };
+        let listeners: Listeners<E> = lock(&topic).clone();
         let mut gone = Vec::new();
-        let mut listeners = lock(&topic);
-        let mut place = 0;
-        while let Some(listener) = listeners.get(place) {
+        for listener in listeners.iter() {
             let lives = listener
                 .actor
                 .is_none_or(|actor| self.cell_of(actor).is_some());
@@ -159,19 +181,26 @@ impl Shared {
                 quietly(|| made = (listener.make)(publisher, event));
             }
             match made {
-                Some(parcel) => {
-                    send(parcel);
-                    place += 1;
-                }
-                None => gone.push(listeners.remove(place)),
+                Some(parcel) => send(parcel),
+                None => gone.push(listener.clone()),
             }
         }
-        let is_empty = listeners.is_empty();
-        drop(listeners);
-        if is_empty {
-            self.end_empty::<E>();
+        // P1: where it was taken off meanwhile this is its end, and that is user code.
+        quietly(|| drop(listeners));
+        if !gone.is_empty() {
+            self.forget(&topic, |listener| {
+                gone.iter().any(|gone| Arc::ptr_eq(gone, listener))
+            });
+            quietly(|| drop(gone));
         }
-        quietly(|| drop(gone));
+    }
+
+    /// Tells those who listen to the changes of breakers of one, now; who has no room misses it.
+    #[cold]
+    pub(crate) fn announce_change(&self, change: &BreakerChange) {
+        with_outside_pool(&self.depot, || {
+            self.publish(change.target, change, |parcel| self.send_bounded(parcel));
+        });
     }
 
     /// Tells those who listen to dead letters of one, now; who has no room misses it.

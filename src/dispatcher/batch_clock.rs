@@ -38,6 +38,11 @@ impl BatchClock {
         }
     }
 
+    /// The time, which is not the batch's.
+    pub(crate) fn fresh(&self) -> u64 {
+        self.clock.now_ns()
+    }
+
     /// Reads the clock anew.
     pub(crate) fn read(&self) -> u64 {
         let now_ns = self.clock.now_ns();

@@ -7,7 +7,7 @@ use crate::ask::{self, Asks};
 use crate::dead_letter::Cause;
 use crate::envelope::{Kind, Parcel};
 use crate::plan::Steps;
-use crate::plan::timers::{Armed, Missed, Repeat, Tick};
+use crate::plan::timers::{Armed, Missed, Repeat, SILENCE, Silence, Tick};
 use crate::supervise::keeper::Keeper;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::inbox::{Push, Wake};
@@ -223,6 +223,9 @@ impl Worker {
             step.set_note([key, seq]);
             (self.arm_wheel(deadline_ns, Due::Message(step)), None)
         } else {
+            if key == SILENCE {
+                self.listen_for_silence(run, delay_ns);
+            }
             let tick = Due::Tick(address, Tick { key, seq });
             (self.arm_wheel(deadline_ns, tick), Some((step, deadline_ns)))
         };
@@ -236,6 +239,42 @@ impl Worker {
         timers.insert(key, armed);
     }
 
+    /// The running actor's receive time-out counts from now.
+    #[cold]
+    fn listen_for_silence(&self, run: &Running<'_>, after_ns: u64) {
+        let extension = run.extension();
+        extension.silence_ns.set(after_ns);
+        extension.heard_ns.set(self.clock.fresh());
+        extension.is_silent.set(false);
+        let life = &run.cell().life;
+        let set = life.set(life.generation(), life::SILENCE, 0);
+        debug_assert!(set.is_some());
+    }
+
+    /// An actor with a receive time-out received something.
+    #[cold]
+    pub(crate) fn hears(&self, run: &Running<'_>, parcel: &Parcel) {
+        let own = |tick: &Tick| tick.key == SILENCE;
+        if parcel.kind() == Kind::Call || parcel.peek::<Tick>().is_some_and(own) {
+            return;
+        }
+        let Some(extension) = run.existing() else {
+            return;
+        };
+        let now_ns = self.clock.fresh();
+        extension.heard_ns.set(now_ns);
+        if extension.is_silent.replace(false)
+            && let Some(armed) = extension.timers.borrow_mut().silence()
+            && let Some((_, due_ns)) = &mut armed.repeat
+        {
+            // The time that was up is handled: the next one begins.
+            let seq = armed.seq;
+            *due_ns = now_ns.saturating_add(extension.silence_ns.get());
+            let tick = Tick { key: SILENCE, seq };
+            armed.entry = self.arm_wheel(*due_ns, Due::Tick(self.me(), tick));
+        }
+    }
+
     /// Cancels a timer of the running actor.
     pub(crate) fn cancel(&self, run: &Running<'_>, key: u64) {
         let Some(extension) = run.existing() else {
@@ -245,6 +284,9 @@ impl Worker {
         if let Some(armed) = armed {
             self.timers.add(&self.shared.timers, -1);
             self.disarm(armed);
+            if key == SILENCE {
+                run.cell().life.clear(life::SILENCE);
+            }
         }
     }
 
@@ -317,6 +359,7 @@ impl Worker {
             for armed in timers.drain() {
                 self.disarm(armed);
             }
+            run.cell().life.clear(life::SILENCE);
         }
     }
 
@@ -378,9 +421,19 @@ impl Worker {
         let mut timers = run.existing()?.timers.borrow_mut();
         let armed = timers.get_mut(tick.key, tick.seq)?;
         let (repeat, due_ns) = armed.repeat.as_mut()?;
-        let repeat = repeat.peek::<Repeat<B::Message>>()?;
-        let message = (repeat.clone)(&repeat.message);
         let now_ns = self.now_ns();
+        let Some(repeat) = repeat.peek::<Repeat<B::Message>>() else {
+            let silence = repeat.peek::<Silence<B::Message>>()?;
+            let heard_ns = run.extension().heard_ns.get();
+            *due_ns = heard_ns.saturating_add(silence.after_ns);
+            if *due_ns <= now_ns {
+                run.extension().is_silent.set(true);
+                return Some((silence.message)());
+            }
+            armed.entry = self.arm_wheel(*due_ns, Due::Tick(self.me(), tick));
+            return None;
+        };
+        let message = (repeat.clone)(&repeat.message);
         *due_ns = match repeat.missed {
             Missed::Burst => due_ns.saturating_add(repeat.period_ns),
             Missed::Delay => now_ns.saturating_add(repeat.period_ns),

@@ -1,7 +1,8 @@
 //! Circuit breakers: one for each target, which stops sends to one that does not answer.
 //!
 //! ```text
-//!            `failures` in a row                  `reset` has passed
+//!            `failures` in a row,
+//!            or `rate` of a window                `reset` has passed
 //!   CLOSED ──────────────────────▶ OPEN ───────────────────────────▶ HALF-OPEN
 //!     ▲                             ▲                                  │     │
 //!     │                             └───────────── one fails ──────────┘     │
@@ -29,16 +30,84 @@ pub struct Breaker {
     pub reset: Duration,
     /// Trials in a row that close it; zero counts as one.
     pub successes: u32,
+    /// The share of failures among the latest that opens it, too.
+    pub rate: Option<FailureRate>,
+}
+
+impl Breaker {
+    /// Opens after 5 failures in a row, for 10 s; one trial closes it.
+    pub const DEFAULT: Self = Self {
+        failures: 5,
+        reset: Duration::from_secs(10),
+        successes: 1,
+        rate: None,
+    };
 }
 
 impl Default for Breaker {
-    /// Opens after 5 failures, for 10 s; one trial closes it.
+    /// [`Breaker::DEFAULT`].
     fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// How many of the latest sends may fail; see [`Breaker::rate`].
+///
+/// The window slides by an eighth of its length: what it holds is between seven eighths of that
+/// length and the whole old. It is one for each target, and begins empty when the breaker closes, or
+/// when a send goes by a window of another length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailureRate {
+    /// At so many failures of a hundred sends, or more, the breaker opens; zero counts as one.
+    pub percent: u8,
+    /// Fewer sends than these within the window open nothing; zero counts as one.
+    pub least: u32,
+    /// The window.
+    pub within: Duration,
+}
+
+/// Parts of a window; what is in the oldest goes at once.
+const SLOTS: usize = 8;
+
+/// The outcomes of the latest sends.
+#[derive(Debug)]
+struct Window {
+    slot_ns: u64,
+    /// The slot of the latest outcome, counted from the clock's zero.
+    latest: u64,
+    /// Delivered and failed.
+    slots: [(u32, u32); SLOTS],
+}
+
+impl Window {
+    fn new(slot_ns: u64, now_ns: u64) -> Self {
         Self {
-            failures: 5,
-            reset: Duration::from_secs(10),
-            successes: 1,
+            slot_ns,
+            latest: now_ns / slot_ns,
+            slots: [(0, 0); SLOTS],
         }
+    }
+
+    /// Lets go of what is too old.
+    fn slide(&mut self, now_ns: u64) {
+        let now = (now_ns / self.slot_ns).max(self.latest);
+        let passed = (now - self.latest).min(SLOTS as u64);
+        for slot in now - passed + 1..=now {
+            self.slots[slot as usize % SLOTS] = (0, 0);
+        }
+        self.latest = now;
+    }
+
+    fn slot(&mut self) -> &mut (u32, u32) {
+        &mut self.slots[self.latest as usize % SLOTS]
+    }
+
+    fn exceeds(&self, rate: &FailureRate) -> bool {
+        let (delivered, failed) = self.slots.iter().fold((0, 0), |(sent, lost), slot| {
+            (sent + u64::from(slot.0), lost + u64::from(slot.1))
+        });
+        let all = delivered + failed;
+        all >= u64::from(rate.least.max(1)) && failed * 100 >= u64::from(rate.percent.max(1)) * all
     }
 }
 
@@ -55,6 +124,10 @@ pub enum BreakerState {
 
 /// A breaker's change, for the actor whose send brought it about; see
 /// [`DeliveryStep::on_breaker`](crate::DeliveryStep::on_breaker).
+///
+/// It is an event, too, for whoever subscribes to its type
+/// ([`Plan::subscribe_all`](crate::Plan::subscribe_all), [`System::events`](crate::System::events)),
+/// as the target's, told when it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BreakerChange {
@@ -76,17 +149,29 @@ pub(crate) enum Report {
 }
 
 /// The breaker of one target.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Circuit {
-    Closed { failures: u32 },
-    Open { until_ns: u64 },
-    HalfOpen { successes: u32, on_trial: bool },
+    Closed {
+        failures: u32,
+        /// Once a send went by a rate.
+        window: Option<Box<Window>>,
+    },
+    Open {
+        until_ns: u64,
+    },
+    HalfOpen {
+        successes: u32,
+        on_trial: bool,
+    },
 }
 
 impl Circuit {
-    const NEW: Self = Self::Closed { failures: 0 };
+    const NEW: Self = Self::Closed {
+        failures: 0,
+        window: None,
+    };
 
-    fn state(self) -> BreakerState {
+    fn state(&self) -> BreakerState {
         match self {
             Self::Closed { .. } => BreakerState::Closed,
             Self::Open { .. } => BreakerState::Open,
@@ -113,6 +198,24 @@ impl Circuit {
         }
     }
 
+    /// The window of a rate, as of now.
+    fn window<'a>(
+        window: &'a mut Option<Box<Window>>,
+        rate: &FailureRate,
+        now_ns: u64,
+    ) -> &'a mut Window {
+        let length_ns = u64::try_from(rate.within.as_nanos()).unwrap_or(u64::MAX);
+        let slot_ns = (length_ns / SLOTS as u64).max(1);
+        if window.as_ref().is_none_or(|it| it.slot_ns != slot_ns) {
+            *window = Some(Box::new(Window::new(slot_ns, now_ns)));
+        }
+        let Some(window) = window else {
+            unreachable!("it was made just now");
+        };
+        window.slide(now_ns);
+        window
+    }
+
     /// Takes note of one send's outcome. Those sent before it opened say nothing about the trial.
     fn report(&mut self, limits: &Breaker, trial: bool, report: Report, now_ns: u64) {
         let reset_ns = u64::try_from(limits.reset.as_nanos()).unwrap_or(u64::MAX);
@@ -120,13 +223,26 @@ impl Circuit {
             until_ns: now_ns.saturating_add(reset_ns),
         };
         match (&mut *self, report) {
-            (Self::Closed { failures }, Report::Failed) => {
-                *failures += 1;
-                if *failures >= limits.failures {
+            (Self::Closed { failures, window }, Report::Failed) => {
+                *failures = failures.saturating_add(1);
+                let mut is_too_much = *failures >= limits.failures;
+                if let Some(rate) = &limits.rate {
+                    let window = Self::window(window, rate, now_ns);
+                    let lost = &mut window.slot().1;
+                    *lost = lost.saturating_add(1);
+                    is_too_much |= window.exceeds(rate);
+                }
+                if is_too_much {
                     *self = opened;
                 }
             }
-            (Self::Closed { failures }, Report::Delivered) => *failures = 0,
+            (Self::Closed { failures, window }, Report::Delivered) => {
+                *failures = 0;
+                if let Some(rate) = &limits.rate {
+                    let delivered = &mut Self::window(window, rate, now_ns).slot().0;
+                    *delivered = delivered.saturating_add(1);
+                }
+            }
             (Self::HalfOpen { .. }, Report::Failed) if trial => *self = opened,
             (
                 Self::HalfOpen {
@@ -170,7 +286,13 @@ impl Circuits {
         let from = circuit.state();
         let result = act(circuit);
         let to = circuit.state();
-        if matches!(circuit, Circuit::Closed { failures: 0 }) {
+        if matches!(
+            circuit,
+            Circuit::Closed {
+                failures: 0,
+                window: None
+            }
+        ) {
             self.by_target.remove(&target); // as if it had never failed
         }
         self.opened += u64::from(from != to && to == BreakerState::Open);
@@ -239,6 +361,7 @@ mod tests {
         failures: 2,
         reset: Duration::from_nanos(100),
         successes: 2,
+        rate: None,
     };
 
     #[test]
@@ -283,6 +406,85 @@ mod tests {
         assert_eq!(report(c, true, Delivered, 212), Some(Closed));
         assert_eq!(c.opened(), 2);
         assert!(c.by_target.is_empty());
+    }
+
+    #[test]
+    fn a_rate_opens_within_its_window_only() {
+        let limits = Breaker {
+            failures: u32::MAX,
+            rate: Some(FailureRate {
+                percent: 50,
+                least: 4,
+                within: Duration::from_nanos(80),
+            }),
+            ..LIMITS
+        };
+        let opens = |outcomes: &[(u64, Report)]| {
+            let mut circuit = Circuit::NEW;
+            outcomes.iter().position(|(now_ns, outcome)| {
+                circuit.report(&limits, false, *outcome, *now_ns);
+                circuit.state() == BreakerState::Open
+            })
+        };
+        use Report::{Delivered, Failed, Lost};
+        let at = |times: [u64; 4], outcomes: [Report; 4]| {
+            let pairs: Vec<_> = times.into_iter().zip(outcomes).collect();
+            opens(&pairs)
+        };
+        let half = [Failed, Delivered, Delivered, Failed];
+        assert_eq!(at([0, 10, 20, 30], half), Some(3));
+        assert_eq!(at([0, 0, 0, 79], half), Some(3), "within the window");
+        assert_eq!(at([0, 0, 0, 80], half), None, "the first three are gone");
+        assert_eq!(
+            at([0, 40, 50, 80], half),
+            None,
+            "one is, and three are too few"
+        );
+        assert_eq!(at([0, 0, 0, 1 << 40], half), None);
+        assert_eq!(
+            at([0, 0, 0, 0], [Failed, Failed, Failed, Lost]),
+            None,
+            "too few"
+        );
+        assert_eq!(
+            at([9, 9, 9, 9], [Delivered, Delivered, Delivered, Failed]),
+            None
+        );
+        // Not in a row, and for ever: a third fails.
+        let long: Vec<_> = (0..300)
+            .map(|n| (n * 7, if n % 3 == 0 { Failed } else { Delivered }))
+            .collect();
+        assert_eq!(opens(&long), None);
+        // A clock that stands, and one that went back, count as now.
+        assert_eq!(at([90, 80, 0, 90], half), Some(3));
+    }
+
+    #[test]
+    fn a_window_is_as_a_list_of_the_latest_has_it() {
+        let rate = FailureRate {
+            percent: 30,
+            least: 5,
+            within: Duration::from_nanos(800),
+        };
+        let mut window = None;
+        let mut list: Vec<(u64, bool)> = Vec::new();
+        let (mut now_ns, mut random) = (0_u64, 1_u64);
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            now_ns += random >> 57;
+            let failed = random >> 40 & 7 < 3;
+            let it = Circuit::window(&mut window, &rate, now_ns);
+            let slot = it.slot();
+            match failed {
+                true => slot.1 += 1,
+                false => slot.0 += 1,
+            }
+            list.push((now_ns, failed));
+            list.retain(|(at, _)| at / 100 + SLOTS as u64 > now_ns / 100);
+            let lost = list.iter().filter(|(_, failed)| *failed).count();
+            let exceeds = list.len() >= 5 && lost * 100 >= 30 * list.len();
+            assert_eq!(it.exceeds(&rate), exceeds, "at {now_ns}");
+        }
     }
 
     #[test]

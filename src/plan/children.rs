@@ -14,6 +14,7 @@ use crate::supervise::keeper::{ChildNews, Keeper};
 use crate::system::watch::{StopTree, stop_tree_of};
 use crate::system::{policy, spawn};
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A child that a plan makes; its address is known already. A plan by `into` or
@@ -231,6 +232,75 @@ impl<B: Behavior> Plan<B> {
         Self::of(step(flag::OTHER, move |worker| worker.unlink(me, target)))
     }
 
+    /// From this commit on the end of a linked actor does not end the actor, whatever the exit: it
+    /// is a message, which `on_exit` makes of it, after the last one that the ended actor sent.
+    ///
+    /// A normal end is one too, and linking with an actor that has ended already: its exit is
+    /// [`Exit::Gone`](crate::Exit::Gone). Like a monitor's `Down` it takes no place in the mailbox.
+    /// The end of its own supervisor, `stop_now` and `kill` cannot be trapped. An incarnation begins
+    /// without; trap in [`Behavior::on_start`], before the links.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mainspring::prelude::*;
+    /// use mainspring::{Address, Down};
+    ///
+    /// # struct Ends(Vec<Exit>);
+    /// # impl Machine for Ends { type Event = Exit; fn apply(&mut self, exit: Exit) { self.0.push(exit) } }
+    /// enum Seen { Link(Address), Ended(Down), Ends(Reply<Vec<Exit>>) }
+    /// #[derive(Clone, Copy)]
+    /// struct Watching;
+    /// impl Behavior for Watching {
+    ///     type Machine = Ends;
+    ///     type Message = Seen;
+    ///
+    ///     fn on_start(&self, _: Snapshot<Self>) -> Plan<Self> {
+    ///         Plan::trap_exits(Seen::Ended)
+    ///     }
+    ///
+    ///     fn on_message(&self, seen: Seen, ends: Snapshot<Self>) -> Plan<Self> {
+    ///         match seen {
+    ///             Seen::Link(other) => Plan::link(other),
+    ///             Seen::Ended(down) => Plan::emit(down.exit),
+    ///             Seen::Ends(reply) => Plan::reply(reply, ends.0.clone()),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # struct Nothing;
+    /// # impl Machine for Nothing { type Event = (); fn apply(&mut self, (): ()) {} }
+    /// # fn main() -> mainspring::Result {
+    /// # let (clock, _hand) = mainspring::Clock::manual();
+    /// # let system = System::stepped(Config::default(), clock)?;
+    /// let watching = system.spawn(Watching, Ends(Vec::new()))?;
+    /// let other = system.spawn_machine(Nothing)?;
+    /// watching.tell(Seen::Link(other.actor().address()))?;
+    /// # system.run_until_idle();
+    /// other.kill();
+    /// # system.run_until_idle();
+    /// let ends = watching.ask(Seen::Ends);
+    /// # system.run_until_idle();
+    /// assert_eq!(ends.wait()?, [Exit::Killed]); // and it lives on
+    /// # Ok(()) }
+    /// ```
+    pub fn trap_exits(on_exit: impl Fn(Down) -> B::Message + Send + Sync + 'static) -> Self {
+        let me = me();
+        let on_exit = Arc::new(on_exit);
+        let letter = Arc::new(move || {
+            let on_exit = on_exit.clone();
+            let open = move |down| on_exit(down);
+            Parcel::closure::<Down, B::Message, _>(Kind::Step, open, [0; 2])
+        });
+        Self::of(step(flag::OTHER, move |worker| worker.trap(me, letter)))
+    }
+
+    /// Ends [`Plan::trap_exits`]: no message of a linked actor's end is handled from this commit on.
+    pub fn untrap_exits() -> Self {
+        let me = me();
+        Self::of(step(flag::OTHER, move |worker| worker.untrap(me)))
+    }
+
     /// Refuses `target` later messages; it ends once it has handled those before.
     pub fn stop_actor(target: impl Into<Address>) -> Self {
         let target = target.into();
@@ -280,13 +350,14 @@ impl<B: Behavior> Plan<B> {
     ///
     /// [`DeadLetter`](crate::DeadLetter) is such a type too: those that the telling itself causes,
     /// and those for which there is no room, are not told. So is a supervisor's
-    /// [`Supervision`](crate::supervise::Supervision).
+    /// [`Supervision`](crate::supervise::Supervision), and the
+    /// [`BreakerChange`](crate::BreakerChange) of any target, as whose it is told.
     ///
-    /// One allocation; see [`System::events`](crate::System::events) for what an event costs. `map`
-    /// runs in the publisher's turn, under a lock, and must not subscribe; a panic of it ends the
+    /// Two allocations; see [`System::events`](crate::System::events) for what an event costs. `map`
+    /// runs in the publishers' turns, those of several at once, under no lock; a panic of it ends the
     /// subscription.
     pub fn subscribe_all<E: Clone + Send + 'static>(
-        map: impl Fn(Address, E) -> B::Message + Send + 'static,
+        map: impl Fn(Address, E) -> B::Message + Send + Sync + 'static,
     ) -> Self {
         let me = ActorRef::<B::Message>::from_address(me());
         let listener = Listener::new(me, map);
@@ -295,8 +366,8 @@ impl<B: Behavior> Plan<B> {
         }))
     }
 
-    /// Ends the actor's subscriptions to all events of type `E`. Those that happened before may be
-    /// in its mailbox still.
+    /// Ends the actor's subscriptions to all events of type `E`. Those that happened before, or are
+    /// published at this moment, may come still.
     pub fn unsubscribe_all<E: Clone + Send + 'static>() -> Self {
         let me = me();
         Self::of(step(flag::OTHER, move |worker| {

@@ -278,8 +278,14 @@ impl Delivery {
     }
 
     fn tell_change(&self, worker: &Worker, change: Option<BreakerChange>) {
-        if let (Some(change), Some(on_breaker)) = (change, &self.on_breaker) {
+        let Some(change) = change else {
+            return;
+        };
+        if let Some(on_breaker) = &self.on_breaker {
             quietly(|| worker.send_to(worker.me(), on_breaker(change)));
+        }
+        if worker.shared.topics.any() {
+            worker.shared.announce_change(&change);
         }
     }
 

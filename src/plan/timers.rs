@@ -63,6 +63,15 @@ pub(crate) struct Repeat<M> {
     pub(crate) missed: Missed,
 }
 
+/// What an actor gets once it has received nothing for a while.
+pub(crate) struct Silence<M> {
+    pub(crate) message: fn() -> M,
+    pub(crate) after_ns: u64,
+}
+
+/// The key of the timer of an actor's receive time-out, which is no user's.
+pub(crate) const SILENCE: u64 = Key::named("mainspring: receive time-out").0;
+
 /// An interval's tick on its way to its actor.
 pub(crate) struct Tick {
     pub(crate) key: u64,
@@ -144,6 +153,14 @@ impl Timers {
         }
     }
 
+    /// The timer of the actor's receive time-out.
+    pub(crate) fn silence(&mut self) -> Option<&mut Armed> {
+        match self.place(SILENCE) {
+            Some(place) => Some(&mut self.few[place].1),
+            None => self.many.get_mut(&SILENCE),
+        }
+    }
+
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Armed> {
         let many = self.many.drain().map(|(_, armed)| armed);
         self.few.drain(..).map(|(_, armed)| armed).chain(many)
@@ -202,6 +219,79 @@ impl<B: Behavior> Plan<B> {
             event: None,
             steps: Steps::one(step, flag::OWN | flag::LIMITED, 0),
         }
+    }
+
+    /// The actor gets what `message` makes once it has received nothing for `silence`, and again
+    /// after each later time of that length, one for each: what it receives in between begins the
+    /// time anew. Never early, and late as [`Plan::after`] is.
+    ///
+    /// All that it handles counts, answers, timers and `Down`s too; its own time-out does not, nor
+    /// do snapshots and subscriptions from outside. It is one timer, which is not touched by what
+    /// is received; that costs a look at the time. Actors without one pay nothing. Another replaces
+    /// it, [`Plan::no_receive_timeout`] ends it, and so does the end of the incarnation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mainspring::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # #[derive(Clone, Default)]
+    /// struct Session { open: bool }
+    /// # impl Machine for Session { type Event = bool; fn apply(&mut self, open: bool) { self.open = open } }
+    /// enum Line { Text(String), Quiet }
+    /// #[derive(Clone, Copy)]
+    /// struct Serving;
+    /// impl Behavior for Serving {
+    ///     type Machine = Session;
+    ///     type Message = Line;
+    ///
+    ///     fn on_start(&self, _: Snapshot<Self>) -> Plan<Self> {
+    ///         Plan::emit(true).and(Plan::receive_timeout(Duration::from_secs(30), || Line::Quiet))
+    ///     }
+    ///
+    ///     fn on_message(&self, line: Line, _: Snapshot<Self>) -> Plan<Self> {
+    ///         match line {
+    ///             Line::Text(_) => Plan::none(),
+    ///             Line::Quiet => Plan::emit(false).and(Plan::no_receive_timeout()),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> mainspring::Result {
+    /// let (clock, hand) = mainspring::Clock::manual();
+    /// let system = System::stepped(Config::default(), clock)?;
+    /// let serving = system.spawn(Serving, Session::default())?;
+    /// let is_open = || {
+    ///     system.run_until_idle();
+    ///     let asked = serving.snapshot();
+    ///     system.run_until_idle();
+    ///     asked.wait().map(|session| session.open)
+    /// };
+    /// for _ in 0..3 {
+    ///     serving.tell(Line::Text("hello".into()))?;
+    ///     assert!(is_open()?);
+    ///     hand.advance(Duration::from_secs(29));
+    /// }
+    /// assert!(is_open()?);
+    /// hand.advance(Duration::from_secs(2));
+    /// assert!(!is_open()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn receive_timeout(silence: Duration, message: fn() -> B::Message) -> Self {
+        let after_ns = nanoseconds(silence).max(1);
+        let silence = Silence { message, after_ns };
+        let step = Parcel::with_note(Kind::Interval, silence, [SILENCE, after_ns]);
+        Self {
+            event: None,
+            steps: Steps::one(step, flag::OWN | flag::LIMITED, 0),
+        }
+    }
+
+    /// Ends the actor's receive time-out: its message is never handled from this commit on. Nothing
+    /// if there is none.
+    pub fn no_receive_timeout() -> Self {
+        Self::cancel(Key(SILENCE))
     }
 
     /// Cancels the actor's timer of this key. From this turn's commit on its message is never

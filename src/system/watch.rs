@@ -9,7 +9,7 @@
 //! - X6: a list holds at most as many watches that were dropped as others, and four more.
 
 use super::Shared;
-use crate::actor::cell::{Running, life};
+use crate::actor::cell::{Running, life, quietly};
 use crate::actor::{Address, Behavior, Down, Exit, Machine};
 use crate::dependency::Unresolved;
 use crate::dispatcher::worker::Worker;
@@ -49,9 +49,22 @@ struct Watched {
     /// What tells it to stop them and then itself, if anything does.
     stop_tree: Option<StopTree>,
     names: Vec<Arc<str>>,
+    /// What it hears of the ends of those it is linked with, in place of its own end.
+    trap: Option<Trap>,
     /// The linked actor whose end ends this one.
     ended_by: Option<Address>,
 }
+
+/// What an actor hears of linked actors' ends.
+#[derive(Clone)]
+struct Trap {
+    /// Whether letters that are under way are still wanted.
+    wanted: Arc<AtomicBool>,
+    letter: Arc<TrapLetter>,
+}
+
+/// Makes the closure that makes of a `Down` the actor's message.
+pub(crate) type TrapLetter = dyn Fn() -> Parcel + Send + Sync;
 
 /// Makes the message by which a supervisor stops its tree, as a closure over a `Down`.
 pub(crate) type StopTree = fn() -> Option<Parcel>;
@@ -331,7 +344,7 @@ impl Worker {
         }
         if !self.shared.mark(target) {
             drop(watches);
-            self.end_linked(me, target);
+            self.tell_linked(me, target, &Exit::Gone);
             return;
         }
         for (one, other) in [(me, target), (target, me)] {
@@ -352,6 +365,34 @@ impl Worker {
         }
     }
 
+    /// From now on the ends of linked actors are messages of the actor `me`.
+    pub(crate) fn trap(&self, me: Address, letter: Arc<TrapLetter>) {
+        let trap = Trap {
+            wanted: Arc::new(AtomicBool::new(true)),
+            letter,
+        };
+        self.set_trap(me, Some(trap));
+    }
+
+    /// From now on an abnormal end of a linked actor ends `me` again; no message of one is handled.
+    pub(crate) fn untrap(&self, me: Address) {
+        self.set_trap(me, None);
+    }
+
+    fn set_trap(&self, me: Address, trap: Option<Trap>) {
+        let mut watches = lock(&self.shared.watches);
+        if !self.shared.mark(me) {
+            return;
+        }
+        let watched = watches.actors.entry(me).or_default();
+        let before = std::mem::replace(&mut watched.trap, trap);
+        if let (Some(before), None) = (&before, &watched.trap) {
+            before.wanted.store(false, Relaxed);
+        }
+        drop(watches);
+        quietly(|| drop(before)); // its closure is user code
+    }
+
     /// Why a linked actor's signal ends this one.
     pub(crate) fn linked_exit(&self, me: Address) -> Exit {
         let watches = lock(&self.shared.watches);
@@ -362,7 +403,7 @@ impl Worker {
     /// Takes an ended actor off all lists and tells its watchers.
     pub(crate) fn tell_watchers(&self, actor: Address, exit: Exit) {
         let mut watches = lock(&self.shared.watches);
-        let Some(watched) = watches.actors.remove(&actor) else {
+        let Some(mut watched) = watches.actors.remove(&actor) else {
             return;
         };
         for name in &watched.names {
@@ -377,7 +418,7 @@ impl Worker {
             }
         }
         drop(watches);
-        for watcher in watched.watchers {
+        for watcher in std::mem::take(&mut watched.watchers) {
             let exit = exit.clone();
             let down = Down { actor, exit };
             match watcher {
@@ -389,14 +430,13 @@ impl Worker {
                 Watcher::Outside(slot) => drop(slot.answer(down)),
             }
         }
-        for child in watched.children.into_iter().rev() {
-            self.end_by(child, actor, life::LINKED | life::FINAL);
+        for child in watched.children.iter().rev() {
+            self.end_by(*child, actor, life::LINKED | life::FINAL);
         }
-        if !exit.is_normal() {
-            for link in watched.links {
-                self.end_linked(link, actor);
-            }
+        for link in &watched.links {
+            self.tell_linked(*link, actor, &exit);
         }
+        quietly(|| drop(watched));
     }
 
     /// Notes that `child`, which is not on a run queue yet, ends with `supervisor`.
@@ -417,7 +457,7 @@ impl Worker {
     }
 
     /// Ends what belonged to an incarnation of `actor`: its monitors of others, links, children.
-    pub(crate) fn part(&self, actor: Address, is_normal: bool) {
+    pub(crate) fn part(&self, actor: Address, exit: &Exit) {
         let mut watches = lock(&self.shared.watches);
         let Some(watched) = watches.actors.get_mut(&actor) else {
             return;
@@ -426,6 +466,10 @@ impl Worker {
         let watching = std::mem::take(&mut watched.watching);
         let links = std::mem::take(&mut watched.links);
         let children = std::mem::take(&mut watched.children);
+        let trap = watched.trap.take();
+        if let Some(trap) = &trap {
+            trap.wanted.store(false, Relaxed);
+        }
         for (target, wanted) in watching {
             wanted.store(false, Relaxed);
             watches.drop_watcher(target, actor);
@@ -439,11 +483,10 @@ impl Worker {
         for child in children.into_iter().rev() {
             self.end_by(child, actor, life::LINKED | life::FINAL);
         }
-        if !is_normal {
-            for link in links {
-                self.end_linked(link, actor);
-            }
+        for link in links {
+            self.tell_linked(link, actor, exit);
         }
+        quietly(|| drop(trap)); // its closure is user code
     }
 
     /// Sends a supervisor the news of its child.
@@ -455,8 +498,23 @@ impl Worker {
         self.send_letter(supervisor, down, Arc::new(AtomicBool::new(true)), on_down);
     }
 
-    fn end_linked(&self, actor: Address, by: Address) {
-        self.end_by(actor, by, life::LINKED);
+    /// An actor linked with `actor` ended: that ends it too, or is a message if it traps ends.
+    fn tell_linked(&self, actor: Address, ended: Address, exit: &Exit) {
+        let watches = lock(&self.shared.watches);
+        let watched = watches.actors.get(&actor);
+        let trap = watched.and_then(|watched| watched.trap.clone());
+        drop(watches);
+        match trap {
+            Some(trap) => {
+                let down = Down {
+                    actor: ended,
+                    exit: exit.clone(),
+                };
+                self.send_letter(actor, down, trap.wanted, (trap.letter)());
+            }
+            None if exit.is_normal() => {}
+            None => self.end_by(actor, ended, life::LINKED),
+        }
     }
 
     fn end_by(&self, actor: Address, by: Address, flags: u32) {
