@@ -4,6 +4,7 @@ pub(crate) mod batch_clock;
 pub(crate) mod core;
 pub(crate) mod effects;
 pub(crate) mod pinning;
+pub(crate) mod sharing;
 pub(crate) mod stats;
 pub(crate) mod watchdog;
 pub(crate) mod worker;
@@ -18,6 +19,7 @@ use crate::sync::orders::Orders;
 use crate::sync::parker::Parker;
 use crate::sync::spares::{Place, Spares};
 use crate::timer::TimerKey as WheelKey;
+use sharing::Sharing;
 use stats::WorkerStats;
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ pub(crate) struct Dispatcher {
     pub(crate) spin_ns: u64,
     pub(crate) injector: Injector<Runnable>,
     idle: Arc<Idle>,
+    pub(crate) sharing: Sharing,
     /// Each worker's ready and fresh queues.
     pub(crate) stealers: Vec<(Stealer<Runnable>, Stealer<Runnable>)>,
     pub(crate) stats: Vec<Arc<WorkerStats>>,
@@ -116,6 +119,7 @@ impl Dispatcher {
             spin_ns: config.spin.as_nanos() as u64,
             injector: Injector::new(),
             idle,
+            sharing: Sharing::new(),
             stealers,
             stats,
             orders: (0..threads).map(|_| Orders::default()).collect(),
@@ -187,8 +191,13 @@ impl Dispatcher {
 
     /// Whether a queue holds something that any worker may take.
     pub(crate) fn anything_to_steal(&self) -> bool {
-        let stealable = |(ready, fresh): &(Stealer<_>, Stealer<_>)| ready.len() + fresh.len() > 1;
-        !self.injector.is_empty() || self.stealers.iter().any(stealable)
+        let keeps = self.sharing.keeps();
+        let stealable =
+            |((ready, fresh), stats): (&(Stealer<_>, Stealer<_>), &Arc<WorkerStats>)| {
+                ready.len() + fresh.len() > 1 && !(keeps && stats.has_short_turns())
+            };
+        let mut queues = self.stealers.iter().zip(&self.stats);
+        !self.injector.is_empty() || queues.any(stealable)
     }
 
     /// Asks the workers to end once they have nothing to run.

@@ -1,5 +1,6 @@
 //! Counters that one worker writes and anybody reads: plain stores, free when nobody looks.
 
+use super::sharing::LONG_NS;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sync::census::Tally;
 use crate::sync::{Mutex, lock};
@@ -91,6 +92,8 @@ pub(crate) struct WorkerStats {
     pub(crate) idle_ns: Counter,
     pub(crate) longest_turn_ns: Counter,
     pub(crate) queue: Counter,
+    /// Time of a message, at the last look at the clock.
+    pub(crate) message_ns: Counter,
     pub(crate) census: Tally,
     pub(crate) panics: Counter,
     pub(crate) overdraft: Counter,
@@ -101,6 +104,11 @@ pub(crate) struct WorkerStats {
 }
 
 impl WorkerStats {
+    /// Whether its actors are worth moving only if that was found out.
+    pub(crate) fn has_short_turns(&self) -> bool {
+        self.message_ns.get() < LONG_NS
+    }
+
     /// The counters of each actor type, by its number.
     pub(crate) fn types(&self) -> Vec<Arc<TypeStats>> {
         lock(&self.types).clone()

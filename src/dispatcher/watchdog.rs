@@ -118,6 +118,7 @@ impl Watchdog {
             }
         }
         if stuck && dispatcher.any_work_waits() {
+            dispatcher.sharing.forget(shared.clock().now_ns());
             dispatcher.wake_one();
         }
     }

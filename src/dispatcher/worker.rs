@@ -18,6 +18,7 @@
 
 use super::batch_clock::BatchClock;
 use super::core::{Core, NOBODY, Refused};
+use super::sharing::{Done, KEPT_STUCK_NS};
 use super::stats::{Runs, TypeStats, WorkerStats};
 use super::{Dispatcher, Runnable};
 use crate::actor::cell::{ActorCell, After, End, Running};
@@ -51,9 +52,14 @@ const LOOK_NS: u64 = 20_000;
 /// The most turns between two looks at the clock: enough for short ones to make a reading cheap, few
 /// enough for the first long ones after them.
 const LOOK_TURNS: u32 = 64;
-/// A backlog worth waking another worker for: twice what a wake costs the waker.
-const SHARE_NS: u64 = 10_000;
-/// A mean turn from which nothing waits behind later turns of a batch.
+/// A backlog worth waking another worker for: several times what the wake costs the waker, and more
+/// than is done by the time the other is awake.
+const SHARE_NS: u64 = 50_000;
+/// The same with newborns in it, each of which may be the root of a tree.
+const SHARE_NEWBORNS_NS: u64 = 10_000;
+/// A backlog of one may be taken from a worker that has been in one turn for so long.
+const STUCK_NS: u64 = 5_000;
+/// A mean time of a message from which nothing waits behind later ones of a batch.
 const SLOW_NS: u64 = 1_000;
 /// The most targets of a plan whose list of places is kept: 32 KiB.
 const RESERVED_MAX: usize = 4_096;
@@ -212,6 +218,10 @@ pub(crate) struct Worker {
     look_in: Cell<u32>,
     look_every: Cell<u32>,
     looked_ns: Cell<u64>,
+    /// Messages handled by then.
+    looked_at: Cell<u64>,
+    /// Whether nothing was timed since the last search.
+    is_back: Cell<bool>,
     turn_ns: Cell<u64>,
     spin: Spin,
 }
@@ -282,6 +292,8 @@ impl Worker {
             look_in: Cell::new(1),
             look_every: Cell::new(1),
             looked_ns: Cell::new(now_ns),
+            looked_at: Cell::new(0),
+            is_back: Cell::new(true),
             turn_ns: Cell::new(0),
             spin: Spin::new(),
             shared,
@@ -536,9 +548,17 @@ impl Worker {
         let now_ns = self.clock.read();
         let turns = u64::from(self.look_every.get());
         let elapsed_ns = now_ns.saturating_sub(self.looked_ns.replace(now_ns));
-        let turn_ns = elapsed_ns / turns;
-        self.turn_ns.set(turn_ns);
-        self.set_slow(turn_ns > SLOW_NS);
+        // The first turn after a search waits for what the other core had; alone it tells nothing,
+        // unless it is long.
+        let is_telling = !self.is_back.replace(false) || elapsed_ns > LOOK_NS;
+        let messages = self.stats.messages.get();
+        let handled = messages.wrapping_sub(self.looked_at.replace(messages));
+        if is_telling {
+            self.turn_ns.set(elapsed_ns / turns);
+            self.stats.message_ns.set(elapsed_ns / handled.max(turns));
+        }
+        let turn_ns = self.turn_ns.get();
+        self.set_slow(self.stats.message_ns.get() > SLOW_NS);
         self.stats.busy_ns.add(elapsed_ns);
         if elapsed_ns > self.stats.longest_turn_ns.get() && turns == 1 {
             self.stats.longest_turn_ns.set(elapsed_ns);
@@ -558,8 +578,23 @@ impl Worker {
             .set(self.core().next_timer_ns.get());
         let backlog = self.ready.len() + self.fresh.len();
         self.stats.queue.set(backlog as u64);
-        if backlog as u64 * turn_ns.max(20) >= SHARE_NS && backlog > 1 && self.dispatcher.wake_one()
-        {
+        if backlog > 1 && self.dispatcher.config.workers > 1 {
+            self.share(now_ns, backlog as u64 * turn_ns.max(20));
+        }
+    }
+
+    /// Sees to a backlog of `backlog_ns`: whether others should take from it, and a sleeper knows.
+    fn share(&self, now_ns: u64, backlog_ns: u64) {
+        let dispatcher = &self.dispatcher;
+        let keeps = self.stats.has_short_turns()
+            && dispatcher
+                .sharing
+                .learn(now_ns, || Done::so_far(&dispatcher.stats));
+        let worth_ns = match self.fresh.is_empty() {
+            true => SHARE_NS,
+            false => SHARE_NEWBORNS_NS,
+        };
+        if !keeps && backlog_ns >= worth_ns && dispatcher.wake_one() {
             self.stats.wakes.add(1);
         }
     }
@@ -668,6 +703,7 @@ impl Worker {
         self.looked_ns.set(now_ns);
         self.look_in.set(1);
         self.look_every.set(1);
+        self.is_back.set(true);
         found
     }
 
@@ -768,10 +804,12 @@ impl Worker {
 
     /// Takes work from another worker: the oldest newborn, or half of its ready actors. The last
     /// ready actor of a worker only when that worker is stuck in a turn: it would run it itself
-    /// sooner than it could be moved.
+    /// sooner than it could be moved. And likewise all of one that keeps its short turns, see
+    /// `sharing.rs`.
     fn steal(&self) -> Option<u32> {
         let others = &self.dispatcher.stealers;
         let count = self.dispatcher.threads();
+        let keeps = self.dispatcher.sharing.keeps();
         for i in 1..count {
             let victim = (self.index + i) % count;
             let (ready, fresh) = &others[victim];
@@ -779,8 +817,14 @@ impl Worker {
             if backlog == 0 {
                 continue;
             }
-            let turns = self.dispatcher.stats[victim].turns.get();
-            if backlog == 1 && !self.stalled[victim].check(turns, self.clock.read()) {
+            let stats = &self.dispatcher.stats[victim];
+            let limit_ns = match backlog {
+                _ if keeps && stats.has_short_turns() => KEPT_STUCK_NS,
+                1 => STUCK_NS,
+                _ => 0,
+            };
+            let stalled = &self.stalled[victim];
+            if limit_ns > 0 && !stalled.check(stats.turns.get(), self.clock.read(), limit_ns) {
                 continue;
             }
             loop {
@@ -896,7 +940,7 @@ impl Worker {
     #[cold]
     fn forget_times(&self) {
         self.is_timed.set(false);
-        self.set_slow(self.turn_ns.get() > SLOW_NS);
+        self.set_slow(self.stats.message_ns.get() > SLOW_NS);
     }
 
     fn set_slow(&self, slow: bool) {
@@ -1205,12 +1249,12 @@ struct Stalled {
 }
 
 impl Stalled {
-    /// Whether the other has been in one turn for 5 microseconds.
-    fn check(&self, turns: u64, now_ns: u64) -> bool {
+    /// Whether the other has been in one turn for `limit_ns`.
+    fn check(&self, turns: u64, now_ns: u64, limit_ns: u64) -> bool {
         if self.turns.replace(turns) != turns {
             self.since_ns.set(now_ns);
             return false;
         }
-        now_ns - self.since_ns.get() >= 5_000
+        now_ns - self.since_ns.get() >= limit_ns
     }
 }
