@@ -511,7 +511,7 @@ mod front {
         Activity, ActorDump, BacklogDump, DispatcherDump, Dump, Inspector, WaitingDump, WorkerDump,
     };
     pub use crate::fused::Effects;
-    pub use crate::fused::invoke::{ChildEnded, Finishes, Invoked};
+    pub use crate::fused::invoke::{ChildEnded, Finishes, Invoked, Parent};
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
     pub use crate::hosted::{ChartMachine, Child, HostedChart, StartFailed};
     pub use crate::metrics::{MemoryMetrics, Metrics, TypeMetrics, WorkerMetrics};

@@ -9,9 +9,10 @@ use mainspring::chart::check::check;
 use mainspring::chart::xstate::{Bindings, Compiled, Machine as Json};
 use mainspring::chart::{Buffers, Effect, Event as Named, Status, Value};
 use mainspring::prelude::*;
-use mainspring::{Cause, ChildEnded, Clock, Events, Invoked};
+use mainspring::{Cause, ChildEnded, Clock, Events, Invoked, Parent};
 use proptest::prelude::*;
 use said::{Log, Words};
+use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Signal {
@@ -607,4 +608,97 @@ fn a_model_names_what_is_invoked() {
         }
         assert!(model.guards.iter().any(|guard| guard == "output is 2"));
     }
+}
+
+#[derive(Clone, Debug)]
+enum Heard {
+    Start,
+    Leave,
+    Word(&'static str),
+    Ended(ChildEnded),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Talk {
+    Go,
+    Due(u64),
+}
+
+mainspring::chart! {
+    chart Talker(parent: Parent<Heard>, event: Talk, out: out, after: Talk::Due, output: &'static str) {
+        initial First;
+        entry { out.tell_parent(parent, Heard::Word("hello")); out.raise(Talk::Go) }
+        state First { on Talk::Go => Second { out.tell_parent(parent, Heard::Word("first")) } }
+        state Second {
+            after Duration::from_millis(10) => Over { out.tell_parent(parent, Heard::Word("last")) }
+        }
+        final Over { output "over"; }
+    }
+}
+
+macro_rules! listener {
+    ($name:ident, $initial:ident, [$($before:tt)*], [$($around:tt)*]) => {
+        mainspring::chart! {
+            #[derive(Clone, Debug)]
+            chart $name(heard: Vec<&'static str>, event: Heard, invoke: Heard::Ended) {
+                initial $initial;
+                $($before)* {
+                    $($around)*
+                    state Main {
+                        initial Idle;
+                        on Heard::Word(word) => { heard.push(word) }
+                        state Idle { on Heard::Start => Hears; }
+                        state Hears {
+                            invoke Talks = Invoked::chart_with(|parent| Talker::new(parent).unwrap());
+                            on Heard::Leave => Idle;
+                            done Talks(word) => Idle { heard.push(word) }
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+listener!(Alone, Whole, [state Whole], [initial Main;]);
+listener!(Beside, Both, [parallel Both], [state Still {}]);
+
+#[test]
+fn an_invoked_chart_tells_its_parent_before_its_end_and_nothing_once_its_state_was_left() {
+    let mut talker = Talker::new(Parent::nobody()).unwrap();
+    assert_eq!(
+        talker.step(Talk::Due(0)),
+        Ok(true),
+        "a chart alone tells nobody"
+    );
+
+    macro_rules! hears {
+        ($name:ident) => {{
+            let (clock, hand) = Clock::manual();
+            let system = System::stepped(Config::default(), clock).unwrap();
+            let listener = system
+                .spawn_machine($name::new(Vec::new()).unwrap())
+                .unwrap();
+            let heard = || {
+                system.run_until_idle();
+                let asked = listener.snapshot();
+                system.run_until_idle();
+                asked.wait().unwrap().context().clone()
+            };
+            listener.tell(Heard::Start).unwrap();
+            assert_eq!(heard(), ["hello", "first"]);
+            hand.advance(Duration::from_millis(12));
+            assert_eq!(heard()[2..], ["last", "over"]);
+            listener.tell(Heard::Start).unwrap();
+            assert_eq!(heard()[4..], ["hello", "first"]);
+            listener.tell(Heard::Leave).unwrap();
+            system.run_until_idle();
+            hand.advance(Duration::from_millis(12));
+            assert_eq!(heard().len(), 6);
+            assert_eq!(system.actors(), 1);
+            assert_eq!(system.dead_letter_count(), 0);
+        }};
+    }
+    hears!(Alone);
+    hears!(Beside);
 }

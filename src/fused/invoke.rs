@@ -10,9 +10,11 @@
 //! - I1: a child starts when the turn ends that entered its state, if that is still active then.
 //! - I2: an invocation brings one event at most, and none once its state was left.
 //! - I3: a turn that fails starts and stops nobody.
+//! - I4: what a child tells its [`Parent`] comes before its end, in order.
 
 use super::{Effects, Invoking};
 use crate::actor::{Address, Behavior, Down, Events, Machine, Refusal};
+use crate::plan::children;
 use crate::plan::output::{Output, stop_now};
 use std::any::Any;
 use std::fmt;
@@ -179,6 +181,64 @@ impl<M: Machine, T: Send + Sync + 'static> Invoked<M, T> {
         })
     }
 
+    /// As [`Invoked::chart`], for a chart that speaks to its parent while it lives: `chart` makes it
+    /// with the [`Parent`] to keep in its context.
+    ///
+    /// # Examples
+    ///
+    /// A download that tells how far it is:
+    ///
+    /// ```
+    /// # #[cfg(feature = "macros")]
+    /// # fn main() -> mainspring::Result {
+    /// use mainspring::prelude::*;
+    /// use mainspring::{ChildEnded, Clock, Invoked, Parent};
+    ///
+    /// enum Event { Percent(u8), Ended(ChildEnded) }
+    ///
+    /// mainspring::chart! {
+    ///     chart Download(parent: Parent<Event>, event: (), out: out, output: u32) {
+    ///         initial Half;
+    ///         entry { out.tell_parent(parent, Event::Percent(50)); out.raise(()) }
+    ///         state Half { on () => Whole { out.tell_parent(parent, Event::Percent(100)) } }
+    ///         final Whole { output 4096; }
+    ///     }
+    /// }
+    ///
+    /// mainspring::chart! {
+    ///     #[derive(Clone)]
+    ///     chart Viewer(seen: Vec<u32>, event: Event, invoke: Event::Ended) {
+    ///         initial Loading;
+    ///         state Loading {
+    ///             invoke Load = Invoked::chart_with(|parent| Download::new(parent).unwrap());
+    ///             on Event::Percent(percent) => { seen.push(u32::from(percent)) }
+    ///             done Load(bytes) => Loaded { seen.push(*bytes) }
+    ///         }
+    ///         state Loaded {}
+    ///     }
+    /// }
+    ///
+    /// let (clock, _hand) = Clock::manual();
+    /// let system = System::stepped(Config::default(), clock)?;
+    /// let viewer = system.spawn_machine(Viewer::new(Vec::new())?)?;
+    /// system.run_until_idle();
+    /// let asked = viewer.snapshot();
+    /// system.run_until_idle();
+    /// assert_eq!(asked.wait()?.context()[..], [50, 100, 4096]);
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "macros"))]
+    /// # fn main() {}
+    /// ```
+    pub fn chart_with<C: Finishes<Output = T>>(
+        chart: impl FnOnce(Parent<M::Event>) -> C + Send + 'static,
+    ) -> Self {
+        Self::of(move |output, place| {
+            let mut chart = chart(Parent::of(children::me()));
+            chart.tell_end(Finish(Some(place)));
+            output.spawn(Events::new(), chart).address()
+        })
+    }
+
     /// `job` on the system's compute pool; its output is what it gives. A panic is an error. When
     /// the state is left the job's token is cancelled.
     #[cfg(feature = "compute")]
@@ -260,6 +320,46 @@ mod work {
                 }
             }
         }
+    }
+}
+
+/// The actor whose chart invoked another, for the one invoked: where its events for the parent's
+/// machine go, see [`Invoked::chart_with`] and [`Output::tell_parent`].
+pub struct Parent<E> {
+    address: Address,
+    event: std::marker::PhantomData<fn(E)>,
+}
+
+impl<E> Parent<E> {
+    fn of(address: Address) -> Self {
+        Self {
+            address,
+            event: std::marker::PhantomData,
+        }
+    }
+
+    /// Nobody's: what it is told is gone. For tests of a chart alone.
+    pub fn nobody() -> Self {
+        Self::of(Address::NOBODY)
+    }
+
+    /// Whose chart it is.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+}
+
+impl<E> Clone for Parent<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Parent<E> {}
+
+impl<E> fmt::Debug for Parent<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Parent").field(&self.address).finish()
     }
 }
 

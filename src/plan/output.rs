@@ -9,6 +9,7 @@ use crate::ask::Reply;
 use crate::dead_letter::Cause;
 use crate::dispatcher::worker;
 use crate::envelope::{Kind, Parcel};
+use crate::fused::invoke::Parent;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -104,6 +105,14 @@ impl<M: Machine> Output<M> {
                 worker.count_overdraft(1);
                 worker.send_to(to, parcel);
             }));
+    }
+
+    /// The machine of the actor that invoked this one gets `event` in a turn of its own, after what
+    /// waits there; it takes no place in the mailbox. Nothing, where the parent has ended.
+    pub fn tell_parent<E: Send + 'static>(&mut self, parent: &Parent<E>, event: E) {
+        if parent.address() != Address::NOBODY {
+            self.evolve(parent.address(), event);
+        }
     }
 
     /// A child with this behavior and machine starts when the turn commits; see [`Plan::spawn`].
