@@ -15,7 +15,11 @@
 use crate::actor::{ActorRef, Address, Down, Machine, Refusal};
 use crate::chart::model::{ActionId, Model, StateId};
 use crate::chart::value::{Effect, Name, Start, Target};
-use crate::chart::{Buffers, Event, Instance, Loaded, LoadedChart, Status, StepError, Value};
+use crate::chart::{
+    Buffers, Delay, Event, Instance, Loaded, LoadedChart, Receiver, Resume, Snapshot as Saved,
+    SnapshotError, Status, StepError, Value,
+};
+use crate::dispatcher::worker;
 use crate::plan::output::{Output, stop_now};
 use crate::plan::timers::Key;
 use hashbrown::HashMap;
@@ -27,7 +31,7 @@ use std::time::Duration;
 const ARMED_MAX: usize = 1024;
 /// The name of the event by which a machine hears that its child has ended in order.
 const ENDED: &str = "mainspring.child.ended";
-/// The name of the event by which a machine hears that a delayed event is to be sent on.
+/// The name of the event by which a machine hears that a delayed event for another is to be sent.
 const SEND: &str = "mainspring.send";
 
 type Outputs<C> = Output<ChartMachine<C>>;
@@ -296,18 +300,7 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
         let mut buffers = Buffers::default();
         let (instance, result) = self.chart.chart.start(context, &event, &mut buffers);
         result.map_err(StartFailed::of)?;
-        let mut machine = ChartMachine {
-            hosted: self.clone(),
-            instance,
-            buffers,
-            undo: None,
-            armed: Vec::new(),
-            delayed: Vec::new(),
-            next_key: 0,
-            children: Children(Vec::new()),
-            parent,
-            untaken: Vec::new(),
-        };
+        let mut machine = ChartMachine::of(self, instance, buffers, parent);
         machine
             .check(0)
             .map_err(|refusal| StartFailed(refusal.to_string()))?;
@@ -323,6 +316,98 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
             Some(fault) => Err(StartFailed(fault)),
             None => Ok(machine),
         }
+    }
+
+    /// A machine as it was when [`ChartMachine::save`] saved it: states, histories and context, and
+    /// its delays by the rule of `resume`, counted from its actor's first turn on.
+    ///
+    /// What its active states invoke starts anew, with an input made of the context as it is; what
+    /// actions had spawned is gone. Entry actions don't run again.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`]: the snapshot is of another chart or version, or names no configuration.
+    ///
+    /// # Examples
+    ///
+    /// A door that shuts after ten seconds, saved after four of them:
+    ///
+    /// ```
+    /// # #[cfg(feature = "xstate")]
+    /// # fn main() -> mainspring::Result {
+    /// use mainspring::chart::xstate::{self, Bindings};
+    /// use mainspring::chart::{Event, Resume};
+    /// use mainspring::prelude::*;
+    /// use mainspring::{Clock, HostedChart};
+    /// use std::time::Duration;
+    ///
+    /// let door = xstate::Machine::parse(r#"{
+    ///     "id": "door", "initial": "shut",
+    ///     "states": {
+    ///         "shut": { "on": { "OPEN": "open" } },
+    ///         "open": { "after": { "10000": "shut" } }
+    ///     }
+    /// }"#).map_err(|problem| problem.to_string())?;
+    /// let door = Bindings::<()>::new().compile(&door).map_err(|problem| problem.to_string())?;
+    /// let door = HostedChart::from(door);
+    ///
+    /// let (clock, hand) = Clock::manual();
+    /// let system = System::stepped(Config::default(), clock)?;
+    /// let front = system.spawn_machine(door.machine(())?)?;
+    /// front.tell(Event::new("OPEN"))?;
+    /// system.run_until_idle();
+    /// hand.advance(Duration::from_secs(4));
+    /// let asked = front.snapshot();
+    /// system.run_until_idle();
+    /// let saved = asked.wait()?.save(); // serde can write and read it
+    ///
+    /// let restored = system.spawn_machine(door.restore(&saved, Resume::Remaining)?)?;
+    /// let is_open = || {
+    ///     system.run_until_idle();
+    ///     let asked = restored.snapshot();
+    ///     system.run_until_idle();
+    ///     asked.wait().map(|door| door.is("open"))
+    /// };
+    /// assert!(is_open()?);
+    /// hand.advance(Duration::from_millis(6_002));
+    /// assert!(!is_open()?);
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "xstate"))]
+    /// # fn main() {}
+    /// ```
+    pub fn restore(
+        &self,
+        snapshot: &Saved<C>,
+        resume: Resume,
+    ) -> Result<ChartMachine<C>, SnapshotError> {
+        let Named { chart, model, .. } = &*self.chart;
+        let instance = snapshot.restore(model)?;
+        let is_active = instance.status() == Status::Active;
+        let mut machine = ChartMachine::of(self, instance, Buffers::default(), None);
+        if !is_active {
+            return Ok(machine);
+        }
+        let event = match self.chart.is_xstate {
+            true => Event::new("xstate.init"),
+            false => Event::default(),
+        };
+        for (state, number) in model.states.iter().zip(0..) {
+            if !chart.is_in(&machine.instance, number) {
+                continue;
+            }
+            let starts = |action: &&ActionId| chart.logic().starts.contains(action);
+            for &action in state.entry.iter().filter(starts).chain(&state.invokes) {
+                chart
+                    .act(&mut machine.instance, action, &event, &mut machine.buffers)
+                    .map_err(|fault| SnapshotError::NotInvoked(fault.to_string()))?;
+            }
+        }
+        machine
+            .check(0)
+            .map_err(|refusal| SnapshotError::NotInvoked(refusal.to_string()))?;
+        machine.saved = snapshot.delays.clone();
+        machine.resume = Some(resume);
+        Ok(machine)
     }
 
     /// The number of the state with that id, or at that path below the root.
@@ -471,8 +556,13 @@ pub struct ChartMachine<C: Clone + Send + 'static> {
     undo: Option<Undo<C>>,
     /// The keys of delayed events that can be cancelled, by the chart's ids.
     armed: Vec<(Name, u64)>,
-    /// Delayed events for other actors, by the keys of their timers.
-    delayed: Vec<Delayed>,
+    /// Delayed events, in the order in which they were sent.
+    delayed: Vec<Arc<Delayed>>,
+    /// The keys of those that the turn in hand has used up.
+    due: Vec<u64>,
+    /// In a clone, what was on its way when it was made; in a restored machine, what is to be.
+    saved: Vec<Delay>,
+    resume: Option<Resume>,
     next_key: u64,
     children: Children<C>,
     parent: Option<Parent>,
@@ -484,13 +574,16 @@ pub struct ChartMachine<C: Clone + Send + 'static> {
 struct Undo<C: Clone + Send + 'static> {
     instance: Instance<C>,
     armed: Vec<(Name, u64)>,
-    delayed: Vec<Delayed>,
+    delayed: Vec<Arc<Delayed>>,
     children: Vec<(Name, Child<C>)>,
 }
 
-#[derive(Clone)]
 struct Delayed {
+    /// Its timer's.
     key: u64,
+    id: Option<Name>,
+    delay_ms: u64,
+    due_ns: u64,
     target: Target,
     event: Event,
 }
@@ -514,6 +607,9 @@ impl<C: Clone + Send + 'static> Clone for ChartMachine<C> {
             undo: None,
             armed: Vec::new(),
             delayed: Vec::new(),
+            due: Vec::new(),
+            saved: self.delays(),
+            resume: None,
             next_key: self.next_key,
             children: Children(Vec::new()),
             parent: self.parent.clone(),
@@ -532,6 +628,107 @@ impl<C: Clone + Send + fmt::Debug + 'static> fmt::Debug for ChartMachine<C> {
 }
 
 impl<C: Clone + Send + 'static> ChartMachine<C> {
+    fn of(
+        hosted: &HostedChart<C>,
+        instance: Instance<C>,
+        buffers: Buffers<Loaded<C>>,
+        parent: Option<Parent>,
+    ) -> Self {
+        Self {
+            hosted: hosted.clone(),
+            instance,
+            buffers,
+            undo: None,
+            armed: Vec::new(),
+            delayed: Vec::new(),
+            due: Vec::new(),
+            saved: Vec::new(),
+            resume: None,
+            next_key: 0,
+            children: Children(Vec::new()),
+            parent,
+            untaken: Vec::new(),
+        }
+    }
+
+    /// The machine as data, with the chart's name and version, for [`HostedChart::restore`].
+    ///
+    /// The delays are those of its actor's latest turn; of a clone, as a snapshot is one, those of
+    /// the moment when it was made. Children are not in it.
+    pub fn save(&self) -> Saved<C> {
+        Saved {
+            delays: self.delays(),
+            ..Saved::of(&self.hosted.chart.model, &self.instance)
+        }
+    }
+
+    /// The delayed events that are on their way now.
+    fn delays(&self) -> Vec<Delay> {
+        let now = worker::peek(|worker| Some((worker?.now_ns(), worker?.clock.unix_ms())));
+        let Some((now_ns, now_unix_ms)) = now.filter(|_| !self.delayed.is_empty()) else {
+            return self.saved.clone();
+        };
+        let delays = self.delayed.iter().map(|delayed| {
+            let left_ms = delayed.due_ns.saturating_sub(now_ns).div_ceil(1_000_000);
+            let Event { name, data, .. } = &delayed.event;
+            Delay {
+                id: delayed.id.as_deref().map(str::to_owned),
+                event: name.to_string(),
+                data: (!data.is_undefined()).then(|| data.clone()),
+                to: Receiver::from(&delayed.target),
+                delay_ms: delayed.delay_ms,
+                left_ms,
+                due_unix_ms: now_unix_ms.saturating_add(left_ms),
+            }
+        });
+        delays.collect()
+    }
+
+    /// Takes up the delays of a restored machine.
+    fn take_up(&mut self, output: &mut Outputs<C>) {
+        let saved = std::mem::take(&mut self.saved);
+        let Some(resume) = self.resume.take() else {
+            return; // a clone that became an actor: its delays are the original's
+        };
+        let now_unix_ms = worker::peek(|worker| worker.map_or(0, |w| w.clock.unix_ms()));
+        for delay in saved {
+            let left_ms = delay.left_ms_at(resume, now_unix_ms);
+            let Delay {
+                id,
+                event,
+                data,
+                to,
+                delay_ms,
+                ..
+            } = delay;
+            let mut event = Event::new(event).with(data.unwrap_or_default());
+            if !self.hosted.chart.is_xstate {
+                event.origin.get_or_insert_default().kind = "external";
+            }
+            let id = id.map(Name::from);
+            self.arm(id, [left_ms, delay_ms], event, Target::from(&to), output);
+        }
+    }
+
+    /// Notes that an event may be one that was delayed and is due.
+    fn note_due(&mut self, event: &Event) {
+        let same = |delayed: &Delayed| {
+            matches!(delayed.target, Target::Myself | Target::Internal)
+                && delayed.event.name == event.name
+        };
+        let all = self.delayed.iter().enumerate();
+        let first = all
+            .filter(|(_, delayed)| same(delayed))
+            .min_by_key(|(_, delayed)| delayed.due_ns);
+        let Some((place, _)) = first else {
+            return;
+        };
+        let now_ns = worker::peek(|worker| worker.map_or(0, |worker| worker.now_ns()));
+        if self.delayed[place].due_ns <= now_ns {
+            self.due.push(self.delayed.remove(place).key);
+        }
+    }
+
     /// Whether the state with that id, or at that path below the root, is active. One hash lookup;
     /// nothing is copied. No state of that name is never active.
     pub fn is(&self, state: &str) -> bool {
@@ -599,23 +796,30 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
         Ok(())
     }
 
+    /// Sends an event when what is left of its delay has passed.
     fn arm(
         &mut self,
         id: Option<Name>,
-        ms: u64,
+        [left_ms, delay_ms]: [u64; 2],
         event: Event,
         target: Target,
         output: &mut Outputs<C>,
     ) {
         self.next_key += 1;
         let key = self.next_key;
-        let event = match target {
-            Target::Myself | Target::Internal => event,
-            _ => {
-                self.delayed.push(Delayed { key, target, event });
-                Event::new(SEND).with(Value::Num(key as f64))
-            }
+        let told = match target {
+            Target::Myself | Target::Internal => event.clone(),
+            _ => Event::new(SEND).with(Value::Num(key as f64)),
         };
+        let now_ns = worker::peek(|worker| worker.map_or(0, |worker| worker.now_ns()));
+        self.delayed.push(Arc::new(Delayed {
+            key,
+            id: id.clone(),
+            delay_ms,
+            due_ns: now_ns.saturating_add(left_ms.saturating_mul(1_000_000)),
+            target,
+            event,
+        }));
         if let Some(id) = id {
             if self.hosted.chart.is_xstate {
                 // The older timer goes on, out of reach.
@@ -626,7 +830,7 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
             }
             self.armed.push((id, key));
         }
-        output.after(Key::new(key), Duration::from_millis(ms), event);
+        output.after(Key::new(key), Duration::from_millis(left_ms), told);
     }
 
     /// What SCXML does with an event before the chart takes it: finalize, then forward. Whether
@@ -737,7 +941,7 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
                 delay_ms,
                 id,
             } => match delay_ms {
-                Some(ms) => self.arm(id, ms, event, target, output),
+                Some(ms) => self.arm(id, [ms; 2], event, target, output),
                 None => self.send(event, &target, output),
             },
             Effect::Cancel(id) => self.armed.retain(|(armed, key)| {
@@ -768,6 +972,10 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
 impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
     type Event = Event;
 
+    fn id(&self) -> Option<&str> {
+        Some(&*self.hosted.chart.model.name).filter(|name| !name.is_empty())
+    }
+
     /// As [`Machine::try_apply`]; an event that fails changes nothing.
     fn apply(&mut self, event: Event) {
         self.begin();
@@ -787,15 +995,19 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
             let key = event.data.num();
             let mut delayed = self.delayed.iter();
             if let Some(place) = delayed.position(|delayed| Some(delayed.key as f64) == key) {
-                let Delayed { target, event, .. } = self.delayed.remove(place);
+                let delayed = self.delayed.remove(place);
+                self.due.push(delayed.key);
                 self.buffers.effects().push(Effect::Send {
-                    event,
-                    target,
+                    event: delayed.event.clone(),
+                    target: delayed.target.clone(),
                     delay_ms: None,
                     id: None,
                 });
             }
             return Ok(());
+        }
+        if !self.delayed.is_empty() {
+            self.note_due(&event);
         }
         let from = self.buffers.effects().len();
         let is_used = self.before(&event)?;
@@ -814,6 +1026,7 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
     }
 
     fn begin(&mut self) {
+        self.due.clear();
         match &mut self.undo {
             Some(undo) => {
                 undo.instance.copy_from(&self.instance);
@@ -839,11 +1052,17 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
             std::mem::swap(&mut undo.delayed, &mut self.delayed);
             std::mem::swap(&mut undo.children, &mut self.children.0);
         }
+        // Their timers are over all the same.
+        let due = &self.due;
+        self.delayed.retain(|delayed| !due.contains(&delayed.key));
         self.buffers.effects().clear();
         self.untaken.clear();
     }
 
     fn output(&mut self, output: &mut Output<Self>) {
+        if !self.saved.is_empty() {
+            self.take_up(output);
+        }
         for event in self.untaken.drain(..) {
             output.not_taken(&event, &self.hosted.chart.model.name);
         }

@@ -1000,6 +1000,9 @@ impl Emit<'_> {
             #[allow(unreachable_patterns, reason = "an event's type may have one variant")]
             impl ::mainspring::Machine for #name {
                 type Event = #event;
+                fn id(&self) -> Option<&str> {
+                    Some(#chart)
+                }
                 /// Takes the event; one that leads to no rest changes nothing.
                 #[inline]
                 fn apply(&mut self, event: #event) {

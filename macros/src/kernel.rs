@@ -224,6 +224,10 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
         impl ::mainspring::Machine for #name {
             type Event = #event;
 
+            fn id(&self) -> Option<&str> {
+                Some(::core::stringify!(#name))
+            }
+
             /// Takes the event; one that leads to no rest changes nothing.
             fn apply(&mut self, event: #event) {
                 let _ = self.kernel.step(event);

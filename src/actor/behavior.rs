@@ -38,6 +38,12 @@ pub trait Machine: Send + Sized + 'static {
     /// What may happen to the machine.
     type Event: Send + 'static;
 
+    /// The machine's own name, if it has one: that of its chart. Traces of simulations show it, as
+    /// snapshots that a chart is [saved](crate::ChartMachine::save) in do.
+    fn id(&self) -> Option<&str> {
+        None
+    }
+
     /// Evolves by one event. A panic discards the state and stops the actor.
     fn apply(&mut self, event: Self::Event);
 

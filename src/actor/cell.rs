@@ -910,6 +910,8 @@ fn panicked<B: Behavior>(
 #[inline(always)]
 fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) -> End {
     worker.enter(run);
+    #[cfg(feature = "testkit")]
+    hook::runs::<B>(&body.machine);
     if !run.cell.vtable.get().started {
         if let Some(end) = start::<B>(run, body, worker) {
             return end;

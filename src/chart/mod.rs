@@ -38,6 +38,6 @@ pub mod xstate;
 pub use loaded::{Loaded, LoadedChart};
 pub use model::{Model, Rules};
 pub use run::{Ask, Buffers, Chart, Instance, Logic, Scope, Status, StepError, View};
-pub use snapshot::{Snapshot, SnapshotError};
+pub use snapshot::{Delay, Receiver, Resume, Snapshot, SnapshotError};
 pub use table::{Class, Table};
 pub use value::{Effect, Event, Fault, Value};

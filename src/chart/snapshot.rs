@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::entry::{Leaves, States};
 use super::model::{Kind, Model};
 use super::run::{Instance, Status};
+use super::value::{Target, Value};
 
 /// An instance with the chart's identity and version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,8 +23,119 @@ pub struct Snapshot<C> {
     pub histories: BTreeMap<String, Vec<String>>,
     /// How its life stands: `active`, `done`, `stopped` or `failed`.
     pub status: String,
+    /// The events that are on their way to the chart or from it, in the order in which they were
+    /// sent. An instance without an actor has none.
+    #[serde(default)]
+    pub delays: Vec<Delay>,
     /// The data.
     pub context: C,
+}
+
+/// A delayed event, or the end of an `after`, that was not due yet when a snapshot was taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delay {
+    /// The name by which it can be cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The event's name.
+    pub event: String,
+    /// What it carries; nothing, if it is undefined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+    /// Whom it is for.
+    pub to: Receiver,
+    /// The whole delay, in milliseconds.
+    pub delay_ms: u64,
+    /// What was left of it.
+    pub left_ms: u64,
+    /// When it would have been due, see [`Clock::unix_ms`](crate::Clock::unix_ms).
+    pub due_unix_ms: u64,
+}
+
+impl Delay {
+    /// What is to pass of it from `now_unix_ms` on, in milliseconds.
+    ///
+    /// # Examples
+    ///
+    /// An hour, saved when twenty minutes of it had passed, and restored half an hour later:
+    ///
+    /// ```
+    /// use mainspring::chart::{Delay, Receiver, Resume};
+    ///
+    /// const MINUTE: u64 = 60_000;
+    /// let delay = Delay {
+    ///     id: None,
+    ///     event: "late".to_owned(),
+    ///     data: None,
+    ///     to: Receiver::Myself,
+    ///     delay_ms: 60 * MINUTE,
+    ///     left_ms: 40 * MINUTE,
+    ///     due_unix_ms: 100 * MINUTE,
+    /// };
+    /// let left = |resume| delay.left_ms_at(resume, 90 * MINUTE) / MINUTE;
+    /// assert_eq!(left(Resume::Absolute), 10);
+    /// assert_eq!(left(Resume::Remaining), 40);
+    /// assert_eq!(left(Resume::Restart), 60);
+    /// ```
+    pub fn left_ms_at(&self, resume: Resume, now_unix_ms: u64) -> u64 {
+        match resume {
+            Resume::Absolute => self.due_unix_ms.saturating_sub(now_unix_ms),
+            Resume::Remaining => self.left_ms,
+            Resume::Restart => self.delay_ms,
+        }
+    }
+}
+
+/// How a restored chart takes up its delays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// Each is due when it would have been, by the time of day; at once, if that has passed.
+    Absolute,
+    /// Each goes on with what was left of it: the time in between does not count.
+    #[default]
+    Remaining,
+    /// Each begins anew.
+    Restart,
+}
+
+/// Whom a delayed event is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Receiver {
+    /// The chart, from outside.
+    Myself,
+    /// The chart, from inside.
+    Internal,
+    /// Who started the chart.
+    Parent,
+    /// A child by its id.
+    Child(String),
+    /// What the host binds to that address.
+    Address(String),
+}
+
+impl From<&Target> for Receiver {
+    fn from(target: &Target) -> Self {
+        match target {
+            Target::Myself => Self::Myself,
+            Target::Internal => Self::Internal,
+            Target::Parent => Self::Parent,
+            Target::Child(id) => Self::Child(id.to_string()),
+            Target::Address(name) => Self::Address(name.to_string()),
+        }
+    }
+}
+
+impl From<&Receiver> for Target {
+    fn from(to: &Receiver) -> Self {
+        match to {
+            Receiver::Myself => Self::Myself,
+            Receiver::Internal => Self::Internal,
+            Receiver::Parent => Self::Parent,
+            Receiver::Child(id) => Self::Child(id.as_str().into()),
+            Receiver::Address(name) => Self::Address(name.as_str().into()),
+        }
+    }
 }
 
 /// Why a snapshot does not fit a chart.
@@ -42,6 +154,8 @@ pub enum SnapshotError {
     NoConfiguration,
     /// Its status is no word for one.
     UnknownStatus(String),
+    /// What an active state invokes could not be asked for again; the text says why.
+    NotInvoked(String),
 }
 
 impl fmt::Display for SnapshotError {
@@ -53,6 +167,7 @@ impl fmt::Display for SnapshotError {
             Self::UnknownState(id) => write!(f, "the chart has no state {id:?} to be in"),
             Self::NoConfiguration => f.write_str("the leaves are no configuration of the chart"),
             Self::UnknownStatus(word) => write!(f, "{word:?} is no status"),
+            Self::NotInvoked(why) => write!(f, "what a state invokes did not start: {why}"),
         }
     }
 }
@@ -85,6 +200,7 @@ impl<C: Clone> Snapshot<C> {
                 .map(|(h, kept)| (h.id.clone(), kept.iter().map(id).collect()))
                 .collect(),
             status: status.map_or("active", |(_, word)| word).to_owned(),
+            delays: Vec::new(),
             context: instance.context.clone(),
         }
     }

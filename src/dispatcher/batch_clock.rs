@@ -49,4 +49,9 @@ impl BatchClock {
         self.now_ns.set(now_ns);
         now_ns
     }
+
+    /// The time of day, see [`Clock::unix_ms`].
+    pub(crate) fn unix_ms(&self) -> u64 {
+        self.clock.unix_ms()
+    }
 }

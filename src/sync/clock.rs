@@ -96,6 +96,17 @@ impl Clock {
         now_ns
     }
 
+    /// The time of day in milliseconds since 1970: the system's, which may be set back. For a clock
+    /// that is moved by hand 1970 is when it stood at 0.
+    #[must_use]
+    pub fn unix_ms(&self) -> u64 {
+        if let Source::Manual(_) = self.source {
+            return self.now_ns() / 1_000_000;
+        }
+        let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn from(source: Source) -> Self {
         Self {
             source,

@@ -5,7 +5,7 @@
 
 use super::fault::{Fault, Faults};
 use super::trace::Heard;
-use crate::actor::{Address, Behavior, Origin};
+use crate::actor::{Address, Behavior, Machine, Origin};
 use crate::envelope::{Kind, Parcel};
 use crate::plan::Plan;
 use crate::timer::ManualClock;
@@ -30,6 +30,7 @@ pub(super) struct Stage {
     pub(super) explains: bool,
     pub(super) shows: HashMap<TypeId, Show>,
     /// Of the step.
+    pub(super) machine: Option<String>,
     pub(super) heard: Vec<Heard>,
     pub(super) injected: Vec<Fault>,
 }
@@ -76,6 +77,15 @@ fn on_stage<R>(run: impl FnOnce(&mut Stage) -> R) -> Option<R> {
 /// Whether this thread runs a step of a simulation.
 pub(crate) fn acts() -> bool {
     ACTS.get()
+}
+
+/// An actor with `machine` is run.
+#[inline(always)]
+pub(crate) fn runs<B: Behavior>(machine: &B::Machine) {
+    if ACTS.get() {
+        let id = machine.id().map(str::to_owned);
+        on_stage(|stage| stage.machine = id);
+    }
 }
 
 /// A message comes out of the mailbox; `cell` is that of its sender.

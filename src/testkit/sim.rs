@@ -340,6 +340,7 @@ impl Sim {
             among,
             batch,
             behavior,
+            machine: self.stage.machine.take(),
             faults,
             heard: std::mem::take(&mut self.stage.heard),
             dead_letters: self.new_letters(),

@@ -22,6 +22,8 @@ pub struct Ran {
     pub batch: u32,
     /// The actor's behavior.
     pub behavior: &'static str,
+    /// The actor's machine by its [id](crate::Machine::id), if it has one.
+    pub machine: Option<String>,
     /// What the seed did to it, or before it.
     pub faults: Vec<Fault>,
     /// What its handler got and decided, if the simulation is [explained](super::Sim::explain).
@@ -105,7 +107,11 @@ pub struct Diagram<'a>(&'a Ran);
 impl fmt::Display for Diagram<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ran = self.0;
-        writeln!(f, "turn {} at {:?}: actor {}", ran.turn, ran.at, ran.cell)?;
+        write!(f, "turn {} at {:?}: actor {}", ran.turn, ran.at, ran.cell)?;
+        if let Some(machine) = &ran.machine {
+            write!(f, " with {machine}")?;
+        }
+        writeln!(f)?;
         ran.heard
             .iter()
             .try_for_each(|heard| heard.draw(ran.behavior, f))
@@ -191,10 +197,11 @@ impl fmt::Display for Ran {
             behavior,
             ..
         } = self;
-        write!(
-            f,
-            "turn {turn} at {at:?}: actor {cell} ({behavior}), 1 of {among}, up to {batch}"
-        )?;
+        write!(f, "turn {turn} at {at:?}: actor {cell} ({behavior}")?;
+        if let Some(machine) = &self.machine {
+            write!(f, " with {machine}")?;
+        }
+        write!(f, "), 1 of {among}, up to {batch}")?;
         for fault in &self.faults {
             write!(f, "\n    fault: {fault}")?;
         }
