@@ -10,7 +10,7 @@ mod converted;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -211,34 +211,16 @@ fn scxml_cases(dir: &Path, by: &Runner, report: &mut Report) -> io::Result<()> {
             report.add(&category, &name, verdict);
         }
     }
-    let tutorial = dir.join("scxml/tutorial/ecma/Custom");
-    if tutorial.is_dir() {
-        let mut folders: Vec<_> = std::fs::read_dir(&tutorial)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect();
-        folders.sort();
-        for folder in folders {
-            for path in files(&folder, "scxml")? {
-                let text = std::fs::read_to_string(&path)?;
-                let verdict = (by.pass_or_fail)(&text, HashMap::new());
-                report.add("scxml/tutorial", &stem(&path), verdict);
-            }
-        }
+    for (_, path) in in_folders(&dir.join("scxml/tutorial/ecma/Custom"))? {
+        let text = std::fs::read_to_string(&path)?;
+        let verdict = (by.pass_or_fail)(&text, HashMap::new());
+        report.add("scxml/tutorial", &stem(&path), verdict);
     }
-    let scion = dir.join("scxml/scion");
-    if scion.is_dir() {
-        let mut folders: Vec<_> = std::fs::read_dir(&scion)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect();
-        folders.sort();
-        for folder in folders {
-            for path in files(&folder, "scxml")? {
-                let text = std::fs::read_to_string(&path)?;
-                let script = std::fs::read_to_string(path.with_extension("json"))?;
-                let name = format!("{}/{}", stem(&folder), stem(&path));
-                report.add("scxml/scion", &name, (by.scion)(&text, &script));
-            }
-        }
+    for (folder, path) in in_folders(&dir.join("scxml/scion"))? {
+        let text = std::fs::read_to_string(&path)?;
+        let script = std::fs::read_to_string(path.with_extension("json"))?;
+        let name = format!("{folder}/{}", stem(&path));
+        report.add("scxml/scion", &name, (by.scion)(&text, &script));
     }
     for path in files(&dir.join("scxml/random"), "jsonl")? {
         let category = format!("scxml/random/{}", stem(&path));
@@ -247,6 +229,27 @@ fn scxml_cases(dir: &Path, by: &Runner, report: &mut Report) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The documents in the folders of `dir`, in order, each with its folder's name.
+fn in_folders(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut folders: Vec<_> = std::fs::read_dir(dir)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    folders.sort();
+    let mut found = Vec::new();
+    for folder in folders {
+        let name = stem(&folder);
+        found.extend(
+            files(&folder, "scxml")?
+                .into_iter()
+                .map(|p| (name.clone(), p)),
+        );
+    }
+    Ok(found)
 }
 
 fn verdict(result: Result<(), String>) -> Verdict {

@@ -146,20 +146,7 @@ impl<C: Clone + 'static> Logic for Loaded<C> {
     }
 
     fn failure(&self, fault: Fault) -> Option<Event> {
-        let fault = Failure::from(fault);
-        let name = match fault.kind {
-            FaultKind::Communication => "error.communication",
-            FaultKind::Execution | FaultKind::Thrown => "error.execution",
-        };
-        Some(Event {
-            name: name.into(),
-            data: fault.value,
-            origin: Some(Box::new(Origin {
-                kind: "platform",
-                sendid: fault.sendid.map_or(Value::Undefined, Value::Str),
-                ..Origin::default()
-            })),
-        })
+        Some(error_event(fault))
     }
 
     fn escalates(&self, event: &Event) -> Option<Fault> {
@@ -173,6 +160,24 @@ impl<C: Clone + 'static> Logic for Loaded<C> {
 
     fn is_calm(&self, id: ActionId) -> bool {
         !self.fallible || self.calm.get(id as usize).is_some_and(|calm| *calm)
+    }
+}
+
+/// The event of a failure.
+pub(crate) fn error_event(fault: Fault) -> Event {
+    let fault = Failure::from(fault);
+    let name = match fault.kind {
+        FaultKind::Communication => "error.communication",
+        FaultKind::Execution | FaultKind::Thrown => "error.execution",
+    };
+    Event {
+        name: name.into(),
+        data: fault.value,
+        origin: Some(Box::new(Origin {
+            kind: "platform",
+            sendid: fault.sendid.map_or(Value::Undefined, Value::Str),
+            ..Origin::default()
+        })),
     }
 }
 

@@ -218,6 +218,8 @@ struct Cells<'a> {
     awkward: Vec<u32>,
     scratch: Entry,
     chain: Vec<(u32, u32)>,
+    /// The candidates added last: whose, by which chain, and where they begin.
+    last: (u32, Vec<(u32, u32)>, u32),
     /// How many cells of states above a sparse table may keep.
     inherited: u64,
 }
@@ -240,6 +242,7 @@ impl<'a> Cells<'a> {
             awkward,
             scratch: Entry::default(),
             chain: Vec::new(),
+            last: (NONE, Vec::new(), 0),
             inherited: 0,
         }
     }
@@ -269,7 +272,7 @@ impl<'a> Cells<'a> {
         table.by_activation = table.has_eventless && table.rules.eventless_settles && parallel;
         for at in 0..table.candidates.len() {
             let candidate = table.candidates[at];
-            if candidate.is(flag::PLANNED) {
+            if table.has_eventless && candidate.is(flag::PLANNED) {
                 let eventless = table.cell(candidate.leaf, Class::EVENTLESS) != 0;
                 table.candidates[at].set(flag::EVENTLESS, eventless);
                 table.candidates[at].set(flag::RECENT, table.by_activation);
@@ -439,6 +442,12 @@ impl<'a> Cells<'a> {
             }
             at = table.rows[at as usize].parent;
         }
+        // A name and what is below it have the same candidates more often than not.
+        if chain.is_empty() || (self.last.0 == s && self.last.1 == chain) {
+            let start = if chain.is_empty() { 0 } else { self.last.2 };
+            self.chain = chain;
+            return start;
+        }
         let start = table.candidates.len() as u32;
         for &(at, nth) in &chain {
             let transition = self.own[at as usize][nth as usize];
@@ -453,13 +462,10 @@ impl<'a> Cells<'a> {
             };
             table.candidates.push(Candidate { guard, ..plan });
         }
-        let is_none = chain.is_empty();
-        self.chain = chain;
-        if is_none {
-            return 0;
-        }
         let last = table.candidates.len() - 1;
         table.candidates[last].set(flag::LAST, true);
+        self.chain = std::mem::replace(&mut self.last.1, chain);
+        (self.last.0, self.last.2) = (s, start);
         start
     }
 
@@ -760,7 +766,7 @@ fn exactness(descriptor: &str) -> u32 {
 /// Finds the classes at or below a name without looking at all names for each descriptor.
 struct Stems<'a> {
     names: &'a Names,
-    /// Made for the first descriptor that stands for names below its own.
+    /// The names that are below others, made for the first descriptor that asks for them.
     sorted: std::cell::OnceCell<Vec<(&'a str, u32)>>,
 }
 
@@ -786,7 +792,10 @@ impl<'a> Stems<'a> {
         }
         let sorted = self.sorted.get_or_init(|| {
             let names = self.names.list.iter().zip(0..);
-            let mut sorted: Vec<(&str, u32)> = names.map(|(name, at)| (&**name, at)).collect();
+            let mut sorted: Vec<(&str, u32)> = names
+                .filter(|(name, _)| name.contains('.'))
+                .map(|(name, at)| (&**name, at))
+                .collect();
             sorted.sort_unstable();
             sorted
         });

@@ -16,13 +16,13 @@ use roxmltree::{Document as Xml, Node};
 use self::expr::{Env, Expr, Location, Names, compile_late, truth};
 use super::check::{Problem, Severity};
 use super::json::Places;
-use super::loaded::{ActionFn, Loaded, LoadedChart, OutputFn};
+use super::loaded::{ActionFn, Loaded, LoadedChart, OutputFn, error_event};
 use super::model::{
     ActionId, Guard, Initial, Kind, Model, Place, Rules, State, StateId, Transition, Trigger,
 };
 use super::run::{Chart, Scope};
 use super::slots::{Slots, Symbols};
-use super::value::{Effect, Event, Failure, Fault, FaultKind, Name, Origin, Start, Target, Value};
+use super::value::{Effect, Event, Fault, FaultKind, Name, Origin, Start, Target, Value};
 
 /// The name of SCXML's own event I/O processor.
 pub const PROCESSOR: &str = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor";
@@ -151,24 +151,6 @@ fn compile_node(
         embedded,
         top_level,
     })
-}
-
-/// The event of a failure.
-pub(crate) fn error_event(fault: Fault) -> Event {
-    let fault = Failure::from(fault);
-    let name = match fault.kind {
-        FaultKind::Communication => "error.communication",
-        _ => "error.execution",
-    };
-    Event {
-        name: name.into(),
-        data: fault.value,
-        origin: Some(Box::new(Origin {
-            kind: "platform",
-            sendid: fault.sendid.map_or(Value::Undefined, Value::Str),
-            ..Origin::default()
-        })),
-    }
 }
 
 struct Reader<'f> {
@@ -819,11 +801,8 @@ impl<'f> Reader<'f> {
         })
     }
 
-    /// What `namelist`, `<param>` and `<content>` give; params are a map.
-    fn message_data(&self, node: Node<'_, '_>) -> Expr {
-        if let Some(content) = named(node, "content").next() {
-            return self.value_of(content);
-        }
+    /// What `namelist` and `<param>` name, and its values.
+    fn named_data(&self, node: Node<'_, '_>) -> Vec<(Name, Expr)> {
         let mut parts: Vec<(Name, Expr)> = Vec::new();
         for name in attr(node, "namelist")
             .unwrap_or_default()
@@ -839,6 +818,15 @@ impl<'f> Reader<'f> {
             };
             parts.push((name, value));
         }
+        parts
+    }
+
+    /// What `namelist`, `<param>` and `<content>` give; params are a map.
+    fn message_data(&self, node: Node<'_, '_>) -> Expr {
+        if let Some(content) = named(node, "content").next() {
+            return self.value_of(content);
+        }
+        let parts = self.named_data(node);
         if parts.is_empty() {
             return Box::new(|_| Ok(Value::Undefined));
         }
@@ -988,22 +976,8 @@ impl<'f> Reader<'f> {
         let idlocation = attr(node, "idlocation")
             .map(|text| self.location(&text))
             .transpose();
-        let data = {
-            // An invocation's own content is the child, not its data.
-            let mut parts: Vec<(Name, Expr)> = Vec::new();
-            for name in attr(node, "namelist")
-                .unwrap_or_default()
-                .split_whitespace()
-            {
-                parts.push((name.into(), self.expr(name)));
-            }
-            for param in named(node, "param") {
-                let name: Name = attr(param, "name").unwrap_or_default().into();
-                let text = attr(param, "expr").or_else(|| attr(param, "location"));
-                parts.push((name, self.expr(&text.unwrap_or_default())));
-            }
-            parts
-        };
+        // An invocation's own content is the child, not its data.
+        let data = self.named_data(node);
         let namelist: Vec<String> = attr(node, "namelist")
             .unwrap_or_default()
             .split_whitespace()

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::super::loaded::Loaded;
+use super::super::loaded::{Loaded, error_event};
 use super::super::model::StateId;
 use super::super::run::{Buffers, Instance, Status};
 use super::super::slots::{Own, Slots};
 use super::super::value::{Effect, Event, Fault, Name, Origin, Start, Target, Value};
-use super::{Document, PROCESSOR, compile, error_event};
+use super::{Document, PROCESSOR, compile};
 
 /// Events that a session processes before its documents are taken for a circle.
 pub const FUEL: u32 = 100_000;
