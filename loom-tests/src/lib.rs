@@ -29,4 +29,6 @@ mod model;
 pub use model::{model, model_bound, model_exhaustive};
 
 #[cfg(not(loom))]
+pub mod patch;
+#[cfg(not(loom))]
 pub mod runner;

@@ -29,6 +29,7 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(not(loom))]
 mod job {
+    use loom_tests::patch::{copy_folder, manifest, replaced};
     use loom_tests::runner::{Ended, LOOM_FLAG, repository, run_limited};
     use serde::Deserialize;
     use std::error::Error;
@@ -144,7 +145,7 @@ mod job {
             )?;
             fs::copy(root.join("Cargo.lock"), work.join("Cargo.lock"))?;
             fs::write(work.join("src/lib.rs"), LIBRARY)?;
-            fs::write(work.join("Cargo.toml"), manifest(&root)?)?;
+            fs::write(work.join("Cargo.toml"), manifest(&root, &["loom-tests"])?)?;
             Ok(Self { root, work, build })
         }
 
@@ -152,30 +153,9 @@ mod job {
         fn mutated(&self, mutant: &Mutant) -> Result<String, Box<dyn Error>> {
             let text = fs::read_to_string(self.root.join(&mutant.file))
                 .map_err(|error| format!("{}: file {}: {error}", mutant.name, mutant.file))?;
-            let (places, pattern) = (squeeze(&text), squeeze(&mutant.find));
-            let bytes = |squeezed: &[(usize, u8)]| -> Vec<u8> {
-                squeezed.iter().map(|&(_, byte)| byte).collect()
-            };
-            let (haystack, needle) = (bytes(&places), bytes(&pattern));
-            let found: Vec<usize> = (0..haystack.len())
-                .filter(|&at| !needle.is_empty() && haystack[at..].starts_with(&needle))
-                .collect();
-            let [at] = found[..] else {
-                return Err(format!(
-                    "{}: find: expected once in {}, found {} times",
-                    mutant.name,
-                    mutant.file,
-                    found.len()
-                )
-                .into());
-            };
-            let (begin, last) = (places[at].0, places[at + needle.len() - 1].0);
-            Ok(format!(
-                "{}{}{}",
-                &text[..begin],
-                mutant.replace,
-                &text[last + 1..]
-            ))
+            replaced(&text, &mutant.find, &mutant.replace).map_err(|error| {
+                format!("{}: find: {error} in {}", mutant.name, mutant.file).into()
+            })
         }
 
         /// Runs the models that `mutants` need, unchanged.
@@ -252,22 +232,6 @@ mod job {
         }
     }
 
-    /// The bytes of `text` that count, and where they stand: neither white space nor a comma
-    /// before a closing bracket, so that formatting does not move a mutant.
-    fn squeeze(text: &str) -> Vec<(usize, u8)> {
-        let mut squeezed: Vec<(usize, u8)> = Vec::with_capacity(text.len());
-        for (place, byte) in text.bytes().enumerate() {
-            if byte.is_ascii_whitespace() {
-                continue;
-            }
-            if byte == b')' && squeezed.last().is_some_and(|&(_, last)| last == b',') {
-                squeezed.pop();
-            }
-            squeezed.push((place, byte));
-        }
-        squeezed
-    }
-
     /// Reads from a model's end whether it noticed.
     fn fate(ended: &Ended) -> Fate {
         let Some(status) = ended.status else {
@@ -297,68 +261,4 @@ mod job {
 
     /// The library as far as the models reach.
     const LIBRARY: &str = "#![allow(missing_docs)]\npub mod sync;\n";
-
-    /// The root manifest, cut down to the library and its models, quick to build.
-    fn manifest(root: &Path) -> Result<String, Box<dyn Error>> {
-        let text = fs::read_to_string(root.join("Cargo.toml"))?;
-        let mut manifest: toml::Table = toml::from_str(&text)?;
-        let workspace = table(&mut manifest, "workspace")?;
-        workspace.insert("members".into(), vec!["loom-tests".to_owned()].into());
-        workspace.remove("default-members");
-        workspace.remove("exclude");
-        for part in [
-            "dev-dependencies",
-            "bench",
-            "test",
-            "example",
-            "bin",
-            "profile",
-        ] {
-            manifest.remove(part);
-        }
-        // The models need none of the workspace's other crates, which are not copied.
-        let dependencies = table(&mut manifest, "dependencies")?;
-        let (own, others): (toml::Table, toml::Table) = std::mem::take(dependencies)
-            .into_iter()
-            .partition(|(_, what)| what.get("path").is_some());
-        *dependencies = others;
-        let gone: Vec<String> = own.keys().map(|name| format!("dep:{name}")).collect();
-        for (_, parts) in table(&mut manifest, "features")?.iter_mut() {
-            if let Some(parts) = parts.as_array_mut() {
-                parts.retain(|part| !gone.iter().any(|gone| part.as_str() == Some(gone)));
-            }
-        }
-        let mut release = toml::Table::new();
-        release.insert("opt-level".into(), 1.into());
-        release.insert("codegen-units".into(), 16.into());
-        release.insert("incremental".into(), true.into());
-        let mut profile = toml::Table::new();
-        profile.insert("release".into(), release.into());
-        manifest.insert("profile".into(), profile.into());
-        Ok(toml::to_string(&manifest)?)
-    }
-
-    fn table<'a>(
-        within: &'a mut toml::Table,
-        key: &str,
-    ) -> Result<&'a mut toml::Table, Box<dyn Error>> {
-        within
-            .get_mut(key)
-            .and_then(toml::Value::as_table_mut)
-            .ok_or_else(|| format!("Cargo.toml: {key}: expected a table").into())
-    }
-
-    fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-        fs::create_dir_all(to)?;
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
-            let target = to.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
-                copy_folder(&entry.path(), &target)?;
-            } else {
-                fs::copy(entry.path(), target)?;
-            }
-        }
-        Ok(())
-    }
 }

@@ -43,6 +43,11 @@ fn system(builder: Builder) -> System {
 #[track_caller]
 fn end(system: System) {
     let end = system.shutdown(LONG);
+    assert!(
+        end.late.is_empty(),
+        "stopped at the deadline only: {:?}",
+        end.late
+    );
     assert_eq!(
         (end.actors_left, end.workers_stuck),
         (0, 0),
@@ -56,12 +61,14 @@ fn end(system: System) {
 #[track_caller]
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
+    let mut pause = Duration::from_millis(1);
     while !done() {
         assert!(
             start.elapsed() < Duration::from_secs(60),
             "never happened: {what}"
         );
-        thread::sleep(Duration::from_millis(1));
+        thread::sleep(pause);
+        pause = (2 * pause).min(Duration::from_secs(1));
     }
 }
 

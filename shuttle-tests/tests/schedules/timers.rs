@@ -101,3 +101,31 @@ fn ticks_come_until_they_are_canceled() {
         end(system);
     });
 }
+
+/// The wheel is one worker's, the cancel comes on whichever worker runs the actor then.
+#[test]
+fn a_timer_canceled_on_another_worker_is_let_go() {
+    explore("a_timer_canceled_on_another_worker_is_let_go", || {
+        let system = system(workers(2));
+        let alive = Alive::new();
+        let actors = [(); 2].map(|()| spawn(&system, &Log::new()));
+        for actor in &actors {
+            let kept = alive.one();
+            actor
+                .tell(does(move || {
+                    let fires = act(move |_| {
+                        let _kept = &kept;
+                        Plan::none()
+                    });
+                    Plan::after(1, LONG, fires)
+                }))
+                .unwrap();
+            assert_eq!(actor.ask(Msg::Ping).wait(), Ok(7));
+        }
+        for actor in &actors {
+            actor.tell(does(|| Plan::cancel(1))).unwrap();
+        }
+        until("no timer is kept", || alive.count() == 0);
+        end(system);
+    });
+}
