@@ -1,10 +1,13 @@
 //! Dependencies by address: what a behavior needs of others, resolved when its actor is made.
 
 use crate::actor::{ActorRef, Behavior};
+use crate::dispatcher::worker;
 use crate::handle::Actor;
 use crate::path::ActorPath;
-use crate::system::System;
+use crate::plan::children::SpawnStep;
+use crate::supervise::ChildSpec;
 use crate::system::spawn::{Prepare, SpawnError};
+use crate::system::{Shared, System};
 use std::fmt;
 
 /// Why an [`ActorPath`] leads to no actor that can be told such messages.
@@ -62,6 +65,40 @@ impl From<DependencyError> for SpawnError {
     }
 }
 
+/// The names of a system, where dependencies are looked for; see [`System::directory`].
+#[derive(Clone, Copy)]
+pub struct Directory<'a>(pub(crate) &'a Shared);
+
+impl Directory<'_> {
+    /// The address of the actor that a path names.
+    ///
+    /// # Errors
+    ///
+    /// [`Unresolved`].
+    pub fn resolve<M: Send + 'static>(
+        &self,
+        path: ActorPath<'_>,
+    ) -> Result<ActorRef<M>, Unresolved> {
+        if path.system() != "system" && path.system() != self.0.config.system.name {
+            return Err(Unresolved::OtherSystem);
+        }
+        let found = self.0.find::<M>(path.name());
+        found.map(ActorRef::from_address)
+    }
+}
+
+impl fmt::Debug for Directory<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Directory({})", self.0.config.system.name)
+    }
+}
+
+/// Looks for dependencies in the directory of the system whose actor this thread runs, if any.
+fn resolve_here<D: Dependencies>() -> Option<Result<D, DependencyError>> {
+    let shared = worker::peek(|worker| worker.map(|worker| worker.shared.clone()))?;
+    Some(D::resolve(Directory(&shared)))
+}
+
 /// The addresses that a behavior depends on, found by their paths.
 ///
 /// `#[derive(Dependencies)]` (feature `macros`) makes it of a struct whose fields have a path each:
@@ -74,19 +111,19 @@ impl From<DependencyError> for SpawnError {
 ///
 /// ```
 /// use mainspring::prelude::*;
-/// use mainspring::{Dependencies, Dependency, DependencyError, actor_path};
+/// use mainspring::{Dependencies, Dependency, DependencyError, Directory, actor_path};
 ///
 /// #[derive(Clone, Copy)]
 /// struct Needs { log: ActorRef<String> }
 /// impl Dependencies for Needs {
-///     fn resolve(system: &System) -> Result<Self, DependencyError> {
-///         let log = Dependency::find(system, "log", actor_path!("actor://system/log"))?;
+///     fn resolve(directory: Directory<'_>) -> Result<Self, DependencyError> {
+///         let log = Dependency::find(directory, "log", actor_path!("actor://system/log"))?;
 ///         Ok(Self { log })
 ///     }
 /// }
 ///
 /// let system = System::new()?;
-/// let missing = Needs::resolve(&system).err().unwrap();
+/// let missing = Needs::resolve(system.directory()).err().unwrap();
 /// assert_eq!(
 ///     missing.to_string(),
 ///     "dependency `log` at actor://system/log: no actor holds this name",
@@ -99,11 +136,11 @@ pub trait Dependencies: Copy + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`DependencyError`] of the first that is missing.
-    fn resolve(system: &System) -> Result<Self, DependencyError>;
+    fn resolve(directory: Directory<'_>) -> Result<Self, DependencyError>;
 }
 
 impl Dependencies for () {
-    fn resolve(_: &System) -> Result<Self, DependencyError> {
+    fn resolve(_: Directory<'_>) -> Result<Self, DependencyError> {
         Ok(())
     }
 }
@@ -120,7 +157,7 @@ pub trait Dependency: Copy {
     ///
     /// [`DependencyError`]. What is optional may be missing; if it is there it takes these messages.
     fn find(
-        system: &System,
+        directory: Directory<'_>,
         dependency: &'static str,
         path: ActorPath<'static>,
     ) -> Result<Self, DependencyError>;
@@ -128,11 +165,11 @@ pub trait Dependency: Copy {
 
 impl<M: Send + 'static> Dependency for ActorRef<M> {
     fn find(
-        system: &System,
+        directory: Directory<'_>,
         dependency: &'static str,
         path: ActorPath<'static>,
     ) -> Result<Self, DependencyError> {
-        system.resolve(path).map_err(|why| DependencyError {
+        directory.resolve(path).map_err(|why| DependencyError {
             dependency,
             path,
             why,
@@ -142,11 +179,11 @@ impl<M: Send + 'static> Dependency for ActorRef<M> {
 
 impl<M: Send + 'static> Dependency for Option<ActorRef<M>> {
     fn find(
-        system: &System,
+        directory: Directory<'_>,
         dependency: &'static str,
         path: ActorPath<'static>,
     ) -> Result<Self, DependencyError> {
-        match ActorRef::find(system, dependency, path) {
+        match ActorRef::find(directory, dependency, path) {
             Err(error) if error.why == Unresolved::NoActor => Ok(None),
             found => found.map(Some),
         }
@@ -156,8 +193,10 @@ impl<M: Send + 'static> Dependency for Option<ActorRef<M>> {
 /// A behavior to be, with what it depends on: one definition for any number of actors.
 ///
 /// What is made of it is an ordinary actor with an ordinary behavior, whose dependencies are fields.
-/// They are resolved once, when the actor is made; an address outlives restarts of its actor, and
-/// what is sent to it after its end is a dead letter.
+/// They are resolved once, when the actor is made, outside ([`Component::spawn`]) or in a plan
+/// ([`Component::child`]), or anew for each incarnation of a supervised one
+/// ([`Component::child_spec`]). An address outlives restarts of its actor, and what is sent to it after
+/// its end is a dead letter.
 ///
 /// # Examples
 ///
@@ -240,7 +279,7 @@ impl<D: Dependencies, B: Behavior> Component<D, B> {
         system: &'a System,
         machine: B::Machine,
     ) -> Result<Prepare<'a, B>, SpawnError> {
-        let behavior = (self.behavior)(D::resolve(system)?);
+        let behavior = (self.behavior)(D::resolve(system.directory())?);
         Ok(system.prepare(behavior, machine))
     }
 
@@ -251,5 +290,78 @@ impl<D: Dependencies, B: Behavior> Component<D, B> {
     /// [`SpawnError`].
     pub fn spawn(&self, system: &System, machine: B::Machine) -> Result<Actor<B>, SpawnError> {
         self.prepare(system, machine)?.start()
+    }
+
+    /// A child of it, as a step of an actor's plan; see [`Plan::spawn`](crate::Plan::spawn).
+    ///
+    /// The dependencies are resolved at once, in the turn that builds the plan. Where one is missing
+    /// that turn fails as a whole, with [`Cause::NotSpawned`](crate::Cause::NotSpawned) of
+    /// [`SpawnError::Dependency`].
+    pub fn child<P: Behavior>(&self, machine: B::Machine) -> SpawnStep<P, B> {
+        match resolve_here::<D>() {
+            None => SpawnStep::of(None),
+            Some(Err(error)) => SpawnStep::of(Some(error.into())),
+            Some(Ok(dependencies)) => crate::Plan::spawn((self.behavior)(dependencies), machine),
+        }
+    }
+
+    /// A child of it, for a [`Supervisor`](crate::supervise::Supervisor): `machine` makes the machine
+    /// of each incarnation, numbered from 1.
+    ///
+    /// The dependencies are resolved anew for each, in the child's own turn. Where one is missing
+    /// that start is a crash, by [`Exit::Panicked`](crate::Exit::Panicked) with the text of the
+    /// [`DependencyError`]: the child is tried again after its backoff, as often as its intensity
+    /// allows. So children may depend on those after them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "macros")]
+    /// # fn main() -> mainspring::Result {
+    /// use mainspring::prelude::*;
+    /// use mainspring::supervise::{Children, Strategy, Supervisor};
+    /// use mainspring::{Component, Dependencies};
+    ///
+    /// # #[derive(Clone, Default)]
+    /// # struct Lines(Vec<String>);
+    /// # impl Machine for Lines {
+    /// #     type Event = String;
+    /// #     fn apply(&mut self, line: String) { self.0.push(line) }
+    /// # }
+    /// #[derive(Clone, Copy, Dependencies)]
+    /// struct Needs {
+    ///     #[actor("actor://system/log")]
+    ///     log: ActorRef<String>,
+    /// }
+    /// #[derive(Clone, Copy)]
+    /// struct Greeting(Needs);
+    /// # impl Behavior for Greeting {
+    /// #     type Machine = Lines;
+    /// #     type Message = String;
+    /// #     fn on_message(&self, name: String, _: Snapshot<Self>) -> Plan<Self> {
+    /// #         Plan::tell(self.0.log, format!("hello, {name}"))
+    /// #     }
+    /// # }
+    /// const GREETING: Component<Needs, Greeting> = Component::new(Greeting);
+    ///
+    /// let system = System::new()?;
+    /// let _log = system.prepare(mainspring::Events::new(), Lines::default()).name("log").start()?;
+    /// let spec = GREETING.child_spec("greeting", |_| Lines::default()).named("greeting");
+    /// let _top = system.spawn(Supervisor, Children::new(Strategy::OneForOne, [spec]))?;
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "macros"))]
+    /// # fn main() {}
+    /// ```
+    pub fn child_spec(
+        &self,
+        id: &str,
+        machine: impl Fn(u32) -> B::Machine + Send + Sync + 'static,
+    ) -> ChildSpec {
+        let behavior = self.behavior;
+        ChildSpec::new(id, move |incarnation| match resolve_here::<D>() {
+            Some(Ok(dependencies)) => (behavior(dependencies), machine(incarnation)),
+            Some(Err(error)) => std::panic::resume_unwind(Box::new(error.to_string())),
+            None => unreachable!("a child is made in a turn of its own"),
+        })
     }
 }

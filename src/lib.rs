@@ -506,7 +506,9 @@ mod front {
     pub use crate::compute::{CancelToken, ComputeError};
     pub use crate::config::Config;
     pub use crate::dead_letter::{Cause, DeadLetter};
-    pub use crate::dependency::{Component, Dependencies, Dependency, DependencyError, Unresolved};
+    pub use crate::dependency::{
+        Component, Dependencies, Dependency, DependencyError, Directory, Unresolved,
+    };
     pub use crate::dump::{
         Activity, ActorDump, BacklogDump, DispatcherDump, Dump, Inspector, WaitingDump, WorkerDump,
     };

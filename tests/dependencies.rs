@@ -5,10 +5,12 @@
 mod common;
 use common::*;
 use mainspring::prelude::*;
+use mainspring::supervise::{Children, Strategy, Supervision, Supervisor};
 use mainspring::{
-    ActorPath, Component, Dependencies, DependencyError, PathError, SpawnError, Unresolved,
+    ActorPath, Cause, Component, Dependencies, DependencyError, PathError, SpawnError, Unresolved,
     actor_path,
 };
+use std::time::Duration;
 
 #[derive(Clone, Copy, Dependencies)]
 struct Needs {
@@ -92,6 +94,80 @@ fn a_missing_dependency_is_an_error_that_names_it_and_its_path() {
         )
     );
     assert_eq!(system.actors(), 0, "nothing was made");
+}
+
+#[test]
+fn a_plan_makes_a_child_with_what_it_depends_on_or_fails_as_a_whole() {
+    let (system, _hand) = stepped();
+    let (said, log) = (Log::new(), Log::new());
+    let parent = spawn(&system, &log);
+    let make = || {
+        does(|| {
+            let child = FRONT.child::<Script>(Tape::default()).named("front");
+            say(1).and(child.then(|child| Plan::tell(child, 7)))
+        })
+    };
+    parent.tell(make()).unwrap();
+    system.run_until_idle();
+    assert!(log.said().is_empty(), "the turn failed");
+    let [letter] = &system.dead_letters()[..] else {
+        panic!("one dead letter");
+    };
+    let text = "a child could not be made: dependency `backend` at actor://system/backend/main: no \
+                actor holds this name";
+    assert_eq!(letter.cause.to_string(), text);
+    assert!(matches!(
+        &letter.cause,
+        Cause::NotSpawned(SpawnError::Dependency(_))
+    ));
+    assert_eq!(system.actors(), 1);
+    let _backend = named(&system, &said, "backend/main");
+    parent.tell(make()).unwrap();
+    system.run_until_idle();
+    assert_eq!((log.take(), said.take()), (vec![1], vec![7]));
+    // Whoever looks at a plan without a system makes nothing.
+    assert_eq!(
+        FRONT.child::<Script>(Tape::default()).child().address(),
+        Plan::<Script>::spawn(Script, Tape::default())
+            .child()
+            .address()
+    );
+}
+
+#[test]
+fn a_supervised_component_looks_for_its_dependencies_at_each_start() {
+    let (system, hand) = stepped();
+    let (said, logged) = (Log::new(), Log::new());
+    let spec = FRONT.child_spec("front", |_| Tape::default());
+    let children = Children::new(Strategy::OneForOne, [spec.named("front")]);
+    let mut story = system.events::<Supervision>(32);
+    let supervisor = system.spawn(Supervisor, children).unwrap();
+    system.run_until_idle();
+    let crash = std::iter::from_fn(|| story.try_next()).find_map(|(_, event)| match event {
+        Supervision::Crashed { reason, .. } => Some(reason.to_string()),
+        _ => None,
+    });
+    let text = "panicked: dependency `backend` at actor://system/backend/main: no actor holds this \
+                name";
+    assert_eq!(crash.as_deref(), Some(text));
+    // It waits for its next start, with its mailbox; what it needs comes meanwhile.
+    let front = system.whereis::<u64>("front").unwrap();
+    front.tell(1).unwrap();
+    let _backend = named(&system, &said, "backend/main");
+    hand.advance(Duration::from_secs(2));
+    system.run_until_idle();
+    assert_eq!(said.take(), [1]);
+    // The next incarnation finds what has come since.
+    let _log = named(&system, &logged, "log");
+    front.tell(2).unwrap();
+    system.run_until_idle();
+    front.kill();
+    system.run_until_idle();
+    hand.advance(Duration::from_secs(4));
+    front.tell(3).unwrap();
+    system.run_until_idle();
+    assert_eq!((said.take(), logged.take()), (vec![2, 3], vec![3]));
+    assert!(supervisor.is_alive());
 }
 
 #[test]

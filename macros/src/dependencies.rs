@@ -40,7 +40,7 @@ pub(crate) fn derive(input: DeriveInput) -> Result<TokenStream, Error> {
                 let label = name.as_ref().map(ToString::to_string);
                 let path = quote_spanned!(path.span()=> ::mainspring::actor_path!(#path));
                 found.push(quote! {
-                    #name: ::mainspring::Dependency::find(system, #label, #path)?
+                    #name: ::mainspring::Dependency::find(directory, #label, #path)?
                 });
             }
             Err(error) => match &mut errors {
@@ -57,7 +57,7 @@ pub(crate) fn derive(input: DeriveInput) -> Result<TokenStream, Error> {
     Ok(quote! {
         impl #generics ::mainspring::Dependencies for #name #arguments #bounds {
             fn resolve(
-                system: &::mainspring::System,
+                directory: ::mainspring::Directory<'_>,
             ) -> ::core::result::Result<Self, ::mainspring::DependencyError> {
                 ::core::result::Result::Ok(Self { #(#found),* })
             }

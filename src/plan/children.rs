@@ -377,6 +377,15 @@ impl<B: Behavior> Plan<B> {
 }
 
 impl<B: Behavior, C: Behavior> SpawnStep<B, C> {
+    /// One that makes nothing: in a plan that no actor's turn builds, or for want of something.
+    pub(crate) fn of(missing: Option<SpawnError>) -> Self {
+        Self {
+            child: ActorRef::from_address(Address::NOBODY),
+            made: missing.map(Err),
+            parent: PhantomData,
+        }
+    }
+
     /// The child's address.
     pub fn child(&self) -> ActorRef<C::Message> {
         self.child

@@ -14,7 +14,7 @@ use crate::actor::{ActorRef, Address, Behavior, Machine, Origin};
 use crate::compute::Compute;
 use crate::config::{Config, ConfigError, Origins};
 use crate::dead_letter::{Cause, DeadLetter, DeadLetters};
-use crate::dependency::Unresolved;
+use crate::dependency::{Directory, Unresolved};
 use crate::dispatcher::watchdog::Watchdog;
 use crate::dispatcher::worker::{self, Worker};
 use crate::dispatcher::{Dispatcher, WorkerParts, pinning};
@@ -843,12 +843,12 @@ impl System {
         &self,
         path: ActorPath<'_>,
     ) -> Result<ActorRef<M>, Unresolved> {
-        if path.system() != "system" && path.system() != self.name() {
-            return Err(Unresolved::OtherSystem);
-        }
-        self.shared
-            .find::<M>(path.name())
-            .map(ActorRef::from_address)
+        self.directory().resolve(path)
+    }
+
+    /// Where the dependencies of this system's actors are looked for.
+    pub fn directory(&self) -> Directory<'_> {
+        Directory(&self.shared)
     }
 
     /// Runs actors on this thread until nothing is ready, in a system without threads; timers
