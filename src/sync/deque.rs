@@ -50,6 +50,7 @@ mod steps {
     steps! { Injector:
         push(value: T) -> ();
         is_empty() -> bool;
+        len() -> usize;
     }
 
     impl<T> Worker<T> {
