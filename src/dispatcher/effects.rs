@@ -544,14 +544,13 @@ impl Worker {
             quietly(|| drop(machine));
             return Err(self.shared.no_cell());
         };
-        let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
-        let body = Body { behavior, machine };
-        let home = Home {
-            type_number,
-            dispatcher,
-        };
         self.stats.census.count_born();
-        Ok(self.shared.settle(number, body, limits, home))
+        let body = Body { behavior, machine };
+        Ok(self
+            .shared
+            .settle(number, self.home::<B>(dispatcher), |cell| {
+                cell.prepare::<B>(number, body, limits);
+            }))
     }
 
     /// Makes a supervised actor that is not on a run queue yet; its first run makes its state.
@@ -560,25 +559,24 @@ impl Worker {
         &self,
         keeper: Keeper,
     ) -> Result<ActorRef<B::Message>, SpawnError> {
-        let made = self
-            .take_number()
-            .and_then(|number| Some((number, self.cell(number)?)));
-        let Some((number, cell)) = made else {
+        let Some(number) = self.take_number() else {
             quietly(|| drop(keeper));
             return Err(self.shared.no_cell());
         };
-        let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
-        cell.type_number.store(type_number, Relaxed);
-        cell.dispatcher.store(self.default_dispatcher(), Relaxed);
-        cell.prepare_parked::<B>(number, self.default_limits::<B>(), keeper);
-        if self.shared.has_origins {
-            cell.expect_stamps();
-        }
-        cell.inbox.open_scheduled();
         self.stats.census.count_born();
-        let generation = NonZeroU32::new(cell.life.generation())
-            .expect("a cell that is handed out has generations left");
-        Ok(ActorRef::from_address(self.address_of(number, generation)))
+        let home = self.home::<B>(self.default_dispatcher());
+        Ok(self.shared.settle(number, home, |cell| {
+            cell.prepare_parked::<B>(number, self.default_limits::<B>(), keeper);
+        }))
+    }
+
+    /// Where an actor that this worker makes belongs.
+    #[inline(always)]
+    fn home<B: Behavior>(&self, dispatcher: u16) -> Home {
+        Home {
+            type_number: self.type_number(TypeId::of::<B>(), std::any::type_name::<B>()),
+            dispatcher,
+        }
     }
 
     /// Changes the limits of a prepared actor.

@@ -166,19 +166,44 @@ fn send_one<B: Behavior>(
     let Some(parcel) = plan.steps.list.take_only() else {
         return Usual::Done;
     };
+    match send(run, worker, cell, parcel, bound) {
+        Ok(()) => Usual::Done,
+        Err((_, parcel)) if bound == OVERDRAFT_MAX => {
+            worker.refuse(target, parcel);
+            Usual::Done
+        }
+        Err((_, parcel)) => {
+            plan.steps.list.push_front(parcel);
+            Usual::Other
+        }
+    }
+}
+
+/// Puts a message, which has no place yet, in its target's mailbox with one exchange.
+///
+/// # Errors
+///
+/// Why not, and the message as it was.
+#[inline(always)]
+fn send(
+    run: &Running<'_>,
+    worker: &Worker,
+    cell: &ActorCell,
+    parcel: Parcel,
+    bound: u32,
+) -> Result<(), (Push, Parcel)> {
+    let target = parcel.cell();
     parcel.set_cell(run.number());
     stage("publish");
     match push(&cell.inbox, parcel, bound) {
         Ok(Wake::Enqueue) => worker.schedule(target, cell),
         Ok(Wake::Nothing) => {}
-        Err((_, parcel)) if bound == OVERDRAFT_MAX => worker.refuse(target, parcel),
-        Err((_, parcel)) => {
+        Err((refused, parcel)) => {
             parcel.set_cell(target);
-            plan.steps.list.push_front(parcel);
-            return Usual::Other;
+            return Err((refused, parcel));
         }
     }
-    Usual::Done
+    Ok(())
 }
 
 /// Evolves the machine and publishes what it says. `target` gets a message next.
@@ -227,10 +252,15 @@ fn evolve_usual<B: Behavior>(
 #[inline(never)]
 fn say_before(run: &Running<'_>, worker: &Worker, said: Steps, target: Option<&ActorCell>) {
     say_all(run, worker, said);
-    if let Some(target) = target
-        && !target.inbox.has_room(target.capacity())
-    {
-        worker.count_overdraft(1); // the machine's own took the place
+    if let Some(target) = target {
+        count_if_full(worker, target);
+    }
+}
+
+/// Counts the message that goes to `target` next, if what went before it took its place.
+fn count_if_full(worker: &Worker, target: &ActorCell) {
+    if !target.inbox.has_room(target.capacity()) {
+        worker.count_overdraft(1);
     }
 }
 
@@ -532,16 +562,9 @@ fn commit_one_send<B: Behavior>(
         let capacity = capacity_for(cell, target, run, bound);
         if plan.event.is_none() && !run.has_more() {
             worker.flush();
-            parcel.set_cell(run.number());
-            stage("publish");
-            return match push(&cell.inbox, parcel, capacity) {
-                Ok(Wake::Enqueue) => {
-                    worker.schedule(target, cell);
-                    Committed::Done
-                }
-                Ok(Wake::Nothing) => Committed::Done,
+            return match send(run, worker, cell, parcel, capacity) {
+                Ok(()) => Committed::Done,
                 Err((refused, parcel)) => {
-                    parcel.set_cell(target);
                     plan.steps.list.push_front(parcel);
                     not_admitted(run, body, worker, plan, bound, refused, target)
                 }
@@ -568,20 +591,10 @@ fn commit_one_send<B: Behavior>(
             }
             Ok(said) if !said.list.is_empty() => {
                 say_all(run, worker, said); // gives the lease back
-                if !cell.inbox.has_room(cell.capacity()) {
-                    worker.count_overdraft(1);
-                }
-                push_above(run, worker, cell, parcel);
-                return Committed::Done;
+                return send_late(run, worker, cell, parcel);
             }
-            Ok(_) if !pending.has_place(target) => {
-                // Subscribers' messages went first, and gave the lease back.
-                if !cell.inbox.has_room(cell.capacity()) {
-                    worker.count_overdraft(1);
-                }
-                push_above(run, worker, cell, parcel);
-                return Committed::Done;
-            }
+            // Subscribers' messages went first, and gave the lease back.
+            Ok(_) if !pending.has_place(target) => return send_late(run, worker, cell, parcel),
             Ok(_) => {}
         }
     }
@@ -607,12 +620,7 @@ fn evolve_and_send<B: Behavior>(
 ) -> Committed {
     if let Some(event) = plan.event.take() {
         match evolve_one(run, body, worker, event) {
-            Ok(said) if !said.list.is_empty() => {
-                say_all(run, worker, said);
-                if !cell.inbox.has_room(cell.capacity()) {
-                    worker.count_overdraft(1); // the machine's own took the place
-                }
-            }
+            Ok(said) if !said.list.is_empty() => say_before(run, worker, said, Some(cell)),
             Ok(_) => {}
             Err(cause) => {
                 plan.steps.list.push_front(parcel);
@@ -620,20 +628,24 @@ fn evolve_and_send<B: Behavior>(
             }
         }
     }
-    push_above(run, worker, cell, parcel);
-    Committed::Done
+    send_above(run, worker, cell, parcel)
 }
 
+/// A message whose place was lost to others of its turn that went first.
+#[cold]
+fn send_late(run: &Running<'_>, worker: &Worker, cell: &ActorCell, parcel: Parcel) -> Committed {
+    count_if_full(worker, cell);
+    send_above(run, worker, cell, parcel)
+}
+
+/// A message of a turn that has evolved: the mailbox's capacity does not stop it any more.
 #[inline(always)]
-fn push_above(run: &Running<'_>, worker: &Worker, cell: &ActorCell, parcel: Parcel) {
+fn send_above(run: &Running<'_>, worker: &Worker, cell: &ActorCell, parcel: Parcel) -> Committed {
     let target = parcel.cell();
-    parcel.set_cell(run.number());
-    stage("publish");
-    match push(&cell.inbox, parcel, OVERDRAFT_MAX) {
-        Ok(Wake::Enqueue) => worker.schedule(target, cell),
-        Ok(Wake::Nothing) => {}
-        Err((_, parcel)) => worker.refuse(target, parcel),
+    if let Err((_, parcel)) = send(run, worker, cell, parcel, OVERDRAFT_MAX) {
+        worker.refuse(target, parcel);
     }
+    Committed::Done
 }
 
 /// What becomes of a plan whose one message `target` did not take.

@@ -334,30 +334,31 @@ impl Shared {
         let Some(number) = number else {
             return Err(self.no_cell());
         };
-        let type_number = self.type_number(TypeId::of::<B>(), std::any::type_name::<B>());
-        let body = Body { behavior, machine };
         let home = Home {
-            type_number,
+            type_number: self.type_number(TypeId::of::<B>(), std::any::type_name::<B>()),
             dispatcher,
         };
-        Ok(self.settle(number, body, limits, home))
+        let body = Body { behavior, machine };
+        Ok(self.settle(number, home, |cell| {
+            cell.prepare::<B>(number, body, limits);
+        }))
     }
 
-    /// Makes the free cell `number`, which the caller owns, an actor that is on no run queue yet.
+    /// Makes the free cell `number`, which the caller owns, an actor that is on no run queue yet;
+    /// `prepare` gives it its state and its limits.
     #[inline(always)]
-    pub(crate) fn settle<B: Behavior>(
+    pub(crate) fn settle<M>(
         &self,
         number: u32,
-        body: Body<B>,
-        limits: Limits,
         home: Home,
-    ) -> ActorRef<B::Message> {
+        prepare: impl FnOnce(&ActorCell),
+    ) -> ActorRef<M> {
         let Some(cell) = self.cells.get(number) else {
             unreachable!("a number from the table has a cell");
         };
         cell.type_number.store(home.type_number, Relaxed);
         cell.dispatcher.store(home.dispatcher, Relaxed);
-        cell.prepare::<B>(number, body, limits);
+        prepare(cell);
         if self.has_origins {
             cell.expect_stamps();
         }
