@@ -471,6 +471,8 @@ pub mod group;
 mod handle;
 #[cfg(not(loom))]
 mod hosted;
+#[cfg(all(feature = "io", not(loom)))]
+mod io;
 #[cfg(not(loom))]
 mod metrics;
 #[cfg(not(loom))]
@@ -516,6 +518,8 @@ mod front {
     pub use crate::fused::invoke::{ChildEnded, Finishes, Invoked, Parent};
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
     pub use crate::hosted::{ChartMachine, Child, HostedChart, StartFailed};
+    #[cfg(feature = "io")]
+    pub use crate::io::{Io, IoRegistration, Readiness};
     pub use crate::metrics::{MemoryMetrics, Metrics, TypeMetrics, WorkerMetrics};
     pub use crate::path::{ActorPath, PathError};
     pub use crate::plan::breaker::{Breaker, BreakerChange, BreakerState, FailureRate};

@@ -133,6 +133,8 @@ pub(crate) struct Shared {
     /// Whether the workers were told to end, or are about to be: what is put on a run queue after
     /// that is run by nobody. Locked while a prepared actor is put on one.
     workers_end: Mutex<bool>,
+    #[cfg(feature = "io")]
+    pub(crate) io: crate::io::Slot,
 }
 
 #[derive(Default)]
@@ -410,6 +412,12 @@ impl Shared {
     #[cold]
     pub(crate) fn spare_number(&self) -> Option<u32> {
         lock(&self.numbers).pop()
+    }
+
+    /// A thread to wait for at the end.
+    #[cfg(feature = "io")]
+    pub(crate) fn add_thread(&self, thread: JoinHandle<()>) {
+        lock(&self.threads).push(thread);
     }
 
     /// The thread to wait for next at the end.
@@ -744,6 +752,8 @@ impl System {
             numbers: Mutex::default(),
             gate: Gate::new(),
             workers_end: Mutex::new(false),
+            #[cfg(feature = "io")]
+            io: crate::io::Slot::default(),
             config,
         });
         shared.note_cells();
@@ -1252,6 +1262,8 @@ impl System {
             dispatcher.stop();
         }
         self.shared.watchdog.stop();
+        #[cfg(feature = "io")]
+        self.shared.io.stop();
         let mut workers_stuck = 0;
         if !inside {
             // One by one: the watchdog may be starting one more.
