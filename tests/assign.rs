@@ -165,3 +165,67 @@ mod in_a_chart {
         assert_eq!(door.context().logins, 1);
     }
 }
+
+#[cfg(all(feature = "macros", feature = "xstate"))]
+mod in_a_loaded_chart {
+    use super::*;
+    use mainspring::chart::xstate::{Bindings, Machine as Json};
+    use mainspring::chart::{Buffers, Effect, Event, value::Target};
+
+    const CHART: &str = r#"{ "id": "door", "initial": "out", "states": {
+        "out": { "on": {
+            "KNOCK": { "actions": "knock" },
+            "IN": { "actions": "log in" },
+            "ANSWER": { "actions": "answer" } },
+          "always": { "guard": "twice", "target": "in" } },
+        "in": {}
+    } }"#;
+
+    #[test]
+    fn a_charts_steps_see_its_context_and_only_assignments_change_it() {
+        let chart = Bindings::<Session>::new()
+            .scoped("knock", |steps, _| {
+                if steps.context().logins == 0 {
+                    steps.raise(Event::new("ANSWER"));
+                }
+                steps.effect(Effect::Emit(Event::new("knocked")));
+                Ok(())
+            })
+            .scoped("answer", |steps, _| {
+                steps.effect(Effect::Send {
+                    event: steps.event().clone(),
+                    target: Target::Address("log".into()),
+                    delay_ms: None,
+                    id: None,
+                });
+                Ok(())
+            })
+            .scoped("log in", |steps, _| {
+                let logs_in = assign!("log in" => Session { logins: |old| old.logins + 1 });
+                steps.assign(|session| logs_in.apply(session));
+                Ok(())
+            })
+            .guard("twice", |session, _, _| session.logins == 2)
+            .compile(&Json::parse(CHART).unwrap())
+            .unwrap()
+            .chart;
+        let mut buffers = Buffers::default();
+        let init = Event::new("xstate.init");
+        let (before, started) = chart.start(Session::default(), &init, &mut buffers);
+        started.unwrap();
+        let (after, effects) = chart.transition(&before, &Event::new("KNOCK")).unwrap();
+        assert_eq!(after, before, "steps change nothing of the chart");
+        assert_eq!(effects.len(), 2, "{effects:?}");
+        let (once, effects) = chart.transition(&after, &Event::new("IN")).unwrap();
+        assert_eq!((once.context.logins, effects.len()), (1, 0));
+        assert_eq!(once.leaves(), before.leaves());
+        let (twice, _) = chart.transition(&once, &Event::new("IN")).unwrap();
+        assert_ne!(
+            twice.leaves(),
+            before.leaves(),
+            "an assignment wakes what has no event"
+        );
+        let (_, effects) = chart.transition(&once, &Event::new("KNOCK")).unwrap();
+        assert_eq!(effects.len(), 1, "a step sees the context");
+    }
+}

@@ -166,12 +166,12 @@ fn telling(to: ActorRef<String>) -> HostedChart<Count> {
             Ok(())
         })
         .scoped("raise", |scope, _| {
-            *scope.context += 1;
+            scope.assign(|count| *count += 1);
             scope.raise(Event::new("INSIDE"));
             Ok(())
         })
         .scoped("fail", move |scope, _| {
-            *scope.context += 100;
+            scope.assign(|count| *count += 100);
             scope.effect(send("never"));
             Err(Fault::execution("no more"))
         })

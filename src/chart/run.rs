@@ -156,6 +156,16 @@ impl<L: Logic> Scope<'_, L> {
         self.out.starting
     }
 
+    /// The same scope, lent.
+    pub(crate) fn lend(&mut self) -> Scope<'_, L> {
+        Scope {
+            context: self.context,
+            event: self.event,
+            view: self.view,
+            out: self.out,
+        }
+    }
+
     /// The same scope as a guard sees it.
     pub fn ask(&self) -> Ask<'_, L> {
         Ask {

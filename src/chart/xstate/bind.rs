@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::super::loaded::{ActionFn, GuardFn, Loaded};
+use super::super::model::StateId;
 use super::super::run::Scope;
-use super::super::value::{Event, Fault, Value};
+use super::super::value::{Effect, Event, Fault, Value};
 use super::{CompileError, Compiled, DelayFn, Library, Machine, Mention};
 
 /// Names that a machine uses and nobody bound, and names bound that it does not use.
@@ -98,6 +99,89 @@ pub struct Bindings<C: Clone + 'static> {
     used: BTreeSet<(&'static str, String)>,
 }
 
+/// What an action of steps may use, see [`Bindings::scoped`].
+///
+/// # Examples
+///
+/// ```
+/// use mainspring::chart::xstate::{Bindings, Machine};
+/// use mainspring::chart::{Buffers, Event};
+///
+/// let machine = Machine::parse(r#"{ "id": "till", "initial": "open", "states": {
+///     "open": { "on": { "SELL": { "actions": "sell" }, "EMPTY": "shut" } }, "shut": {}
+/// } }"#).map_err(|problem| problem.to_string())?;
+/// let bindings = Bindings::<u32>::new().scoped("sell", |steps, _| {
+///     if *steps.context() == 1 {
+///         steps.raise(Event::new("EMPTY"));
+///     }
+///     steps.assign(|pieces| *pieces -= 1);
+///     Ok(())
+/// });
+/// let till = bindings.compile(&machine).map_err(|problem| problem.to_string())?.chart;
+///
+/// let mut buffers = Buffers::default();
+/// let (till_now, started) = till.start(2, &Event::new("xstate.init"), &mut buffers);
+/// started?;
+/// let (till_now, _) = till.transition(&till_now, &Event::new("SELL"))?;
+/// let (till_now, _) = till.transition(&till_now, &Event::new("SELL"))?;
+/// assert_eq!(till_now.context, 0);
+/// assert_eq!(till_now.leaves(), [2], "it is shut");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What it does not assign it cannot change:
+///
+/// ```compile_fail,E0594
+/// # use mainspring::chart::xstate::Bindings;
+/// let bindings = Bindings::<u32>::new().scoped("sell", |steps, _| {
+///     *steps.context() -= 1;
+///     Ok(())
+/// });
+/// ```
+pub struct Steps<'a, C: Clone + 'static>(Scope<'a, Loaded<C>>);
+
+impl<C: Clone + 'static> Steps<'_, C> {
+    /// The chart's data.
+    pub fn context(&self) -> &C {
+        self.0.context
+    }
+
+    /// The event in hand.
+    pub fn event(&self) -> &Event {
+        self.0.event
+    }
+
+    /// Whether a state is active, by its number.
+    pub fn is_in(&self, state: StateId) -> bool {
+        self.0.view.is_in(state)
+    }
+
+    /// Changes the chart's data; eventless transitions are looked at once more.
+    pub fn assign(&mut self, change: impl FnOnce(&mut C)) {
+        change(self.0.context);
+        self.0.touch();
+    }
+
+    /// Queues `event` inside the chart: it is taken before any other from outside.
+    pub fn raise(&mut self, event: Event) {
+        self.0.raise(event);
+    }
+
+    /// Asks something of the world.
+    pub fn effect(&mut self, effect: Effect) {
+        self.0.effect(effect);
+    }
+}
+
+impl<C: Clone + fmt::Debug + 'static> fmt::Debug for Steps<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Steps")
+            .field("context", self.context())
+            .field("event", self.event())
+            .finish_non_exhaustive()
+    }
+}
+
 impl<C: Clone + 'static> Default for Bindings<C> {
     fn default() -> Self {
         Self::new()
@@ -116,8 +200,8 @@ impl<C: Clone + 'static> Bindings<C> {
         }
     }
 
-    /// An action that changes the context, given the event and the action's parameters. It cannot
-    /// fail or raise, which keeps a step as cheap as can be.
+    /// An assignment: an action that changes the context, given the event and the action's
+    /// parameters. It can do nothing else, which keeps a step as cheap as can be.
     pub fn action(
         mut self,
         name: &str,
@@ -136,17 +220,17 @@ impl<C: Clone + 'static> Bindings<C> {
         self
     }
 
-    /// An action that may raise, send, emit, spawn or fail. Call [`Scope::touch`] after changing
-    /// the context, if an eventless transition depends on it.
+    /// An action of steps: it may raise, send, emit, spawn or fail, and sees the context, which
+    /// only [`Steps::assign`] changes.
     pub fn scoped(
         mut self,
         name: &str,
-        action: impl Fn(&mut Scope<'_, Loaded<C>>, &Value) -> Result<(), Fault> + Send + Sync + 'static,
+        action: impl Fn(&mut Steps<'_, C>, &Value) -> Result<(), Fault> + Send + Sync + 'static,
     ) -> Self {
         let action = Arc::new(action);
         let make: MakeAction<C> = Box::new(move |params| {
             let action = action.clone();
-            Box::new(move |scope| action(scope, &params))
+            Box::new(move |scope| action(&mut Steps(scope.lend()), &params))
         });
         self.actions.insert(name.to_owned(), (make, true));
         self

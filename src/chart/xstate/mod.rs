@@ -27,7 +27,7 @@ use super::model::{
 use super::run::{Ask, Chart};
 use super::value::{Effect, Event, Name, Start, Target, Value};
 
-pub use bind::{BindError, Bindings};
+pub use bind::{BindError, Bindings, Steps};
 
 /// Gives a delay in milliseconds; `None` where the name has no number, which XState takes as "now".
 pub type DelayFn<C> = Box<dyn Fn(&Ask<'_, Loaded<C>>) -> Option<f64> + Send + Sync + 'static>;
