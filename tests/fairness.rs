@@ -138,3 +138,42 @@ fn two_long_turns_made_by_one_run_side_by_side_on_two_workers() {
     .unwrap();
     until("they meet", || log.len() == 2);
 }
+
+/// The 99th of each hundred, and the last.
+fn tail(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort_unstable();
+    (times[times.len() * 99 / 100 - 1], times[times.len() - 1])
+}
+
+#[test]
+fn beside_two_floods_an_idle_actor_answers_and_a_flooded_one_stops() {
+    let patience = Duration::from_secs(20);
+    let system = threads(2);
+    for _ in 0..2 {
+        spawn(&system, &Log::new()).tell(again()).unwrap();
+    }
+    let idle = spawn(&system, &Log::new());
+    let answers = (0..500).map(|_| {
+        let start = Instant::now();
+        assert_eq!(idle.ask(Msg::Ping).timeout(patience).wait(), Ok(7));
+        start.elapsed()
+    });
+    let (p99, most) = tail(answers.collect());
+    println!("an answer: p99 {p99:?}, at most {most:?}");
+    assert!(most < patience);
+    let stops = (0..100).map(|_| {
+        let flooded = spawn(&system, &Log::new());
+        flooded.tell(again()).unwrap();
+        for _ in 0..2_000 {
+            let _ = flooded.tell(Msg::Say(1)); // more than it holds
+        }
+        let end = flooded.monitor();
+        let start = Instant::now();
+        assert!(flooded.stop_now());
+        assert_eq!(end.wait().exit, Exit::StoppedNow);
+        start.elapsed()
+    });
+    let (p99, most) = tail(stops.collect());
+    println!("a stop of a flooded actor: p99 {p99:?}, at most {most:?}");
+    assert!(most < patience);
+}
