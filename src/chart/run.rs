@@ -157,6 +157,7 @@ impl<L: Logic> Scope<'_, L> {
     }
 
     /// The same scope, lent.
+    #[cfg(feature = "xstate")]
     pub(crate) fn lend(&mut self) -> Scope<'_, L> {
         Scope {
             context: self.context,
