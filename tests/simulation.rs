@@ -4,7 +4,7 @@
 #![cfg(all(feature = "testkit", not(loom)))]
 
 use mainspring::prelude::*;
-use mainspring::testkit::{self, Fault, Random, Sim, sometimes};
+use mainspring::testkit::{self, Exploration, Fault, Random, Sim, sometimes};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -549,6 +549,18 @@ mod by_attribute {
         if std::env::var_os("MAINSPRING_SEED").is_none() {
             assert_eq!(SEEN.take(), (3..40).collect::<Vec<_>>());
         }
+    }
+
+    #[mainspring::test(seeds = 64, exploration = Exploration::Random)]
+    #[should_panic(expected = "left: 5")]
+    fn clerks_that_read_and_write_at_random(sim: &mut Sim) {
+        two_clerks(sim, false);
+    }
+
+    #[mainspring::test(seeds = 64, exploration = Exploration::Pct { changes: 2, turns: 20 })]
+    #[should_panic(expected = "left: 5")]
+    fn clerks_that_read_and_write_by_priorities(sim: &mut Sim) {
+        two_clerks(sim, false);
     }
 
     #[mainspring::test(seeds = 64)]

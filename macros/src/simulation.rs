@@ -14,6 +14,7 @@ struct Arguments {
     config: Option<Expr>,
     faults: Option<Expr>,
     one_in: Option<Expr>,
+    exploration: Option<Expr>,
 }
 
 /// The function as a test over seeds.
@@ -48,6 +49,10 @@ pub(crate) fn test(arguments: TokenStream, function: TokenStream) -> Result<Toke
         Some(config) => quote!(#config),
         None => quote!(<::mainspring::Config as ::core::default::Default>::default()),
     };
+    let exploration = match arguments.exploration {
+        Some(exploration) => quote!(#exploration),
+        None => quote!(::mainspring::testkit::Exploration::Mixed),
+    };
     let faults = arguments.faults.map(|faults| {
         let one_in = match arguments.one_in {
             Some(one_in) => quote!(#one_in),
@@ -60,7 +65,7 @@ pub(crate) fn test(arguments: TokenStream, function: TokenStream) -> Result<Toke
         #[::core::prelude::v1::test]
         #visibility fn #name() {
             #inner
-            ::mainspring::testkit::simulate_with(#config, #seeds, |sim| {
+            ::mainspring::testkit::simulate_by(#exploration, #config, #seeds, |sim| {
                 #faults
                 // The result is the unit: a test that returns another type does not compile.
                 let () = #name(sim);
@@ -80,8 +85,9 @@ fn parse(tokens: TokenStream) -> Result<Arguments> {
             Some("config") => &mut arguments.config,
             Some("faults") => &mut arguments.faults,
             Some("one_in") => &mut arguments.one_in,
+            Some("exploration") => &mut arguments.exploration,
             _ => {
-                let text = "expected `seeds`, `config`, `faults` or `one_in`";
+                let text = "expected `seeds`, `config`, `exploration`, `faults` or `one_in`";
                 return Err(Error::new(pair.path.span(), text));
             }
         };

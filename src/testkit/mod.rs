@@ -62,8 +62,8 @@ pub use fault::Fault;
 pub use planted::{Planted, plant};
 pub use probe::{Acting, Lines, Probe, Script};
 pub use random::Random;
-pub use sim::Sim;
-pub use simulate::{simulate, simulate_with};
+pub use sim::{Exploration, Sim};
+pub use simulate::{simulate, simulate_by, simulate_with};
 #[doc(hidden)]
 pub use sometimes::note_sometimes;
 pub use trace::{Diagram, Heard, Ran};

@@ -42,6 +42,31 @@ const JUMP_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 /// What a test allows that leaves a circle of asks behind.
 const ASK_CIRCLE: &str = "ask circle";
 
+/// How a simulation chooses who of the runnable actors is next; see
+/// [`simulate_by`](super::simulate_by).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exploration {
+    /// Odd seeds as [`Exploration::Random`]; even ones by priorities, of which a turn in 24 changes
+    /// one: long stretches of some, while others starve.
+    #[default]
+    Mixed,
+    /// Each with the same chance.
+    Random,
+    /// Probabilistic concurrency testing: each actor has a priority, and the highest runs. In
+    /// `changes` turns, drawn from the first `turns`, the one that would run falls below all others.
+    ///
+    /// A bug that needs `changes + 1` orderings among `n` actors comes with a seed in
+    /// `n * turns^changes` at least, however rare it is among all orders. Take few changes (0 to 3),
+    /// and for `turns` about as many as a run has.
+    Pct {
+        /// How often a priority changes.
+        changes: u32,
+        /// In how many turns.
+        turns: u64,
+    },
+}
+
 /// How the next actor is chosen.
 #[derive(Debug)]
 enum Strategy {
@@ -50,6 +75,14 @@ enum Strategy {
     /// The one of the highest priority, which a turn in [`CHANGE_IN`] lowers: long stretches of
     /// some, while others starve. By place of the actor.
     Priorities(Vec<u64>),
+    /// The one of the highest priority; which changes at the points, as many as are left to draw from
+    /// so many turns.
+    Pct {
+        priorities: Vec<u64>,
+        points: Vec<u64>,
+        undrawn: u32,
+        turns: u64,
+    },
 }
 
 type Invariant = (String, Box<dyn Fn(&System) -> Result<(), String>>);
@@ -144,19 +177,31 @@ impl Sim {
     /// If the configuration is wrong.
     #[must_use]
     pub fn with_config(seed: u64, config: Config) -> Self {
-        Self::played(seed, config, None)
+        Self::played(seed, config, Exploration::Mixed, None)
     }
 
     /// One that draws what is on the tapes, or writes them.
-    pub(super) fn played(seed: u64, config: Config, tapes: Option<&Tapes>) -> Self {
+    pub(super) fn played(
+        seed: u64,
+        config: Config,
+        exploration: Exploration,
+        tapes: Option<&Tapes>,
+    ) -> Self {
         let (clock, hand) = Clock::manual();
         let system = match System::stepped(config, clock.clone()) {
             Ok(system) => system,
             Err(error) => panic!("the simulated system can't be made: {error}"),
         };
-        let strategy = match seed % 2 {
-            1 => Strategy::Uniform,
-            _ => Strategy::Priorities(Vec::new()),
+        let strategy = match exploration {
+            Exploration::Random => Strategy::Uniform,
+            Exploration::Mixed if seed % 2 == 1 => Strategy::Uniform,
+            Exploration::Mixed => Strategy::Priorities(Vec::new()),
+            Exploration::Pct { changes, turns } => Strategy::Pct {
+                priorities: Vec::new(),
+                points: Vec::new(),
+                undrawn: changes,
+                turns,
+            },
         };
         let mut seeds = Random::new(seed);
         let tape = |of: fn(&Tapes) -> &Vec<u64>| tapes.map(|tapes| of(tapes).clone());
@@ -313,7 +358,7 @@ impl Sim {
             } else {
                 &in_time
             };
-            let cell = list[choose(strategy, order, list)];
+            let cell = list[choose(strategy, order, list, turn)];
             let place = runnable.iter().position(|&other| other == cell);
             let batch = 1 + order.below(BATCH_MAX) as u32;
             (place.expect("it is one of them"), batch)
@@ -534,24 +579,45 @@ impl Sim {
     }
 }
 
-fn choose(strategy: &mut Strategy, random: &mut Random, runnable: &[u32]) -> usize {
-    let priorities = match strategy {
-        Strategy::Uniform => return random.below(runnable.len() as u64) as usize,
-        Strategy::Priorities(priorities) => priorities,
-    };
+fn choose(strategy: &mut Strategy, random: &mut Random, runnable: &[u32], turn: u64) -> usize {
+    match strategy {
+        Strategy::Uniform => random.below(runnable.len() as u64) as usize,
+        Strategy::Priorities(priorities) => {
+            let place = highest(priorities, random, runnable);
+            if random.one_in(CHANGE_IN) {
+                priorities[runnable[place] as usize] = random.bits() >> 1;
+                return highest(priorities, random, runnable);
+            }
+            place
+        }
+        Strategy::Pct {
+            priorities,
+            points,
+            undrawn,
+            turns,
+        } => {
+            for _ in 0..std::mem::take(undrawn) {
+                points.push(random.below(*turns));
+            }
+            let place = highest(priorities, random, runnable);
+            let Some(point) = points.iter().position(|&point| point <= turn) else {
+                return place;
+            };
+            points.swap_remove(point);
+            // Below those that fell before, too.
+            priorities[runnable[place] as usize] = points.len() as u64;
+            highest(priorities, random, runnable)
+        }
+    }
+}
+
+/// The place of the highest priority; who has none draws one.
+fn highest(priorities: &mut Vec<u64>, random: &mut Random, runnable: &[u32]) -> usize {
     let most = runnable.iter().copied().max().unwrap_or(0) as usize;
     while priorities.len() <= most {
         // The upper half; those that are lowered come below.
         priorities.push(random.bits() | 1 << 63);
     }
-    let first = |priorities: &[u64]| {
-        let by_priority = |&place: &usize| priorities[runnable[place] as usize];
-        (0..runnable.len()).max_by_key(by_priority).unwrap_or(0)
-    };
-    let place = first(priorities);
-    if random.one_in(CHANGE_IN) {
-        priorities[runnable[place] as usize] = random.bits() >> 1;
-        return first(priorities);
-    }
-    place
+    let by_priority = |&place: &usize| priorities[runnable[place] as usize];
+    (0..runnable.len()).max_by_key(by_priority).unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! A test over many seeds: the first that fails is shrunk, replayed and explained.
 
 use super::shrink::{Smaller, Tapes, shrink};
-use super::sim::{Sim, TRACE_MAX};
+use super::sim::{Exploration, Sim, TRACE_MAX};
 use super::sometimes;
 use crate::config::Config;
 use std::any::Any;
@@ -40,6 +40,20 @@ pub fn simulate_with(
     seeds: impl IntoIterator<Item = u64>,
     test: impl Fn(&mut Sim),
 ) {
+    simulate_by(Exploration::Mixed, config, seeds, test);
+}
+
+/// As [`simulate_with`], with the order chosen as `exploration` says.
+///
+/// # Panics
+///
+/// As [`simulate_with`].
+pub fn simulate_by(
+    exploration: Exploration,
+    config: Config,
+    seeds: impl IntoIterator<Item = u64>,
+    test: impl Fn(&mut Sim),
+) {
     watch_panics();
     let only = std::env::var("MAINSPRING_SEED").ok().map(|seed| {
         let number = seed.parse::<u64>();
@@ -47,12 +61,12 @@ pub fn simulate_with(
     });
     let markers = sometimes::Suite::begin();
     let run = |seed: u64| {
-        let outcome = one_run(&config, seed, None, only.is_some(), &test);
+        let outcome = one_run((&config, exploration), seed, None, only.is_some(), &test);
         if let (Some(_), Ok(sim)) = (only, &outcome) {
             print_turns(sim, TRACE_MAX);
         }
         if let Err(failed) = outcome {
-            fail(&config, seed, failed, only.is_some(), &test);
+            fail((&config, exploration), seed, failed, only.is_some(), &test);
         }
     };
     let mut ran = 0_u64;
@@ -95,13 +109,13 @@ impl Failed {
 }
 
 fn one_run(
-    config: &Config,
+    (config, exploration): (&Config, Exploration),
     seed: u64,
     tapes: Option<&Tapes>,
     explains: bool,
     test: &impl Fn(&mut Sim),
 ) -> Result<Sim, Box<Failed>> {
-    let mut sim = Sim::played(seed, config.clone(), tapes);
+    let mut sim = Sim::played(seed, config.clone(), exploration, tapes);
     if explains {
         sim.explain();
     }
@@ -124,7 +138,7 @@ fn one_run(
 
 /// Shrinks a failure, prints it and fails with it.
 fn fail(
-    config: &Config,
+    how: (&Config, Exploration),
     seed: u64,
     failed: Box<Failed>,
     whole: bool,
@@ -136,12 +150,12 @@ fn fail(
     if std::env::var_os("MAINSPRING_SHRINK").is_none_or(|set| set != "0") {
         QUIET.set(true);
         smallest = shrink(smallest, |tapes| {
-            let failed = one_run(config, seed, Some(tapes), false, test).err()?;
+            let failed = one_run(how, seed, Some(tapes), false, test).err()?;
             (failed.reason == reason).then(|| failed.size())
         });
         QUIET.set(false);
     }
-    let again = one_run(config, seed, Some(&smallest.tapes), true, test);
+    let again = one_run(how, seed, Some(&smallest.tapes), true, test);
     let failed = match again {
         Err(again) if again.reason == reason => again,
         // The test does not do the same when it is run again.
