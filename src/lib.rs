@@ -820,6 +820,7 @@ pub use mainspring_macros::Dependencies;
 /// | `config` | a [`Config`] | the default |
 /// | `faults` | an array of [`testkit::Fault`]s, from the start on | none |
 /// | `one_in` | how rare they are | 24 |
+/// | `exploration` | how the order is chosen: a [`testkit::Exploration`] | `Exploration::Mixed` |
 ///
 /// # Examples
 ///
