@@ -3,8 +3,10 @@
 pub mod describe;
 pub mod invoke;
 pub mod kernel;
+pub mod save;
 
 use invoke::{Call, ChildEnded, Given};
+use save::{Delays, TakenUp};
 
 use crate::Machine;
 use crate::dead_letter::Cause;
@@ -22,6 +24,8 @@ pub struct Effects<M: Machine> {
     output: Output<M>,
     queue: VecDeque<Inner<M::Event>>,
     calls: Vec<Call<M>>,
+    delays: Delays,
+    taken_up: TakenUp<M>,
 }
 
 /// A chart of the macro that invokes others.
@@ -45,14 +49,20 @@ impl<M: Machine> Default for Effects<M> {
             output: Output::new(),
             queue: VecDeque::new(),
             calls: Vec::new(),
+            delays: Delays::default(),
+            taken_up: Default::default(),
         }
     }
 }
 
 impl<M: Machine> Clone for Effects<M> {
-    /// Empty: what was asked for is the original's to do.
+    /// Empty but for what is left of the delays, to be saved: what was asked for is the original's
+    /// to do.
     fn clone(&self) -> Self {
-        Self::default()
+        Self {
+            delays: self.delays.clone(),
+            ..Self::default()
+        }
     }
 }
 
@@ -81,12 +91,30 @@ impl<M: Machine> Effects<M> {
 
     #[doc(hidden)]
     pub fn arm(&mut self, timer: u64, delay: Duration, event: M::Event) {
+        self.delays.arm(timer, delay);
         self.output.after(Key::new(timer ^ OWN), delay, event);
     }
 
     #[doc(hidden)]
     pub fn disarm(&mut self, timer: u64) {
+        self.delays.disarm(timer);
         self.output.cancel(Key::new(timer ^ OWN));
+    }
+
+    /// The event in hand is the end of that delay.
+    #[doc(hidden)]
+    pub fn over(&mut self, timer: u64) {
+        self.delays.over(timer);
+    }
+
+    #[doc(hidden)]
+    pub fn keep_delays(&mut self) {
+        self.delays.keep();
+    }
+
+    #[doc(hidden)]
+    pub fn roll_back_delays(&mut self) {
+        self.delays.roll_back();
     }
 
     /// No state of `chart` takes the event in hand.
@@ -118,6 +146,7 @@ impl<M: Machine> Effects<M> {
     #[doc(hidden)]
     #[inline]
     pub fn give(&mut self, output: &mut Output<M>) {
+        self.delays.commit(&mut self.taken_up, output);
         output.append(&mut self.output);
     }
 }

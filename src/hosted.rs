@@ -322,11 +322,13 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
     /// its delays by the rule of `resume`, counted from its actor's first turn on.
     ///
     /// What its active states invoke starts anew, with an input made of the context as it is; what
-    /// actions had spawned is gone. Entry actions don't run again.
+    /// actions had spawned is gone. Entry actions don't run again. The actor of one that is done ends
+    /// in its first turn.
     ///
     /// # Errors
     ///
-    /// [`SnapshotError`]: the snapshot is of another chart or version, or names no configuration.
+    /// [`SnapshotError`]: the snapshot is of another chart or version, or says what the chart does
+    /// not have.
     ///
     /// # Examples
     ///
@@ -382,9 +384,13 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
     ) -> Result<ChartMachine<C>, SnapshotError> {
         let Named { chart, model, .. } = &*self.chart;
         let instance = snapshot.restore(model)?;
-        let is_active = instance.status() == Status::Active;
+        let status = instance.status();
         let mut machine = ChartMachine::of(self, instance, Buffers::default(), None);
-        if !is_active {
+        if status != Status::Active {
+            if status == Status::Done {
+                let end = Effect::Done(Value::Undefined);
+                machine.buffers.effects().push(end);
+            }
             return Ok(machine);
         }
         let event = match self.chart.is_xstate {

@@ -548,7 +548,8 @@ pub use front::*;
 ///
 /// ```text
 /// [ATTRIBUTES] [pub] chart NAME(CONTEXT: Type, event: Type [, out: OUT] [, states: STATES]
-///                    [, after: VARIANT] [, invoke: VARIANT] [, output: Type] [, meta: Type]) {
+///                    [, after: VARIANT] [, invoke: VARIANT] [, output: Type] [, meta: Type]
+///                    [, version: "TEXT"]) {
 ///     initial STATE [{ ACTION }]; every state with states inside has one
 ///     state NAME { .. }           entry { .. }   exit { .. }   tags "a", "b";   meta VALUE;
 ///     parallel NAME { .. }        all states directly inside are active
@@ -588,12 +589,13 @@ pub use front::*;
 ///   gets it. Other final states give any type, the same for all in one state; `done(PATTERN)` of the
 ///   state around sees it by reference.
 /// - `meta: Type` is what `NAMEState::meta` and `NAME::meta` give for states that say `meta VALUE;`.
+/// - `version` is kept with what is saved of a machine: another version's is refused.
 /// - Entry and exit bodies see no event; a `return` has no place in any body. The action of `initial`
 ///   runs after its state's entry, when that begins by default, not when a state inside is the target.
 /// - An input is what `NAME::new` makes its context of.
 ///
 /// Made are the type `NAME` with `new`, `is`, `state`, `states`, `has_tag`, `context`, `is_done`,
-/// `step` and `model`, and the enum `NAMEState` of all states. With `out`, `always`, `done`, `after`,
+/// `step`, `model`, `save` and `restore`, and the enum `NAMEState` of all states. With `out`, `always`, `done`, `after`,
 /// `invoke` or a final state of the chart itself the context is `Clone`, so that a turn can fail:
 /// `out`, `always` and `done` may take [more than one microstep](chart::run::MICROSTEPS_MAX) and never
 /// rest.
@@ -602,6 +604,11 @@ pub use front::*;
 /// [`svg`](chart::svg::svg), [`paths`](chart::paths::paths) and the kernel: events have their
 /// patterns' names, actions and guards their text. An event `*`, of `_`, takes completions too in
 /// the model, not in the chart.
+///
+/// `NAME::save` makes a [`Snapshot`](chart::Snapshot) of a machine, the same that a loaded chart has,
+/// where the context is `Clone`; `NAME::restore` makes the machine of it, its `after` delays by the
+/// rule of a [`Resume`](chart::Resume). A delay is named by its state and its expression's text. What
+/// states invoke is not in it, nor are timers that bodies start by `OUT.after`.
 ///
 /// A chart with `parallel`, or with a history asked for from inside of what it remembers, is run by
 /// the kernel of loaded charts: tens of nanoseconds an event, no allocation. Its context is `Clone`,
@@ -681,6 +688,49 @@ pub use front::*;
 /// assert!(radio.states().eq([RadioState::Playing, RadioState::High]));
 /// assert_eq!(*radio.context(), ["loud"]);
 /// assert!(mainspring::chart::svg::svg(&Radio::model()).contains("Volume"));
+/// # Ok(()) }
+/// ```
+///
+/// Saved, and restored in another system:
+///
+/// ```
+/// # fn main() -> mainspring::Result {
+/// use mainspring::chart::{Resume, Snapshot};
+/// use mainspring::prelude::*;
+/// use mainspring::Clock;
+/// use std::time::Duration;
+///
+/// enum Knock { Knock, After(u8) }
+///
+/// mainspring::chart! {
+///     #[derive(Clone)]
+///     chart Door(opened: u32, event: Knock, after: Knock::After, version: "1") {
+///         initial Shut;
+///         state Shut { on Knock::Knock => Ajar { *opened += 1 } }
+///         state Ajar { after Duration::from_secs(10) => Shut; }
+///     }
+/// }
+///
+/// let (clock, hand) = Clock::manual();
+/// let system = System::stepped(Config::default(), clock)?;
+/// let front = system.spawn_machine(Door::new(0)?)?;
+/// front.tell(Knock::Knock)?;
+/// system.run_until_idle();
+/// hand.advance(Duration::from_secs(4));
+/// let asked = front.snapshot();
+/// system.run_until_idle();
+/// let saved: Snapshot<u32> = asked.wait()?.save(); // serde can write and read it
+///
+/// let restored = system.spawn_machine(Door::restore(&saved, Resume::Remaining)?)?;
+/// let is_ajar = || {
+///     system.run_until_idle();
+///     let asked = restored.snapshot();
+///     system.run_until_idle();
+///     asked.wait().map(|door| door.is(DoorState::Ajar))
+/// };
+/// assert!(is_ajar()?);
+/// hand.advance(Duration::from_millis(6_002));
+/// assert!(!is_ajar()?);
 /// # Ok(()) }
 /// ```
 ///

@@ -289,6 +289,26 @@ fn what_an_active_state_invokes_starts_anew() {
 }
 
 #[test]
+fn one_that_is_done_stays_done_and_its_actor_ends() {
+    let chart = || {
+        bind(
+            r#"{ "id": "m", "initial": "a", "states": {
+                "a": { "on": { "END": "b" } }, "b": { "type": "final" } } }"#,
+        )
+    };
+    let mut over = chart().machine(0).unwrap();
+    over.apply(Event::new("END"));
+    let saved = through_text(over.save());
+    assert_eq!(saved.status, "done");
+    let restored = chart().restore(&saved, Resume::Remaining).unwrap();
+    assert_eq!(restored.status(), mainspring::chart::Status::Done);
+    let (system, _hand) = at(Duration::ZERO);
+    let actor = system.spawn_machine(restored).unwrap();
+    system.run_until_idle();
+    assert!(!actor.is_alive());
+}
+
+#[test]
 fn a_snapshot_of_another_version_is_refused() {
     let saved = opened_and_saved();
     let other = bind(&DOOR.replace(r#""2""#, r#""3""#));

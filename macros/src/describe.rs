@@ -4,6 +4,7 @@
 //! cancelled, invocations stopped, what runs before the initial state, transitions.
 
 use crate::analyze::{Arrow, Cause, Invocation, Node, Sort, Tree};
+use crate::parse;
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{Block, Expr, Pat};
@@ -74,7 +75,7 @@ impl<'a> Deeds<'a> {
 }
 
 /// The code that makes the chart's model.
-pub(crate) fn model(name: &Ident, tree: &Tree, deeds: &Deeds<'_>) -> TokenStream {
+pub(crate) fn model(chart: &parse::Chart, tree: &Tree, deeds: &Deeds<'_>) -> TokenStream {
     let mut guards = Vec::new();
     let mut states = TokenStream::new();
     for (s, node) in tree.nodes.iter().enumerate() {
@@ -129,11 +130,14 @@ pub(crate) fn model(name: &Ident, tree: &Tree, deeds: &Deeds<'_>) -> TokenStream
         Deed::Invoke(_, invocation) => format!("invoke {}", invocation.name),
         Deed::Stop(_, invocation) => format!("stop {}", invocation.name),
     });
-    let name = name.to_string();
+    let name = chart.name.to_string();
+    let version = chart.version.as_ref();
+    let version = version.map(|text| quote! { model.version = #text.to_owned(); });
     quote! {
         use ::mainspring::chart::model::Kind;
         use ::mainspring::fused::describe;
         let mut model = describe::model(#name, &[#(#actions),*], &[#(#guards),*]);
+        #version
         #states
         model
     }
@@ -169,12 +173,28 @@ fn names(tree: &Tree, node: &Node, arrow: &Arrow) -> Vec<String> {
             let name = &tree.invocations[*number].name;
             vec![format!("xstate.{how}.actor.{name}")]
         }
-        Cause::After(_, delay) => {
-            let delay = tidy(delay).replace('.', "_");
-            vec![format!("xstate.after.{delay}.{}", node.name)]
-        }
+        Cause::After(_, delay) => vec![after(node, delay)],
         Cause::On(pattern) => names_of(pattern),
     }
+}
+
+/// The event at the end of a delay.
+fn after(node: &Node, delay: &Expr) -> String {
+    let delay = tidy(delay).replace('.', "_");
+    format!("xstate.after.{delay}.{}", node.name)
+}
+
+/// The events at the ends of all delays, by timer.
+pub(crate) fn delays(tree: &Tree) -> Vec<String> {
+    let mut names = vec![String::new(); tree.timers];
+    for node in &tree.nodes {
+        for arrow in &node.arrows {
+            if let Cause::After(timer, delay) = &arrow.cause {
+                names[*timer] = after(node, delay);
+            }
+        }
+    }
+    names
 }
 
 /// What the events are called that a pattern takes.

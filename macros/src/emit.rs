@@ -123,6 +123,84 @@ pub(crate) fn links(chart: &parse::Chart, tell_end: &TokenStream) -> TokenStream
     }
 }
 
+/// `save` and `restore`; `parts` is what `mainspring::fused::save::Parts` has beyond what all charts
+/// say in the same way.
+pub(crate) fn saving(chart: &parse::Chart, tree: &Tree, parts: &TokenStream) -> TokenStream {
+    let (visibility, name) = (&chart.visibility, &chart.name);
+    let (context, event) = (&chart.context.1, &chart.event);
+    let delays = describe::delays(tree);
+    let timers = (0..tree.timers).map(Literal::usize_unsuffixed);
+    let after = chart.after.iter();
+    let over = after.map(|after| {
+        let timers = timers.clone();
+        quote! { #(#timers => Some(#after(#timers)),)* }
+    });
+    quote! {
+        #[allow(clippy::all, unused, reason = "what a chart does not use of itself")]
+        impl #name {
+            /// The machine as data, with the chart's name and version, for
+            /// [`restore`](Self::restore): states, histories, context, and the delays of `after`
+            /// with what is left of them. What states invoke is not in it.
+            #visibility fn save<C: Clone>(&self) -> ::mainspring::chart::Snapshot<C>
+            where
+                Self: ::mainspring::fused::save::Parts<C>,
+            {
+                ::mainspring::fused::save::save(self)
+            }
+
+            /// The machine that was [saved](Self::save), its delays by the rule of `resume`,
+            /// counted from its actor's first turn on. Entry actions don't run again; what its
+            /// active states invoke starts anew.
+            ///
+            /// # Errors
+            ///
+            /// [`SnapshotError`](::mainspring::chart::SnapshotError): the snapshot is of another
+            /// chart or version, or says what the chart does not have.
+            #visibility fn restore<C: Clone>(
+                snapshot: &::mainspring::chart::Snapshot<C>,
+                resume: ::mainspring::chart::Resume,
+            ) -> Result<Self, ::mainspring::chart::SnapshotError>
+            where
+                Self: ::mainspring::fused::save::Parts<C>,
+            {
+                ::mainspring::fused::save::restore(snapshot, resume)
+            }
+        }
+
+        #[allow(
+            clippy::all, unused, unreachable_patterns,
+            reason = "what a chart does not use of itself"
+        )]
+        impl ::mainspring::fused::save::Parts<#context> for #name {
+            const DELAYS: &'static [&'static str] = &[#(#delays),*];
+
+            fn model() -> ::mainspring::chart::Model {
+                #name::model()
+            }
+
+            fn data(&self) -> &#context {
+                self.context()
+            }
+
+            fn over(timer: u64) -> Option<#event> {
+                match timer { #(#over)* _ => None }
+            }
+
+            #parts
+        }
+    }
+}
+
+/// The delay whose end the event `#event` is, a reference: an expression, an `Option` of its number.
+pub(crate) fn timer(chart: &parse::Chart, tree: &Tree, event: &TokenStream) -> TokenStream {
+    let after = chart.after.iter().filter(|_| tree.timers > 0);
+    let arms = after.map(|after| {
+        let timers: Vec<_> = (0..tree.timers).map(Literal::usize_unsuffixed).collect();
+        quote! { #(#after(#timers) => Some(#timers),)* }
+    });
+    quote! { match #event { #(#arms)* _ => None } }
+}
+
 /// The type of the chart's own output.
 pub(crate) fn given_type(chart: &parse::Chart) -> TokenStream {
     match &chart.output {
@@ -199,7 +277,7 @@ pub(crate) fn given(
 /// The function that gives the chart as data.
 pub(crate) fn model(chart: &parse::Chart, tree: &Tree, deeds: &Deeds<'_>) -> TokenStream {
     let visibility = &chart.visibility;
-    let model = describe::model(&chart.name, tree, deeds);
+    let model = describe::model(chart, tree, deeds);
     quote! {
         /// The chart as data, to be checked, drawn and searched for paths. An event has its
         /// pattern's name, an action and a guard their text.
@@ -225,7 +303,8 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     let public = emit.public();
     let states = emit.states();
     let machine = emit.machine();
-    quote! { #types #public #states #machine }
+    let saving = emit.saving();
+    quote! { #types #public #states #machine #saving }
 }
 
 impl Emit<'_> {
@@ -585,13 +664,8 @@ impl Emit<'_> {
             let number = Literal::usize_unsuffixed(number);
             quote! { self.effects.disarm(#number); }
         });
-        let invoke = self.tree.invoked(s).map(|(number, invocation)| {
-            let (number, source) = (Literal::usize_unsuffixed(number), &invocation.source);
-            quote_spanned! { here(source.span()) => {
-                let invoked = { let #context = &self.context; #source };
-                self.effects.invoke(#number, invoked);
-            } }
-        });
+        let invoke = self.tree.invoked(s);
+        let invoke = invoke.map(|(number, invocation)| self.invoke(number, &invocation.source));
         let stop = self.tree.invoked(s).map(|(number, _)| {
             let number = Literal::usize_unsuffixed(number);
             quote! { self.effects.stop_invoked(#number); }
@@ -881,12 +955,119 @@ impl Emit<'_> {
         }
     }
 
+    /// What is saved of it, and how it is made of that.
+    fn saving(&self) -> TokenStream {
+        let leaf = self.leaf_type();
+        let number = Literal::usize_unsuffixed;
+        let numbers: Vec<_> = self.tree.leaves().map(number).collect();
+        let leaves: Vec<_> = self.tree.leaves().map(|s| self.leaf(s)).collect();
+        let is_state = |s: &usize| !matches!(self.tree.nodes[*s].kind, Sort::History { .. });
+        let first = (1..self.tree.nodes.len()).filter(is_state).map(|s| {
+            let (s, leaf) = (number(s), &leaves[self.tree.nodes[s].leaves.start]);
+            quote! { #s => #leaf, }
+        });
+        let memories: Vec<_> = (0..self.tree.histories().count()).map(number).collect();
+        let count = memories.len();
+        let memory = (count > 0).then(|| {
+            quote! { memory: [#(save::remembered(shape, #memories).map(leaf)),*], }
+        });
+        let default =
+            |has: bool, field: TokenStream| has.then(|| quote! { #field: Default::default(), });
+        let effects = default(self.speaks, quote! { effects });
+        let undo = default(self.speaks, quote! { undo });
+        let children = default(self.invokes, quote! { children });
+        let finish = default(self.ends, quote! { finish });
+        let given = default(self.chart.output.is_some(), quote! { given });
+        let ends = self.tree.ends().map(|s| {
+            let leaf = self.leaf(s);
+            let given = self.chart.output.as_ref().and_then(|_| self.given(s));
+            let given = given.map(|given| {
+                quote! { self.given = Some(::std::sync::Arc::new(#given)); }
+            });
+            quote! { #leaf => { #given self.effects.finish(); } }
+        });
+        let invoke = self
+            .tree
+            .invocations
+            .iter()
+            .enumerate()
+            .map(|(at, invoked)| {
+                let (state, owner) = (self.state_type(), self.name(invoked.owner));
+                let is_active = match invoked.owner {
+                    0 => quote! { !self.is_done() },
+                    _ => quote! { self.is(#state::#owner) },
+                };
+                let call = self.invoke(at, &invoked.source);
+                quote! { if #is_active { #call } }
+            });
+        let name = &self.chart.name;
+        let asks = match self.speaks {
+            true => [
+                quote! { Some(&self.effects) },
+                quote! { Some(&mut self.effects) },
+            ],
+            false => [quote! { None }, quote! { None }],
+        };
+        let [asks, asks_mut] = asks;
+        let context = &self.chart.context.1;
+        let parts = quote! {
+            fn shape(&self) -> ::mainspring::chart::Instance<()> {
+                let number = |leaf: #leaf| match leaf { #(#leaves => #numbers,)* };
+                let memory: [Option<u32>; #count] = [#(self.memory[#memories].map(number)),*];
+                ::mainspring::fused::save::shape(number(self.leaf), memory, self.is_done())
+            }
+
+            fn again(context: #context, shape: &::mainspring::chart::Instance<()>) -> Self {
+                use ::mainspring::fused::save;
+                let leaf = |state: u32| match state { #(#first)* _ => ::core::unreachable!() };
+                let mut machine = Self {
+                    leaf: leaf(save::active(shape)),
+                    context, #memory #effects #undo #children #finish #given
+                };
+                machine.__ask_again();
+                machine
+            }
+
+            fn asks(&self) -> Option<&::mainspring::fused::Effects<Self>> {
+                #asks
+            }
+
+            fn asks_mut(&mut self) -> Option<&mut ::mainspring::fused::Effects<Self>> {
+                #asks_mut
+            }
+        };
+        let saving = saving(self.chart, self.tree, &parts);
+        quote! {
+            #[allow(clippy::all, unused, reason = "what a chart does not use of itself")]
+            impl #name {
+                /// What a restored machine asks for.
+                fn __ask_again(&mut self) {
+                    match self.leaf { #(#ends)* _ => {} }
+                    #(#invoke)*
+                }
+            }
+            #saving
+        }
+    }
+
+    /// Starts what a state invokes.
+    fn invoke(&self, number: usize, source: &syn::Expr) -> TokenStream {
+        let (number, context) = (Literal::usize_unsuffixed(number), &self.chart.context.0);
+        quote_spanned! { here(source.span()) => {
+            let invoked = { let #context = &self.context; #source };
+            self.effects.invoke(#number, invoked);
+        } }
+    }
+
     /// Copies for a turn that fails.
     fn keep(&self) -> TokenStream {
         let memories = self.tree.histories().count() > 0;
         let keep_memory = memories.then(|| quote! { *memory = self.memory; });
         let keep_pattern = memories.then(|| quote! { , memory });
         let keep_value = memories.then(|| quote! { , self.memory });
+        let times = self.tree.timers > 0;
+        let keep_delays = times.then(|| quote! { self.effects.keep_delays(); });
+        let back_delays = times.then(|| quote! { self.effects.roll_back_delays(); });
         let keep_children = self.invokes.then(|| quote! { self.children.keep(); });
         let back_children = self.invokes.then(|| quote! { self.children.roll_back(); });
         let back_given = self.chart.output.as_ref().map(|_| {
@@ -900,6 +1081,7 @@ impl Emit<'_> {
         quote! {
             #[inline]
             fn __keep(&mut self) {
+                #keep_delays
                 #keep_children
                 match &mut self.undo {
                     Some((leaf, context #keep_pattern)) => {
@@ -922,6 +1104,7 @@ impl Emit<'_> {
                     #back_memory
                 }
                 self.effects.forget();
+                #back_delays
                 #back_children
                 #back_given
             }
@@ -967,6 +1150,14 @@ impl Emit<'_> {
             false => quote! { ::mainspring::fused::not_taken::<Self>(#chart); },
         };
         let is_own = is_own(self.chart, &quote! { &event });
+        let over = (self.tree.timers > 0).then(|| {
+            let timer = timer(self.chart, self.tree, &quote! { &event });
+            quote! {
+                if let Some(timer) = #timer {
+                    self.effects.over(timer);
+                }
+            }
+        });
         let fails = self.invokes.then(|| {
             let failure = failure(self.chart, &quote! { &event });
             (
@@ -1011,6 +1202,7 @@ impl Emit<'_> {
                 #[inline]
                 fn try_apply(&mut self, event: #event) -> Result<(), ::mainspring::Refusal> {
                     let is_own = #is_own;
+                    #over
                     #look
                     if !self.__take(event) {
                         #fail

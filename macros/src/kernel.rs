@@ -37,6 +37,37 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     let states = emit::state_enum(chart, tree);
     let model = emit::model(chart, tree, &deeds);
     let extras = emit::extras(chart, tree);
+    let timer = emit::timer(chart, tree, &quote! { __event });
+    let invoke = tree.invocations.iter().enumerate().map(|(at, invocation)| {
+        let is_inside = |s: &usize| tree.is_within(*s, invocation.owner);
+        let last = (0..tree.nodes.len()).rev().find(is_inside);
+        let (first, last) = (number(invocation.owner), number(last.unwrap_or(0)));
+        let call = invoke(chart, at, &invocation.source);
+        quote! {
+            if __leaves.iter().any(|leaf| (#first..=#last).contains(leaf)) { #call }
+        }
+    });
+    let saving = emit::saving(
+        chart,
+        tree,
+        &quote! {
+            fn shape(&self) -> ::mainspring::chart::Instance<()> {
+                self.kernel.shape()
+            }
+
+            fn again(context: #context, shape: &::mainspring::chart::Instance<()>) -> Self {
+                Self { kernel: ::mainspring::fused::kernel::Kernel::again(context, shape) }
+            }
+
+            fn asks(&self) -> Option<&::mainspring::fused::Effects<Self>> {
+                Some(self.kernel.asks())
+            }
+
+            fn asks_mut(&mut self) -> Option<&mut ::mainspring::fused::Effects<Self>> {
+                Some(self.kernel.asks_mut())
+            }
+        },
+    );
     let links = emit::links(chart, &quote! { self.kernel.tell_end(finish); });
     let given_type = emit::given_type(chart);
     let failure = emit::failure(chart, &quote! { __event });
@@ -217,9 +248,23 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
             fn is_own(__event: &#event) -> bool {
                 #is_own
             }
+
+            fn timer(__event: &#event) -> Option<u64> {
+                #timer
+            }
+
+            fn invoke(
+                __leaves: &[u32],
+                __context: &#context,
+                __effects: &mut ::mainspring::fused::Effects<Self>,
+            ) {
+                #(#invoke)*
+            }
         }
 
         #links
+
+        #saving
 
         impl ::mainspring::Machine for #name {
             type Event = #event;
@@ -453,13 +498,7 @@ fn act(chart: &parse::Chart, tree: &Tree, at: usize, deed: &Deed<'_>) -> TokenSt
                 _ => quote! { #body; },
             }
         }
-        Deed::Invoke(invocation, what) => {
-            let (invocation, source) = (number(*invocation), &what.source);
-            quote_spanned! { emit::here(source.span()) =>
-                let invoked = { let #name = &*__context; #source };
-                __effects.invoke(#invocation, invoked);
-            }
-        }
+        Deed::Invoke(invocation, what) => invoke(chart, *invocation, &what.source),
         Deed::Stop(invocation, _) => {
             let invocation = number(*invocation);
             quote! { __effects.stop_invoked(#invocation); }
@@ -477,6 +516,15 @@ fn act(chart: &parse::Chart, tree: &Tree, at: usize, deed: &Deed<'_>) -> TokenSt
         }
     };
     quote! { #at => { #code } }
+}
+
+/// Starts what a state invokes.
+fn invoke(chart: &parse::Chart, invocation: usize, source: &syn::Expr) -> TokenStream {
+    let (invocation, name) = (number(invocation), &chart.context.0);
+    quote_spanned! { emit::here(source.span()) =>
+        let invoked = { let #name = &*__context; #source };
+        __effects.invoke(#invocation, invoked);
+    }
 }
 
 /// The pattern, or one that takes everything.

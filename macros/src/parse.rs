@@ -24,6 +24,7 @@ mod word {
     syn::custom_keyword!(tags);
     syn::custom_keyword!(output);
     syn::custom_keyword!(meta);
+    syn::custom_keyword!(version);
     syn::custom_keyword!(invoke);
     syn::custom_keyword!(error);
     syn::custom_keyword!(reenter);
@@ -49,6 +50,8 @@ pub(crate) struct Chart {
     pub(crate) output: Option<Type>,
     /// What states say about themselves.
     pub(crate) meta: Option<Type>,
+    /// Which of all charts of that name it is.
+    pub(crate) version: Option<LitStr>,
     pub(crate) body: Body,
 }
 
@@ -148,6 +151,7 @@ impl Parse for Chart {
             invoke: None,
             output: None,
             meta: None,
+            version: None,
             body: Body::default(),
         };
         while !head.is_empty() {
@@ -183,13 +187,15 @@ impl Chart {
             value(head, &mut self.output)
         } else if head.peek(word::meta) {
             value(head, &mut self.meta)
+        } else if head.peek(word::version) {
+            value(head, &mut self.version)
         } else if head.peek(word::out) {
             value(head, &mut self.out)
         } else if head.peek(word::states) {
             value(head, &mut self.states)
         } else {
             let what = "expected `out: NAME`, `states: NAME`, `after: VARIANT`, \
-                        `invoke: VARIANT`, `output: TYPE` or `meta: TYPE`";
+                        `invoke: VARIANT`, `output: TYPE`, `meta: TYPE` or `version: \"TEXT\"`";
             Err(head.error(what))
         }
     }

@@ -11,7 +11,7 @@ pub mod conform;
 #[cfg(all(feature = "xstate", feature = "scxml"))]
 pub mod convert;
 pub mod draw;
-mod entry;
+pub(crate) mod entry;
 #[cfg(any(feature = "xstate", feature = "scxml"))]
 #[cfg_attr(
     not(feature = "xstate"),

@@ -232,6 +232,35 @@ impl<C> Instance<C> {
         &self.leaves
     }
 
+    /// The same without data.
+    pub(crate) fn shape(&self) -> Instance<()> {
+        Instance {
+            context: (),
+            leaves: self.leaves.clone(),
+            recent: self.recent.clone(),
+            memory: self.memory.clone(),
+            status: self.status,
+        }
+    }
+
+    /// The same with other data.
+    pub(crate) fn with<D>(self, context: D) -> Instance<D> {
+        let Self {
+            leaves,
+            recent,
+            memory,
+            status,
+            ..
+        } = self;
+        Instance {
+            context,
+            leaves,
+            recent,
+            memory,
+            status,
+        }
+    }
+
     /// Becomes a copy of `other`, in the memory it has.
     pub(crate) fn copy_from(&mut self, other: &Self)
     where

@@ -6,12 +6,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Leaves, States};
-use super::model::{Kind, Model};
+use super::model::{Kind, Model, StateId};
 use super::run::{Instance, Status};
 use super::value::{Target, Value};
 
 /// An instance with the chart's identity and version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Snapshot<C> {
     /// The chart's name.
     pub chart: String,
@@ -33,6 +34,7 @@ pub struct Snapshot<C> {
 
 /// A delayed event, or the end of an `after`, that was not due yet when a snapshot was taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Delay {
     /// The name by which it can be cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,7 +140,7 @@ impl From<&Receiver> for Target {
     }
 }
 
-/// Why a snapshot does not fit a chart.
+/// Why a snapshot does not fit a chart: what it has, and what the chart has there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotError {
     /// It is of another chart or version; migrate it first.
@@ -148,12 +150,34 @@ pub enum SnapshotError {
         /// What the chart is.
         expected: String,
     },
-    /// It names a state that the chart does not have, or that cannot be a leaf there.
-    UnknownState(String),
+    /// It names a state that the chart does not have, or that cannot be what it is said to be.
+    UnknownState {
+        /// What the snapshot says.
+        found: String,
+        /// Which states could be.
+        expected: String,
+    },
     /// Its leaves are no configuration of the chart.
-    NoConfiguration,
-    /// Its status is no word for one.
-    UnknownStatus(String),
+    NoConfiguration {
+        /// The leaves of the snapshot.
+        found: String,
+        /// What its innermost state that is not as it must be would need.
+        expected: String,
+    },
+    /// A delay ends with an event that the chart does not make.
+    UnknownDelay {
+        /// What the snapshot says.
+        found: String,
+        /// How the chart's delays end.
+        expected: String,
+    },
+    /// Its status is no word for one that the chart can have.
+    UnknownStatus {
+        /// What the snapshot says.
+        found: String,
+        /// Which words there are.
+        expected: String,
+    },
     /// What an active state invokes could not be asked for again; the text says why.
     NotInvoked(String),
 }
@@ -164,15 +188,43 @@ impl fmt::Display for SnapshotError {
             Self::OtherChart { found, expected } => {
                 write!(f, "the snapshot is of {found}, the chart is {expected}")
             }
-            Self::UnknownState(id) => write!(f, "the chart has no state {id:?} to be in"),
-            Self::NoConfiguration => f.write_str("the leaves are no configuration of the chart"),
-            Self::UnknownStatus(word) => write!(f, "{word:?} is no status"),
+            Self::UnknownState { found, expected } => {
+                write!(
+                    f,
+                    "the chart has no state {found:?} to be in; it has {expected}"
+                )
+            }
+            Self::NoConfiguration { found, expected } => {
+                write!(f, "the chart is never in {found}: {expected}")
+            }
+            Self::UnknownDelay { found, expected } => {
+                write!(
+                    f,
+                    "no delay of the chart ends with {found:?}; there are {expected}"
+                )
+            }
+            Self::UnknownStatus { found, expected } => {
+                write!(f, "{found:?} is no status; it can be {expected}")
+            }
             Self::NotInvoked(why) => write!(f, "what a state invokes did not start: {why}"),
         }
     }
 }
 
 impl std::error::Error for SnapshotError {}
+
+/// The names, for a message; `nothing` if there is none.
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    const MAX: usize = 12;
+    let mut names = names.into_iter();
+    let mut text: Vec<String> = names.by_ref().take(MAX).map(|n| format!("{n:?}")).collect();
+    match names.count() {
+        0 if text.is_empty() => return "none".to_owned(),
+        0 => {}
+        more => text.push(format!("{more} more")),
+    }
+    text.join(", ")
+}
 
 const STATUSES: [(Status, &str); 4] = [
     (Status::Active, "active"),
@@ -181,27 +233,31 @@ const STATUSES: [(Status, &str); 4] = [
     (Status::Failed, "failed"),
 ];
 
-impl<C: Clone> Snapshot<C> {
+impl<C> Snapshot<C> {
     /// Names what `instance` is in.
-    pub fn of(model: &Model, instance: &Instance<C>) -> Self {
-        let id = |s: &u32| model.states[*s as usize].id.clone();
-        let histories = model
-            .states
-            .iter()
-            .filter(|s| matches!(s.kind, Kind::History { .. }));
+    pub fn of(model: &Model, instance: &Instance<C>) -> Self
+    where
+        C: Clone,
+    {
+        Self::named(model, instance, instance.context.clone())
+    }
+
+    /// Names what `instance` is in, with other data.
+    pub(crate) fn named<D>(model: &Model, instance: &Instance<D>, context: C) -> Self {
+        let id = |s: &StateId| model.states[*s as usize].id.clone();
         let status = STATUSES.iter().find(|(s, _)| *s == instance.status);
         Self {
             chart: model.name.clone(),
             version: model.version.clone(),
             leaves: instance.leaves.iter().map(id).collect(),
-            histories: histories
+            histories: histories(model)
                 .zip(&instance.memory)
                 .filter(|(_, kept)| !kept.is_empty())
-                .map(|(h, kept)| (h.id.clone(), kept.iter().map(id).collect()))
+                .map(|(h, kept)| (id(&h), kept.iter().map(id).collect()))
                 .collect(),
             status: status.map_or("active", |(_, word)| word).to_owned(),
             delays: Vec::new(),
-            context: instance.context.clone(),
+            context,
         }
     }
 
@@ -210,7 +266,15 @@ impl<C: Clone> Snapshot<C> {
     /// # Errors
     ///
     /// What does not fit, see [`SnapshotError`].
-    pub fn restore(&self, model: &Model) -> Result<Instance<C>, SnapshotError> {
+    pub fn restore(&self, model: &Model) -> Result<Instance<C>, SnapshotError>
+    where
+        C: Clone,
+    {
+        Ok(self.shape(model)?.with(self.context.clone()))
+    }
+
+    /// The instance without its data.
+    pub(crate) fn shape(&self, model: &Model) -> Result<Instance<()>, SnapshotError> {
         let named = |name: &str, version: &str| format!("{name:?} version {version:?}");
         if (&self.chart, &self.version) != (&model.name, &model.version) {
             return Err(SnapshotError::OtherChart {
@@ -218,35 +282,62 @@ impl<C: Clone> Snapshot<C> {
                 expected: named(&model.name, &model.version),
             });
         }
-        let find = |id: &String| {
-            let found = model.find(id);
-            found.ok_or_else(|| SnapshotError::UnknownState(id.clone()))
+        let ids = |may: &dyn Fn(StateId) -> bool| {
+            let all = (0..model.states.len()).filter(|&s| may(s as StateId));
+            list(all.map(|s| model.states[s].id.as_str()))
+        };
+        let find = |id: &String, may: &dyn Fn(StateId) -> bool| {
+            let found = model.find(id).filter(|&s| may(s));
+            found.ok_or_else(|| SnapshotError::UnknownState {
+                found: id.clone(),
+                expected: ids(may),
+            })
+        };
+        let is_leaf = |s: StateId| {
+            let kind = &model.states[s as usize].kind;
+            matches!(kind, Kind::Atomic | Kind::Final)
         };
         let mut leaves = Leaves::default();
         for id in &self.leaves {
-            let s = find(id)?;
-            if !matches!(model.states[s as usize].kind, Kind::Atomic | Kind::Final) {
-                return Err(SnapshotError::UnknownState(id.clone()));
-            }
-            leaves.push(s);
+            leaves.push(find(id, &is_leaf)?);
         }
         leaves.sort_unstable();
+        for id in self.histories.keys() {
+            find(id, &|s| histories(model).any(|h| h == s))?;
+        }
         let mut memory = Vec::new();
-        for state in &model.states {
-            if matches!(state.kind, Kind::History { .. }) {
-                let kept = self.histories.get(&state.id).map_or(&[][..], Vec::as_slice);
-                memory.push(kept.iter().map(find).collect::<Result<States, _>>()?);
-            }
+        for history in histories(model) {
+            let state = &model.states[history as usize];
+            let is_deep = matches!(state.kind, Kind::History { deep: true });
+            let may = |s: StateId| {
+                let up = std::iter::successors(Some(s), |&s| model.states[s as usize].parent);
+                let depth = up.skip(1).position(|above| Some(above) == state.parent);
+                let is_history = matches!(model.states[s as usize].kind, Kind::History { .. });
+                match is_deep {
+                    true => depth.is_some() && is_leaf(s),
+                    false => depth == Some(0) && !is_history,
+                }
+            };
+            let kept = self.histories.get(&state.id).map_or(&[][..], Vec::as_slice);
+            let kept = kept.iter().map(|id| find(id, &may));
+            memory.push(kept.collect::<Result<States, _>>()?);
         }
         let status = STATUSES.iter().find(|(_, word)| *word == self.status);
-        let status = status
-            .ok_or_else(|| SnapshotError::UnknownStatus(self.status.clone()))?
-            .0;
-        if status == Status::Active && !is_configuration(model, &leaves) {
-            return Err(SnapshotError::NoConfiguration);
+        let status = status.ok_or_else(|| SnapshotError::UnknownStatus {
+            found: self.status.clone(),
+            expected: list(STATUSES.map(|(_, word)| word)),
+        })?;
+        let status = status.0;
+        if status == Status::Active
+            && let Some(expected) = lacks(model, &leaves)
+        {
+            return Err(SnapshotError::NoConfiguration {
+                found: list(self.leaves.iter().map(String::as_str)),
+                expected,
+            });
         }
         Ok(Instance {
-            context: self.context.clone(),
+            context: (),
             recent: leaves.iter().copied().collect(),
             leaves,
             memory,
@@ -255,8 +346,24 @@ impl<C: Clone> Snapshot<C> {
     }
 }
 
-/// Whether every compound state with a leaf has one active child, and every parallel one all.
-fn is_configuration(model: &Model, leaves: &[u32]) -> bool {
+/// The chart's histories, in the order in which an instance keeps what they remember.
+pub(crate) fn histories(model: &Model) -> impl Iterator<Item = StateId> + '_ {
+    let all = model.states.iter().zip(0..);
+    all.filter(|(state, _)| matches!(state.kind, Kind::History { .. }))
+        .map(|(_, number)| number)
+}
+
+/// What the leaves lack to be a configuration: every active compound state has one active child,
+/// every parallel one all.
+fn lacks(model: &Model, leaves: &[StateId]) -> Option<String> {
+    let ids =
+        |states: &[StateId]| list(states.iter().map(|&s| model.states[s as usize].id.as_str()));
+    if leaves.is_empty() {
+        return Some("no state is active".to_owned());
+    }
+    if let Some(twice) = leaves.windows(2).find(|two| two[0] == two[1]) {
+        return Some(format!("{} is there twice", ids(&twice[..1])));
+    }
     let mut active = vec![false; model.states.len()];
     for &leaf in leaves {
         let mut at = Some(leaf);
@@ -265,22 +372,28 @@ fn is_configuration(model: &Model, leaves: &[u32]) -> bool {
             at = model.states[s as usize].parent;
         }
     }
-    let mut children = vec![(0, 0); model.states.len()];
-    for (s, state) in model.states.iter().enumerate() {
-        if let Some(p) = state.parent
+    let mut children = vec![(Vec::new(), 0); model.states.len()];
+    for (state, s) in model.states.iter().zip(0..) {
+        if let Some(parent) = state.parent
             && !matches!(state.kind, Kind::History { .. })
         {
-            children[p as usize].0 += 1;
-            children[p as usize].1 += u32::from(active[s]);
+            let (all, on) = &mut children[parent as usize];
+            all.push(s);
+            *on += usize::from(active[s as usize]);
         }
     }
-    active[0]
-        && (0..model.states.len()).filter(|&s| active[s]).all(|s| {
-            let (all, on) = children[s];
+    (0..model.states.len())
+        .rev()
+        .filter(|&s| active[s])
+        .find_map(|s| {
+            let (all, on) = &children[s];
+            let name = &model.states[s].id;
             match model.states[s].kind {
-                Kind::Compound => on == 1,
-                Kind::Parallel => on == all,
-                _ => true,
+                Kind::Compound if *on != 1 => Some(format!("{name:?} is in one of {}", ids(all))),
+                Kind::Parallel if *on != all.len() => {
+                    Some(format!("{name:?} is in all of {}", ids(all)))
+                }
+                _ => None,
             }
         })
 }

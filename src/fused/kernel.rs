@@ -72,6 +72,12 @@ pub trait Bodies: Machine {
 
     /// Whether the event comes from the chart itself: a delay that is over, an invocation's end.
     fn is_own(event: &Self::Event) -> bool;
+
+    /// The delay whose end the event is.
+    fn timer(event: &Self::Event) -> Option<u64>;
+
+    /// Asks for what the states invoke in which those leaves are.
+    fn invoke(leaves: &[StateId], context: &Self::Context, effects: &mut Effects<Self>);
 }
 
 /// A chart's table, shared by its machines.
@@ -294,6 +300,41 @@ impl<M: Bodies> Kernel<M> {
         compiled.chart.step(instance, class, &event, buffers)
     }
 
+    /// The machine in those states; what it asks for waits for its actor's first turn.
+    pub fn again(context: M::Context, shape: &Instance<()>) -> Self {
+        let mut data = Data {
+            context,
+            effects: Effects::default(),
+            given: None,
+        };
+        if shape.status() == Status::Done {
+            let end = shape.leaves().first();
+            data.given = end.and_then(|&end| M::own_output(end, &data.context).map(Arc::new));
+            data.effects.finish();
+        } else {
+            M::invoke(shape.leaves(), &data.context, &mut data.effects);
+        }
+        Self {
+            instance: shape.clone().with(data),
+            buffers: Buffers::default(),
+            undo: None,
+            children: Children::default(),
+            finish: Finish::default(),
+        }
+    }
+
+    pub fn shape(&self) -> Instance<()> {
+        self.instance.shape()
+    }
+
+    pub fn asks(&self) -> &Effects<M> {
+        &self.instance.context.effects
+    }
+
+    pub fn asks_mut(&mut self) -> &mut Effects<M> {
+        &mut self.instance.context.effects
+    }
+
     pub fn is_in(&self, state: StateId) -> bool {
         M::chart().chart.is_in(&self.instance, state)
     }
@@ -329,6 +370,7 @@ impl<M: Bodies> Kernel<M> {
 
     pub fn begin(&mut self) {
         self.children.keep();
+        self.instance.context.effects.keep_delays();
         match &mut self.undo {
             Some(undo) => undo.copy_from(&self.instance),
             None => self.undo = Some(self.instance.clone()),
@@ -342,6 +384,9 @@ impl<M: Bodies> Kernel<M> {
         let compiled = M::chart();
         let class = compiled.class(&event);
         let failure = M::failure(&event);
+        if let Some(timer) = M::timer(&event) {
+            self.instance.context.effects.over(timer);
+        }
         let event = Taken::Event(event);
         let (instance, buffers) = (&mut self.instance, &mut self.buffers);
         let taken = compiled
@@ -365,7 +410,10 @@ impl<M: Bodies> Kernel<M> {
     pub fn roll_back(&mut self) {
         self.children.roll_back();
         if let Some(undo) = self.undo.take() {
-            self.instance = undo;
+            let failed = std::mem::replace(&mut self.instance, undo);
+            let (from, to) = (failed.context.effects, &mut self.instance.context.effects);
+            (to.delays, to.taken_up) = (from.delays, from.taken_up);
+            to.roll_back_delays();
         }
     }
 

@@ -1,0 +1,317 @@
+//! Charts of the macro as data: by the names of their states, as loaded charts are.
+//!
+//! ```text
+//!   arm ─▶ fresh ── the turn's commit ─▶ due at ── clone ─▶ saved: what is left
+//!                                          ▲                  │ save, restore
+//!                                          └── first commit ──┘
+//! ```
+//!
+//! - D1: what [`Delays`] says is on its way has a timer from the turn's commit on, and no other has.
+//! - D2: a turn that fails leaves them as they were, but for those that have ended.
+
+use super::{Effects, OWN};
+use crate::Machine;
+use crate::chart::entry::Leaves;
+use crate::chart::model::{Kind, Model, StateId};
+use crate::chart::snapshot::{self, Snapshot};
+use crate::chart::{Delay, Instance, Receiver, Resume, SnapshotError, Status};
+use crate::dispatcher::worker;
+use crate::plan::output::Output;
+use crate::plan::timers::{Key, nanoseconds};
+use std::time::Duration;
+
+/// A chart of the macro whose data is a `C`, taken apart and put together.
+#[doc(hidden)]
+pub trait Parts<C>: Machine + Sized {
+    /// The events that end its delays, as the model calls them, by timer.
+    const DELAYS: &'static [&'static str];
+
+    fn model() -> Model;
+
+    fn data(&self) -> &C;
+
+    /// Its states by number; a history remembers leaves, also one that is not deep.
+    fn shape(&self) -> Instance<()>;
+
+    /// What asks for its delays; none has a chart that never asks for anything.
+    fn asks(&self) -> Option<&Effects<Self>>;
+
+    /// The machine, which asks anew for what its active states invoke; a chart that is done asks
+    /// for its end.
+    fn again(data: C, shape: &Instance<()>) -> Self;
+
+    fn asks_mut(&mut self) -> Option<&mut Effects<Self>>;
+
+    /// The event at the end of a delay.
+    fn over(timer: u64) -> Option<Self::Event>;
+}
+
+/// A chart's states by number, each history's leaf in document order.
+#[doc(hidden)]
+pub fn shape(
+    leaf: StateId,
+    memory: impl IntoIterator<Item = Option<StateId>>,
+    is_done: bool,
+) -> Instance<()> {
+    let mut leaves = Leaves::default();
+    leaves.push(leaf);
+    Instance {
+        context: (),
+        leaves,
+        recent: [leaf].into_iter().collect(),
+        memory: memory
+            .into_iter()
+            .map(|kept| kept.into_iter().collect())
+            .collect(),
+        status: match is_done {
+            true => Status::Done,
+            false => Status::Active,
+        },
+    }
+}
+
+/// The only leaf.
+#[doc(hidden)]
+pub fn active(shape: &Instance<()>) -> StateId {
+    shape.leaves.first().copied().unwrap_or(0)
+}
+
+/// What the history of that place remembers.
+#[doc(hidden)]
+pub fn remembered(shape: &Instance<()>, history: usize) -> Option<StateId> {
+    shape.memory.get(history)?.first().copied()
+}
+
+/// The machine as data.
+#[doc(hidden)]
+pub fn save<C: Clone, M: Parts<C>>(machine: &M) -> Snapshot<C> {
+    let model = M::model();
+    let mut shape = machine.shape();
+    for (history, kept) in snapshot::histories(&model).zip(&mut shape.memory) {
+        let state = &model.states[history as usize];
+        if state.kind == (Kind::History { deep: false }) {
+            for place in kept.iter_mut() {
+                let parent = |s: StateId| model.states[s as usize].parent;
+                let mut up = std::iter::successors(Some(*place), |&s| parent(s));
+                *place = up.find(|&s| parent(s) == state.parent).unwrap_or(*place);
+            }
+        }
+    }
+    let delays = machine.asks().map(|effects| effects.delays.left());
+    let delays = delays.unwrap_or_default().into_iter().map(|left| Delay {
+        id: None,
+        event: M::DELAYS[left.timer as usize].to_owned(),
+        data: None,
+        to: Receiver::Myself,
+        delay_ms: left.whole_ns.div_ceil(MS),
+        left_ms: left.left_ms,
+        due_unix_ms: left.due_unix_ms,
+    });
+    Snapshot {
+        delays: delays.collect(),
+        ..Snapshot::named(&model, &shape, machine.data().clone())
+    }
+}
+
+/// The machine that was saved.
+#[doc(hidden)]
+pub fn restore<C: Clone, M: Parts<C>>(
+    saved: &Snapshot<C>,
+    resume: Resume,
+) -> Result<M, SnapshotError> {
+    let model = M::model();
+    let shape = saved.shape(&model)?;
+    let ends = shape.leaves.first().is_some_and(|&leaf| {
+        let state = &model.states[leaf as usize];
+        state.parent == Some(0) && state.kind == Kind::Final
+    });
+    let expected = match shape.status {
+        Status::Done if ends => None,
+        Status::Active if !ends => None,
+        _ if ends => Some("done"),
+        _ => Some("active"),
+    };
+    if let Some(expected) = expected {
+        return Err(SnapshotError::UnknownStatus {
+            found: saved.status.clone(),
+            expected: snapshot::list([expected]),
+        });
+    }
+    let mut armed = Vec::new();
+    let mut ends = Vec::new();
+    for delay in &saved.delays {
+        let mut timers = M::DELAYS.iter().zip(0..);
+        let known = |timer: u64| armed.iter().any(|armed: &Armed| armed.timer == timer);
+        let found = timers.find(|(name, timer)| **name == delay.event && !known(*timer));
+        let found = found.and_then(|(_, timer)| Some((timer, M::over(timer)?)));
+        let Some((timer, over)) = found else {
+            return Err(SnapshotError::UnknownDelay {
+                found: delay.event.clone(),
+                expected: snapshot::list(M::DELAYS.iter().copied()),
+            });
+        };
+        armed.push(Armed {
+            timer,
+            whole_ns: delay.delay_ms.saturating_mul(MS),
+            when: When::Saved(delay.left_ms, delay.due_unix_ms),
+        });
+        ends.push((timer, delay.clone(), over));
+    }
+    let mut machine = M::again(saved.context.clone(), &shape);
+    if let Some(effects) = machine.asks_mut() {
+        effects.delays = Delays {
+            is_new: !armed.is_empty(),
+            armed,
+            kept: Vec::new(),
+        };
+        effects.taken_up = (resume, ends);
+    }
+    Ok(machine)
+}
+
+/// In a restored machine: how its delays go on, by timer, and the events at their ends.
+pub(super) type TakenUp<M> = (Resume, Vec<(u64, Delay, <M as Machine>::Event)>);
+
+const MS: u64 = 1_000_000;
+
+/// The delays of `after` that are on their way.
+#[derive(Debug, Default)]
+pub(super) struct Delays {
+    armed: Vec<Armed>,
+    /// What a turn that fails goes back to.
+    kept: Vec<Armed>,
+    /// Whether any is not known to have a timer.
+    is_new: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    timer: u64,
+    whole_ns: u64,
+    when: When,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum When {
+    /// When the whole has passed since the commit to come.
+    Fresh,
+    /// Then, in nanoseconds of its system.
+    Due(u64),
+    /// In another life: what was left, and when by the time of day, in milliseconds.
+    Saved(u64, u64),
+}
+
+struct Left {
+    timer: u64,
+    whole_ns: u64,
+    left_ms: u64,
+    due_unix_ms: u64,
+}
+
+impl Clone for Delays {
+    /// What is left of each now; the timers are the original's.
+    fn clone(&self) -> Self {
+        let saved = |left: Left| Armed {
+            timer: left.timer,
+            whole_ns: left.whole_ns,
+            when: When::Saved(left.left_ms, left.due_unix_ms),
+        };
+        let armed: Vec<_> = self.left().into_iter().map(saved).collect();
+        Self {
+            is_new: !armed.is_empty(),
+            armed,
+            kept: Vec::new(),
+        }
+    }
+}
+
+impl Delays {
+    pub(super) fn arm(&mut self, timer: u64, delay: Duration) {
+        self.disarm(timer);
+        self.is_new = true;
+        self.armed.push(Armed {
+            timer,
+            whole_ns: nanoseconds(delay),
+            when: When::Fresh,
+        });
+    }
+
+    pub(super) fn disarm(&mut self, timer: u64) {
+        self.armed.retain(|armed| armed.timer != timer);
+    }
+
+    /// That timer's event has come.
+    pub(super) fn over(&mut self, timer: u64) {
+        let lasts = |armed: &Armed| armed.timer != timer || !matches!(armed.when, When::Due(_));
+        self.armed.retain(lasts);
+        self.kept.retain(lasts);
+    }
+
+    pub(super) fn keep(&mut self) {
+        self.kept.clone_from(&self.armed);
+    }
+
+    pub(super) fn roll_back(&mut self) {
+        std::mem::swap(&mut self.armed, &mut self.kept);
+    }
+
+    fn left(&self) -> Vec<Left> {
+        if self.armed.is_empty() {
+            return Vec::new();
+        }
+        let now = worker::peek(|worker| Some((worker?.now_ns(), worker?.clock.unix_ms())));
+        let left = self.armed.iter().filter_map(|armed| {
+            let (left_ms, due_unix_ms) = match (armed.when, now) {
+                (When::Due(due_ns), Some((now_ns, now_unix_ms))) => {
+                    let left_ms = due_ns.saturating_sub(now_ns).div_ceil(MS);
+                    (left_ms, now_unix_ms.saturating_add(left_ms))
+                }
+                (When::Saved(left_ms, due_unix_ms), _) => (left_ms, due_unix_ms),
+                // It has no timer, or none of the actor that asks.
+                _ => return None,
+            };
+            Some(Left {
+                timer: armed.timer,
+                whole_ns: armed.whole_ns,
+                left_ms,
+                due_unix_ms,
+            })
+        });
+        left.collect()
+    }
+
+    /// Notes with the turn's commit when each is due, and takes up those of another life.
+    #[inline]
+    pub(super) fn commit<M: Machine>(&mut self, taken_up: &mut TakenUp<M>, output: &mut Output<M>) {
+        if self.is_new {
+            self.settle(taken_up, output);
+        }
+    }
+
+    fn settle<M: Machine>(&mut self, (resume, ends): &mut TakenUp<M>, output: &mut Output<M>) {
+        let now = worker::peek(|worker| Some((worker?.now_ns(), worker?.clock.unix_ms())));
+        let Some((now_ns, now_unix_ms)) = now else {
+            return;
+        };
+        self.is_new = false;
+        self.armed.retain_mut(|armed| {
+            let left_ns = match armed.when {
+                When::Due(_) => return true,
+                When::Fresh => armed.whole_ns,
+                When::Saved(..) => {
+                    let Some(at) = ends.iter().position(|end| end.0 == armed.timer) else {
+                        return false; // of a clone: its delays are the original's
+                    };
+                    let (timer, delay, event) = ends.remove(at);
+                    let left_ms = delay.left_ms_at(*resume, now_unix_ms);
+                    let left_ns = left_ms.saturating_mul(MS);
+                    output.after(Key::new(timer ^ OWN), Duration::from_nanos(left_ns), event);
+                    left_ns
+                }
+            };
+            armed.when = When::Due(now_ns.saturating_add(left_ns));
+            true
+        });
+        ends.clear();
+    }
+}
