@@ -10,6 +10,8 @@ pub mod check;
 pub mod conform;
 #[cfg(all(feature = "xstate", feature = "scxml"))]
 pub mod convert;
+#[cfg(any(feature = "xstate", feature = "scxml"))]
+mod delayed;
 pub mod draw;
 pub(crate) mod entry;
 #[cfg(any(feature = "xstate", feature = "scxml"))]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::super::delayed::{Delayed, Delays};
 use super::super::loaded::{Loaded, error_event};
 use super::super::model::StateId;
 use super::super::run::{Buffers, Instance, Status};
@@ -36,22 +37,11 @@ struct Child {
     finalize: Option<u32>,
 }
 
-struct Timer {
-    due: u64,
-    seq: u64,
-    from: usize,
-    to: usize,
-    id: Option<Name>,
-    event: Event,
-}
-
 /// A document running with all that it invokes.
 pub struct Session {
     members: Vec<Member>,
-    timers: Vec<Timer>,
+    delays: Delays,
     loader: Loader,
-    now: u64,
-    seq: u64,
     fuel: u32,
     /// What the first document logged since it was last taken: label and value.
     pub log: Vec<(Name, Option<Value>)>,
@@ -62,10 +52,8 @@ impl Session {
     pub fn start(document: Arc<Document>, loader: Loader) -> Self {
         let mut session = Self {
             members: Vec::new(),
-            timers: Vec::new(),
+            delays: Delays::default(),
             loader,
-            now: 0,
-            seq: 0,
             fuel: FUEL,
             log: Vec::new(),
         };
@@ -89,17 +77,19 @@ impl Session {
 
     /// Moves the clock by `ms`; what falls due is sent in order, each followed by a run to rest.
     pub fn advance(&mut self, ms: u64) {
-        let until = self.now + ms;
-        while self.fuel > 0 && self.fire(until) {
+        let until_ms = self.delays.now_ms.saturating_add(ms);
+        while self.fuel > 0
+            && let Some(due) = self.delays.take(until_ms)
+        {
+            self.post(due.to, due.event);
             self.run();
         }
-        self.now = until;
+        self.delays.now_ms = until_ms;
     }
 
     /// The milliseconds until the next delayed event falls due.
     pub fn next_due(&self) -> Option<u64> {
-        let due = self.timers.iter().map(|t| t.due).min();
-        due.map(|due| due.saturating_sub(self.now))
+        self.delays.next_due_ms()
     }
 
     /// Whether the first document has ended.
@@ -171,21 +161,6 @@ impl Session {
         }
     }
 
-    fn fire(&mut self, until: u64) -> bool {
-        let due = self
-            .timers
-            .iter()
-            .enumerate()
-            .filter(|(_, t)| t.due <= until);
-        let Some((at, _)) = due.min_by_key(|(_, t)| (t.due, t.seq)) else {
-            return false;
-        };
-        let timer = self.timers.remove(at);
-        self.now = self.now.max(timer.due);
-        self.post(timer.to, timer.event);
-        true
-    }
-
     fn run(&mut self) {
         let mut found = true;
         while found && self.fuel > 0 {
@@ -254,8 +229,8 @@ impl Session {
                     id,
                 } => self.dispatch(at, event, target, delay_ms, id),
                 Effect::Cancel(id) => {
-                    self.timers
-                        .retain(|t| !(t.from == at && t.id.as_ref() == Some(&id)));
+                    self.delays
+                        .retain(|_, d| !(d.from == at && d.id.as_ref() == Some(&id)));
                 }
                 Effect::Start(start) => self.invoke(at, start),
                 Effect::Stop(id) => self.cancel_invoke(at, &id),
@@ -271,7 +246,7 @@ impl Session {
             for child in children {
                 self.end(child.member);
             }
-            self.timers.retain(|t| t.from != at);
+            self.delays.retain(|_, delayed| delayed.from != at);
             if let Some(parent) = parent {
                 let event = Event::new(format!("done.invoke.{id}")).with(output);
                 self.child_says(parent, &id, event);
@@ -313,15 +288,14 @@ impl Session {
         match delay_ms {
             None => self.post(to, event),
             Some(ms) => {
-                self.seq += 1;
-                self.timers.push(Timer {
-                    due: self.now + ms,
-                    seq: self.seq,
-                    from: at,
+                let from = at;
+                let delayed = Delayed {
+                    from,
                     to,
                     id,
                     event,
-                });
+                };
+                self.delays.send(ms, delayed);
             }
         }
     }
@@ -385,7 +359,7 @@ impl Session {
         self.carry_out(at, effects);
         self.members[at].is_over = true;
         self.members[at].queue.clear();
-        self.timers.retain(|t| t.from != at);
+        self.delays.retain(|_, delayed| delayed.from != at);
         debug_assert!(result.is_ok(), "failures are events");
     }
 }

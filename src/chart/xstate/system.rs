@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 
+use super::super::delayed::{Delayed, Delays};
 use super::super::model::{Kind, StateId};
 use super::super::run::{Buffers, Instance, Status};
 use super::super::slots::{Slots, as_map};
@@ -83,24 +84,14 @@ struct Actor {
     children: Vec<(Name, usize)>,
 }
 
-struct Timer {
-    due: u64,
-    seq: u64,
-    owner: usize,
-    target: usize,
-    id: Option<Name>,
-    event: Event,
-}
-
 /// A root machine and its descendants on a virtual clock.
 pub struct System {
     actors: Vec<Actor>,
     machines: HashMap<Name, Rc<Worded>>,
     sources: HashMap<Name, Name>,
-    timers: Vec<Timer>,
+    delays: Delays,
+    /// The numbers of the delayed events that can be cancelled, by their senders and ids.
     armed: HashMap<(usize, Name), u64>,
-    seq: u64,
-    now: u64,
     /// How many more events may be processed; a circle of sends ends when none is left.
     pub fuel: u32,
     /// Lines logged since they were last taken, with the actor's id; the root's is the first.
@@ -122,10 +113,8 @@ impl System {
             actors: Vec::new(),
             machines,
             sources,
-            timers: Vec::new(),
+            delays: Delays::default(),
             armed: HashMap::new(),
-            seq: 0,
-            now: 0,
             fuel: FUEL,
             log: Vec::new(),
             emitted: Vec::new(),
@@ -163,27 +152,16 @@ impl System {
 
     /// Moves the clock by `ms`; due timers fire one at a time.
     pub fn advance(&mut self, ms: u64) {
-        let until = self.now + ms;
-        while self.fuel > 0 && self.fire_next(until) {}
-        self.now = until;
-    }
-
-    fn fire_next(&mut self, until: u64) -> bool {
-        let due = self
-            .timers
-            .iter()
-            .enumerate()
-            .filter(|(_, t)| t.due <= until);
-        let Some((at, _)) = due.min_by_key(|(_, t)| (t.due, t.seq)) else {
-            return false;
-        };
-        let timer = self.timers.remove(at);
-        self.now = self.now.max(timer.due);
-        if let Some(id) = timer.id {
-            self.armed.remove(&(timer.owner, id));
+        let until_ms = self.delays.now_ms.saturating_add(ms);
+        while self.fuel > 0
+            && let Some(due) = self.delays.take(until_ms)
+        {
+            if let Some(id) = due.id {
+                self.armed.remove(&(due.from, id));
+            }
+            self.deliver(due.to, due.event);
         }
-        self.deliver(timer.target, timer.event);
-        true
+        self.delays.now_ms = until_ms;
     }
 
     /// Completes the manual child `id`, or fails it.
@@ -240,7 +218,7 @@ impl System {
             .map_err(|e| e.to_string())?;
         let old = self.actors.swap_remove(0);
         self.actors.clear();
-        self.timers.clear();
+        self.delays.retain(|_, _| false);
         self.armed.clear();
         let body = Body::Machine {
             worded,
@@ -400,8 +378,8 @@ impl System {
                     id,
                 } => self.post(at, event, target, delay_ms, id),
                 Effect::Cancel(id) => {
-                    if let Some(seq) = self.armed.remove(&(at, id)) {
-                        self.timers.retain(|t| t.seq != seq);
+                    if let Some(armed) = self.armed.remove(&(at, id)) {
+                        self.delays.retain(|number, _| number != armed);
                     }
                 }
                 Effect::Start(start) => self.spawn(at, start, runs),
@@ -446,18 +424,17 @@ impl System {
             self.deliver(to, event);
             return;
         };
-        self.seq += 1;
-        if let Some(id) = &id {
-            self.armed.insert((at, id.clone()), self.seq);
-        }
-        self.timers.push(Timer {
-            due: self.now + ms,
-            seq: self.seq,
-            owner: at,
-            target: to,
+        let (from, name) = (at, id.clone());
+        let delayed = Delayed {
+            from,
+            to,
             id,
             event,
-        });
+        };
+        let number = self.delays.send(ms, delayed);
+        if let Some(name) = name {
+            self.armed.insert((at, name), number);
+        }
     }
 
     fn child(&self, at: usize, id: &Name) -> Option<usize> {
@@ -524,10 +501,11 @@ impl System {
         let reachable: Vec<u64> = self
             .armed
             .extract_if(|(owner, _), _| *owner == at)
-            .map(|(_, seq)| seq)
+            .map(|(_, number)| number)
             .collect();
-        self.timers
-            .retain(|t| !(t.owner == at && (t.id.is_none() || reachable.contains(&t.seq))));
+        self.delays.retain(|number, delayed| {
+            !(delayed.from == at && (delayed.id.is_none() || reachable.contains(&number)))
+        });
     }
 
     fn done(&mut self, at: usize, output: Value) {
