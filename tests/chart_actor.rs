@@ -1,12 +1,16 @@
 //! A loaded chart as an actor's machine: its turn, its timers, its children, its failures.
 #![cfg(feature = "xstate")]
 
+use mainspring::chart::slots::Slots;
 use mainspring::chart::value::Fault;
+use mainspring::chart::xstate::system::Worded;
+use mainspring::chart::xstate::vocabulary::Vocabulary;
 use mainspring::chart::xstate::{self, Bindings};
 use mainspring::chart::{Event, Value};
 use mainspring::prelude::*;
 use mainspring::supervise::{ChildSpec, Children, Restart, Strategy, Supervisor};
 use mainspring::{Cause, ChartMachine, Child, Clock, Events, HostedChart, ManualClock, Refusal};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -280,6 +284,60 @@ fn a_failing_macrostep_sends_nothing_and_ends_the_actor_with_its_reason() {
     hand.advance(12 * MS);
     system.run_until_idle(); // its delay ended with it
     assert_eq!(system.dead_letter_count(), 2);
+}
+
+#[test]
+fn a_failing_guard_ends_the_actor_and_keeps_the_state_before_its_macrostep() {
+    // `BAD` acts and enters `b` before its guard fails.
+    let machine = parse(
+        r#"{ "id": "m", "initial": "a", "context": { "n": 0 }, "states": {
+            "a": { "on": {
+                "GOOD": { "actions": ["inc:n", "log:good"] },
+                "BAD": { "target": "b", "actions": ["inc:n", "log:bad"] } } },
+            "b": { "entry": "log:+b", "after": { "5": "c" },
+                "always": { "guard": "throwg", "target": "c" } },
+            "c": { "entry": "log:+c" } } }"#,
+    );
+    let worded = Worded::new(&machine, Vocabulary::default()).unwrap();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let says = said.clone();
+    let chart = HostedChart::from(worded.compiled)
+        .log(move |text, _| says.lock().unwrap().push(text.to_owned()));
+    let failed = Refusal::fatal("the guard threw; the old state was kept");
+
+    let mut alone = chart.machine(Slots::default()).unwrap();
+    let stands =
+        |machine: &ChartMachine<Slots>| (machine.is("a"), machine.context().get(0).cloned());
+    let n = |n| Some(Value::Num(n));
+    alone.begin();
+    assert_eq!(alone.try_apply(Event::new("BAD")), Err(failed.clone()));
+    alone.roll_back();
+    assert_eq!(stands(&alone), (true, n(0.0)), "the state before it");
+    alone.apply(Event::new("GOOD"));
+    alone.apply(Event::new("BAD"));
+    assert_eq!(stands(&alone), (true, n(1.0)), "and it goes on from there");
+
+    let (system, hand) = stepped();
+    let actor = system
+        .spawn_machine(chart.machine(Slots::default()).unwrap())
+        .unwrap();
+    let end = actor.monitor();
+    for name in ["GOOD", "BAD", "GOOD"] {
+        actor.tell(Event::new(name)).unwrap();
+    }
+    system.run_until_idle();
+    assert_eq!(end.wait().exit, Exit::Failed(failed.clone()));
+    let letters = system.dead_letters();
+    let causes: Vec<_> = letters.iter().map(|letter| letter.cause.clone()).collect();
+    assert_eq!(causes, [Cause::Refused(failed), Cause::Stopped]);
+    hand.advance(7 * MS);
+    system.run_until_idle();
+    assert_eq!(
+        *said.lock().unwrap(),
+        ["inc:n", "log:good"],
+        "nothing of the failed turn"
+    );
+    assert_eq!(system.dead_letter_count(), 2, "nor a delay of it");
 }
 
 /// Fails at `BAD`, and counts at `GOOD`.
