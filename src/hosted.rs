@@ -676,11 +676,12 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
         };
         let delays = self.delayed.iter().map(|delayed| {
             let left_ms = delayed.due_ns.saturating_sub(now_ns).div_ceil(1_000_000);
-            let Event { name, data, .. } = &delayed.event;
+            let Event { name, data, origin } = &delayed.event;
             Delay {
                 id: delayed.id.as_deref().map(str::to_owned),
                 event: name.to_string(),
                 data: (!data.is_undefined()).then(|| data.clone()),
+                origin: origin.clone(),
                 to: Receiver::from(&delayed.target),
                 delay_ms: delayed.delay_ms,
                 left_ms,
@@ -703,14 +704,16 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
                 id,
                 event,
                 data,
+                origin,
                 to,
                 delay_ms,
                 ..
             } = delay;
-            let mut event = Event::new(event).with(data.unwrap_or_default());
-            if !self.hosted.chart.is_xstate {
-                event.origin.get_or_insert_default().kind = "external";
-            }
+            let event = Event {
+                name: event.into(),
+                data: data.unwrap_or_default(),
+                origin,
+            };
             let id = id.map(Name::from);
             self.arm(id, [left_ms, delay_ms], event, Target::from(&to), output);
         }

@@ -305,6 +305,7 @@ both! {
                 id: None,
                 event: "xstate.after.never".to_owned(),
                 data: None,
+                origin: None,
                 to: Receiver::Myself,
                 delay_ms: 1,
                 left_ms: 1,

@@ -4,32 +4,44 @@
 #![cfg(feature = "scxml")]
 
 use mainspring::chart::slots::Slots;
-use mainspring::chart::{Event, Value, scxml};
+use mainspring::chart::{Delay, Event, Resume, Snapshot as Saved, Value, scxml};
 use mainspring::prelude::*;
-use mainspring::{ChartMachine, Clock, Events, HostedChart};
+use mainspring::{ChartMachine, Clock, Events, HostedChart, ManualClock};
+use std::time::Duration;
 
 type Actor = mainspring::Actor<Events<ChartMachine<Slots>>>;
 
 /// A document as an actor, and a way to look at its variables.
 struct Hosted {
     system: System,
+    hand: ManualClock,
     actor: Actor,
     names: Vec<std::sync::Arc<str>>,
 }
 
 impl Hosted {
     fn start(text: &str) -> Self {
-        let (clock, _) = Clock::manual();
+        Self::with(text, |chart| chart.machine(Slots::default()).unwrap())
+    }
+
+    /// The document as it was saved.
+    fn restore(text: &str, saved: &Saved<Slots>) -> Self {
+        Self::with(text, |chart| {
+            chart.restore(saved, Resume::Remaining).unwrap()
+        })
+    }
+
+    fn with(text: &str, machine: impl FnOnce(HostedChart<Slots>) -> ChartMachine<Slots>) -> Self {
+        let (clock, hand) = Clock::manual();
         let system = System::stepped(Config::default(), clock).unwrap();
         let document = scxml::compile(text).unwrap();
         let names = document.names.iter().map(|n| (**n).into()).collect();
         let chart = HostedChart::from(document);
-        let actor = system
-            .spawn_machine(chart.machine(Slots::default()).unwrap())
-            .unwrap();
+        let actor = system.spawn_machine(machine(chart)).unwrap();
         system.run_until_idle();
         Self {
             system,
+            hand,
             actor,
             names,
         }
@@ -38,6 +50,17 @@ impl Hosted {
     fn tell(&self, event: &str) {
         self.actor.tell(Event::new(event)).unwrap();
         self.system.run_until_idle();
+    }
+
+    fn advance(&self, ms: u64) {
+        self.hand.advance(Duration::from_millis(ms));
+        self.system.run_until_idle();
+    }
+
+    /// What serde writes of it and reads.
+    fn save(&self) -> Saved<Slots> {
+        let text = toml::to_string(&self.look().save()).unwrap();
+        toml::from_str(&text).unwrap()
     }
 
     fn look(&self) -> ChartMachine<Slots> {
@@ -158,4 +181,135 @@ fn an_embedded_document_that_is_wrong_is_an_error_event_of_its_parent() {
         </state><state id="end"/></scxml>"#,
     );
     assert!(hosted.look().is("end"));
+}
+
+#[test]
+fn a_failing_condition_is_an_event_and_the_actor_lives() {
+    let hosted = Hosted::start(
+        r##"<scxml version="1.0" datamodel="ecmascript" initial="a">
+  <datamodel><data id="n" expr="0"/><data id="got" expr="0"/></datamodel>
+  <state id="a"><transition event="bad" target="b"><assign location="n" expr="n + 1"/></transition></state>
+  <state id="b">
+    <transition cond="nothing.there" target="c"/>
+    <transition event="error.execution" target="d"><assign location="got" expr="n"/></transition>
+  </state>
+  <state id="c"/>
+  <state id="d"><transition event="good" target="a"/></state>
+</scxml>"##,
+    );
+    hosted.tell("bad");
+    assert!(
+        hosted.look().is("d"),
+        "a condition that fails does not hold"
+    );
+    assert_eq!(
+        hosted.variable("got"),
+        Value::Num(1.0),
+        "what ran before it stays"
+    );
+    hosted.tell("good");
+    assert!(hosted.look().is("a"));
+}
+
+/// Sends itself `first` in 20 ms and `second` in 30 ms, under an id of its own making; keeps what it
+/// hears of them.
+const WAITING: &str = r##"<scxml version="1.0" name="waiting" datamodel="ecmascript" initial="a">
+  <datamodel>
+    <data id="id" expr="''"/><data id="later" expr="''"/><data id="n" expr="0"/>
+    <data id="sendid" expr="''"/><data id="origin" expr="''"/><data id="kind" expr="''"/>
+    <data id="origintype" expr="''"/>
+  </datamodel>
+  <state id="a">
+    <onentry>
+      <send event="first" id="one" delay="20ms"/>
+      <send event="second" idlocation="id" delay="30ms"/>
+    </onentry>
+    <transition event="first second">
+      <assign location="n" expr="n + 1"/>
+      <assign location="sendid" expr="_event.sendid"/>
+      <assign location="origin" expr="_event.origin"/>
+      <assign location="origintype" expr="_event.origintype"/>
+      <assign location="kind" expr="_event.type"/>
+    </transition>
+    <transition event="stop"><cancel sendidexpr="id"/></transition>
+    <transition event="again"><send event="third" idlocation="later" delay="5s"/></transition>
+  </state>
+</scxml>"##;
+
+#[test]
+fn a_delayed_event_keeps_its_sendid_and_its_origin_when_it_is_saved() {
+    let first = Hosted::start(WAITING);
+    first.advance(10);
+    let saved = first.save();
+    let restored = Hosted::restore(WAITING, &saved);
+    let heard = |hosted: &Hosted| {
+        let names = ["n", "sendid", "origin", "origintype", "kind"];
+        names.map(|name| hosted.variable(name))
+    };
+    for ms in [12, 10] {
+        first.advance(ms);
+        restored.advance(ms);
+        assert_eq!(
+            heard(&restored),
+            heard(&first),
+            "as if it had not been saved"
+        );
+    }
+    let [n, sendid, origin, origintype, kind] = heard(&restored);
+    assert_eq!(n, Value::Num(2.0));
+    assert_eq!(sendid, restored.variable("id"));
+    assert_eq!(origin, Value::str("#_scxml_s0"));
+    assert_eq!(origintype, Value::str(scxml::PROCESSOR));
+    assert_eq!(kind, Value::str("external"));
+}
+
+#[test]
+fn a_restored_delay_is_cancelled_by_its_sendid_and_its_id_is_not_made_again() {
+    let first = Hosted::start(WAITING);
+    first.tell("again");
+    let saved = first.save();
+    let ids: Vec<_> = saved.delays.iter().map(|delay| delay.id.clone()).collect();
+    let restored = Hosted::restore(WAITING, &saved);
+    restored.tell("again");
+    restored.tell("stop");
+    restored.advance(60);
+    assert_eq!(
+        restored.variable("n"),
+        Value::Num(1.0),
+        "the second never came"
+    );
+    let left = restored.save().delays;
+    let left: Vec<_> = left.into_iter().map(|Delay { id, .. }| id).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(left[0], ids[2], "the one sent before it was saved");
+    assert!(!ids.contains(&left[1]), "{left:?} of {ids:?}");
+}
+
+#[test]
+fn what_is_no_snapshot_is_refused_with_what_was_expected() {
+    let saved = toml::to_string(&Hosted::start(WAITING).save()).unwrap();
+    let refused = |from: &str, to: &str| {
+        assert!(saved.contains(from), "{saved}");
+        let read: Result<Saved<Slots>, _> = toml::from_str(&saved.replacen(from, to, 1));
+        read.unwrap_err().to_string()
+    };
+    let told = refused("\"external\"", "\"elsewhere\"");
+    assert!(
+        told.contains("expected one of `platform`, `internal`, `external`"),
+        "{told}"
+    );
+    let told = refused("sendid =", "sentid =");
+    assert!(
+        told.contains("expected one of") && told.contains("`sendid`"),
+        "{told}"
+    );
+    let told = refused("next_id = 1", "next_id = -1");
+    assert!(told.contains("next_id is -1; expected"), "{told}");
+    let told = refused("next_id = 1", "nextid = 1");
+    assert!(
+        told.contains("unknown variable \"nextid\"; expected"),
+        "{told}"
+    );
+    let told = refused("next_id = 1", "99999999999 = 1");
+    assert!(told.contains("expected a number below"), "{told}");
 }

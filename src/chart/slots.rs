@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use serde::de::{Deserialize, Deserializer};
+use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::value::{Name, Value};
@@ -58,13 +58,22 @@ impl Slots {
     }
 }
 
+/// How many variables are read back; this bounds the memory that a text can ask for.
+const PLACES_MAX: usize = 1 << 20;
+
+/// The key under which the number of the next generated id is saved, beside the places.
+const NEXT_ID: &str = "next_id";
+
 impl Serialize for Slots {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (place, value) in self.values.iter().enumerate() {
             if let Some(value) = value.as_ref().filter(|v| !v.is_undefined()) {
-                map.serialize_entry(&place, value)?;
+                map.serialize_entry(&place.to_string(), value)?;
             }
+        }
+        if self.own.next_id > 0 {
+            map.serialize_entry(NEXT_ID, &self.own.next_id)?;
         }
         map.end()
     }
@@ -72,9 +81,25 @@ impl Serialize for Slots {
 
 impl<'de> Deserialize<'de> for Slots {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let map = std::collections::BTreeMap::<usize, Value>::deserialize(deserializer)?;
+        let map = std::collections::BTreeMap::<String, Value>::deserialize(deserializer)?;
         let mut slots = Self::default();
-        for (place, value) in map {
+        for (key, value) in map {
+            if key == NEXT_ID {
+                let next_id = value.num().filter(|n| n.fract() == 0.0 && *n >= 0.0);
+                slots.own.next_id = next_id.ok_or_else(|| {
+                    D::Error::custom(format!(
+                        "{NEXT_ID} is {}; expected a number",
+                        value.to_json()
+                    ))
+                })? as u32;
+                continue;
+            }
+            let place = key.parse().ok().filter(|&place: &usize| place < PLACES_MAX);
+            let place = place.ok_or_else(|| {
+                D::Error::custom(format!(
+                    "unknown variable {key:?}; expected a number below {PLACES_MAX}, or {NEXT_ID}"
+                ))
+            })?;
             slots.set(place, value);
         }
         Ok(slots)

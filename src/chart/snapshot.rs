@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::entry::{Leaves, States};
 use super::model::{Kind, Model, StateId};
 use super::run::{Instance, Status};
-use super::value::{Target, Value};
+use super::value::{Origin, Target, Value};
 
 /// An instance with the chart's identity and version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct Delay {
     /// What it carries; nothing, if it is undefined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
+    /// Where it is from, if SCXML says so: `_event.sendid`, `_event.origin` and the like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
     /// Whom it is for.
     pub to: Receiver,
     /// The whole delay, in milliseconds.
@@ -69,6 +72,7 @@ impl Delay {
     ///     id: None,
     ///     event: "late".to_owned(),
     ///     data: None,
+    ///     origin: None,
     ///     to: Receiver::Myself,
     ///     delay_ms: 60 * MINUTE,
     ///     left_ms: 40 * MINUTE,

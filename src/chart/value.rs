@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 /// A name that is cheap to copy.
@@ -300,18 +300,52 @@ pub struct Event {
 }
 
 /// SCXML's fields of an event besides name and data.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Origin {
     /// `platform`, `internal` or `external`.
     pub kind: &'static str,
     /// The id of the `<send>` that failed or asked for it.
+    #[serde(skip_serializing_if = "Value::is_undefined")]
     pub sendid: Value,
     /// An address that answers.
+    #[serde(skip_serializing_if = "Value::is_undefined")]
     pub origin: Value,
     /// The I/O processor behind that address.
+    #[serde(skip_serializing_if = "Value::is_undefined")]
     pub origintype: Value,
     /// The invocation it came from.
+    #[serde(skip_serializing_if = "Value::is_undefined")]
     pub invokeid: Value,
+}
+
+/// An [`Origin`] as it is read: its kind may be any text.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedOrigin {
+    kind: String,
+    #[serde(default)]
+    sendid: Value,
+    #[serde(default)]
+    origin: Value,
+    #[serde(default)]
+    origintype: Value,
+    #[serde(default)]
+    invokeid: Value,
+}
+
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const KINDS: [&str; 3] = ["platform", "internal", "external"];
+        let saved = SavedOrigin::deserialize(deserializer)?;
+        let kind = KINDS.into_iter().find(|kind| *kind == saved.kind);
+        Ok(Self {
+            kind: kind.ok_or_else(|| D::Error::unknown_variant(&saved.kind, &KINDS))?,
+            sendid: saved.sendid,
+            origin: saved.origin,
+            origintype: saved.origintype,
+            invokeid: saved.invokeid,
+        })
+    }
 }
 
 impl Event {

@@ -102,6 +102,7 @@ pub fn save<C: Clone, M: Parts<C>>(machine: &M) -> Snapshot<C> {
         id: None,
         event: M::DELAYS[left.timer as usize].to_owned(),
         data: None,
+        origin: None,
         to: Receiver::Myself,
         delay_ms: left.whole_ns.div_ceil(MS),
         left_ms: left.left_ms,
