@@ -289,7 +289,7 @@ macro_rules! runs_beside {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn matches_do_what_the_same_loaded_chart_does(signals in prop::collection::vec(signal(), 1..30)) {

@@ -233,7 +233,7 @@ const STATES: [(&str, PlantState); 11] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(400), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn parallel_states_do_what_the_same_loaded_chart_does(signals in prop::collection::vec(signal(), 1..40)) {
@@ -366,7 +366,7 @@ mainspring::chart! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(400), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_chart_and_its_model_have_equal_traces(signals in prop::collection::vec(signal(), 1..40)) {

@@ -205,7 +205,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(1_000),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_use_is_that_of_a_sorted_map(
