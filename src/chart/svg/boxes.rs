@@ -1,6 +1,6 @@
 //! What a drawing's boxes hold and how large they are, worked out inside out.
 
-use super::super::layout::{Layout, Pin, layered, leads_down};
+use super::super::layout::{Layout, Pin, balanced, layered, leads_down, stacked};
 use super::super::model::{ActionId, Kind, Model, StateId, Transition};
 use super::text::{BOLD, Line, is_after, label, names, pill, title, width, wrapped};
 use super::{HEADER, LINE, PAD};
@@ -320,7 +320,7 @@ fn size(model: &Model, boxes: &mut [Box], s: usize) {
         boxes[s].size = own;
         return;
     }
-    let sizes: Vec<(f64, f64)> = boxes[s]
+    let mut sizes: Vec<(f64, f64)> = boxes[s]
         .nodes
         .iter()
         .map(|node| match node {
@@ -330,14 +330,21 @@ fn size(model: &Model, boxes: &mut [Box], s: usize) {
             Node::Label { lines, .. } => pill(lines),
         })
         .collect();
-    let layout = if is_row(model, &boxes[s], s) {
-        row(&boxes[s], &sizes)
-    } else {
-        let edges: Vec<_> = boxes[s].arrows.iter().map(|a| (a.from, a.to)).collect();
-        layered(&sizes, &edges, |node| match boxes[s].nodes[node] {
-            Node::Port(side) => side,
-            _ => Pin::Free,
-        })
+    let columns = is_row(model, &boxes[s], s).then(|| widened(boxes, s, &mut sizes));
+    let pin = |node: usize| match boxes[s].nodes[node] {
+        Node::Port(side) => side,
+        Node::Label { .. } => Pin::After,
+        Node::Initial => Pin::Before,
+        Node::Child(_) | Node::Itself => Pin::Free,
+    };
+    let edges: Vec<_> = boxes[s].arrows.iter().map(|a| (a.from, a.to)).collect();
+    let anchor = |edge: usize| {
+        let arrow = &boxes[s].arrows[edge];
+        [&arrow.out_of, &arrow.into].map(|legs| legs.first().and_then(|leg| port(boxes, leg)))
+    };
+    let layout = match &columns {
+        Some(columns) => stacked(&sizes, &edges, pin, columns),
+        None => layered(&sizes, &edges, pin, anchor),
     };
     let (wide, high) = layout.size;
     let inset_x = PAD + ((own.0 - 2.0 * PAD - wide) / 2.0).max(0.0);
@@ -351,29 +358,36 @@ pub(super) fn is_row(model: &Model, b: &Box, s: usize) -> bool {
     model.states[s].kind == Kind::Parallel && b.arrows.iter().all(|arrow| arrow.is_leg)
 }
 
-/// Regions side by side, each with the ports of the arrows that lead to it or away.
-fn row(b: &Box, sizes: &[(f64, f64)]) -> Layout {
-    let height = sizes.iter().map(|s| s.1).fold(0.0, f64::max);
-    let mut at = vec![(0.0, 0.0); sizes.len()];
-    let mut x = 0.0;
-    for (node, size) in b.nodes.iter().zip(sizes).enumerate() {
-        if let (Node::Child(_), size) = size {
-            at[node] = (x + size.0 / 2.0, size.1 / 2.0);
-            x += size.0 + 2.0 * PAD;
-        }
+/// The column of each region, `None` for ports; regions of one column are made equally wide.
+fn widened(boxes: &mut [Box], s: usize, sizes: &mut [(f64, f64)]) -> Vec<Option<usize>> {
+    let regions = boxes[s].children.len();
+    let columns = balanced(&sizes[..regions], 2.0 * PAD);
+    let mut widest = vec![0.0_f64; regions];
+    for (size, &column) in sizes.iter().zip(&columns) {
+        widest[column] = widest[column].max(size.0);
     }
-    for arrow in &b.arrows {
-        let (port, child, y) = match b.nodes[arrow.from] {
-            Node::Port(_) => (arrow.from, arrow.to, 0.0),
-            _ => (arrow.to, arrow.from, height),
-        };
-        at[port] = (at[child].0, y);
+    for (nth, &column) in columns.iter().enumerate() {
+        let child = boxes[s].children[nth] as usize;
+        let more = widest[column] - sizes[nth].0;
+        sizes[nth].0 += more;
+        boxes[child].size.0 += more;
+        boxes[child].inset.0 += more / 2.0;
     }
-    Layout {
-        at,
-        bends: vec![Vec::new(); b.arrows.len()],
-        size: ((x - 2.0 * PAD).max(0.0), height),
-    }
+    let mut columns: Vec<Option<usize>> = columns.into_iter().map(Some).collect();
+    columns.resize(sizes.len(), None);
+    columns
+}
+
+/// How far beside the middle of its box a leg's port is.
+fn port(boxes: &[Box], leg: &Leg) -> Option<f64> {
+    let b = &boxes[leg.home as usize];
+    let arrow = &b.arrows[leg.arrow];
+    let node = match leg.side {
+        Pin::Top => arrow.from,
+        _ => arrow.to,
+    };
+    let at = b.layout.as_ref()?.at[node];
+    Some(b.inset.0 + at.0 - b.size.0 / 2.0)
 }
 
 pub(super) fn place(boxes: &mut [Box], s: usize, at: (f64, f64)) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::layout::{Layout, Pin};
+use super::super::layout::{EDGE, Layout, Pin};
 use super::super::model::{Kind, Model, StateId};
 use super::super::xml;
 use super::boxes::{Box, Leg, Node, is_row};
@@ -106,16 +106,7 @@ pub(super) fn draw_arrows(
     let Some(layout) = &b.layout else { return };
     let moved = |p| b.moved(p);
     if is_row(model, b, s) {
-        for pair in b.children.windows(2) {
-            let left = &boxes[pair[0] as usize];
-            let x = left.at.0 + left.size.0 + PAD;
-            let _ = writeln!(
-                out,
-                "<line class=\"separator\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>",
-                b.at.1 + b.inset.1 - 4.0,
-                b.at.1 + b.size.1
-            );
-        }
+        separators(boxes, b, out);
     }
     for (nth, arrow) in b.arrows.iter().enumerate().filter(|(_, a)| !a.is_leg) {
         let points = points(boxes, b, layout, nth);
@@ -171,6 +162,28 @@ pub(super) fn draw_arrows(
     }
 }
 
+/// Dashed lines between regions: from column to column, and below each but the last of a column.
+fn separators(boxes: &[Box], b: &Box, out: &mut String) {
+    let (top, bottom) = (b.at.1 + b.inset.1 - 4.0, b.at.1 + b.size.1);
+    let mut line = |(x1, y1): (f64, f64), (x2, y2): (f64, f64)| {
+        let _ = writeln!(
+            out,
+            "<line class=\"separator\" x1=\"{x1:.1}\" x2=\"{x2:.1}\" y1=\"{y1:.1}\" y2=\"{y2:.1}\"/>"
+        );
+    };
+    for pair in b.children.windows(2) {
+        let (one, next) = (&boxes[pair[0] as usize], &boxes[pair[1] as usize]);
+        let right = one.at.0 + one.size.0;
+        if next.at.0 < right {
+            let y = (one.at.1 + one.size.1 + next.at.1) / 2.0;
+            line((one.at.0, y), (right, y));
+        } else {
+            let x = (right + next.at.0) / 2.0;
+            line((x, top), (x, bottom));
+        }
+    }
+}
+
 /// The points of an arrow that is drawn with its box, from its source to its target.
 pub(super) fn points(boxes: &[Box], b: &Box, layout: &Layout, nth: usize) -> Vec<(f64, f64)> {
     let arrow = &b.arrows[nth];
@@ -208,7 +221,7 @@ type Area = ((f64, f64), (f64, f64));
 
 impl Box {
     /// Where a point of the box's layout is in the drawing.
-    fn moved(&self, p: (f64, f64)) -> (f64, f64) {
+    pub(super) fn moved(&self, p: (f64, f64)) -> (f64, f64) {
         let at = (self.at.0 + self.inset.0, self.at.1 + self.inset.1);
         (at.0 + p.0, at.1 + p.1)
     }
@@ -267,16 +280,13 @@ fn facing(a: Area, b: Area) -> ((f64, f64), (f64, f64)) {
     ((x, to.1), (x, from.1))
 }
 
-/// No arrow ends nearer to the corner of a box.
-const EDGE: f64 = 10.0;
-
 /// Where an arrow to or from `to` meets the area: on the side that faces it, straight above or below
 /// `to` where that can be.
 fn attached(area: Area, to: (f64, f64)) -> (f64, f64) {
     let ((left, top), (w, h)) = area;
     let (x, y) = middle(area);
     let edge = EDGE.min(w / 2.0);
-    let across = to.0.clamp(left + edge, left + w - edge);
+    let across = to.0.max(left + edge).min(left + w - edge);
     if to.1 >= top + h {
         (across, top + h)
     } else if to.1 <= top {
@@ -288,21 +298,30 @@ fn attached(area: Area, to: (f64, f64)) -> (f64, f64) {
     }
 }
 
-/// A smooth line through the points: straight between the middles, bent at the points.
+/// A line through the points, round at its bends.
 fn curve(points: &[(f64, f64)]) -> String {
+    const ROUND: f64 = 20.0;
     let mut path = format!("M{:.1} {:.1}", points[0].0, points[0].1);
-    for window in points.windows(3) {
-        let ((bx, by), (cx, cy)) = (window[1], window[2]);
-        let last = std::ptr::eq(&window[2], &points[points.len() - 1]);
-        let (ex, ey) = if last {
-            (cx, cy)
+    // As far along from one point to the other as the bend there is round.
+    let towards = |(ax, ay): (f64, f64), (bx, by): (f64, f64)| {
+        let length = (bx - ax).hypot(by - ay);
+        let part = if length > 0.0 {
+            (ROUND / length).min(0.5)
         } else {
-            ((bx + cx) / 2.0, (by + cy) / 2.0)
+            0.0
         };
-        let _ = write!(path, " Q{bx:.1} {by:.1} {ex:.1} {ey:.1}");
+        (ax + (bx - ax) * part, ay + (by - ay) * part)
+    };
+    for window in points.windows(3) {
+        let (bend, (x, y)) = (towards(window[1], window[0]), window[1]);
+        let (ex, ey) = towards(window[1], window[2]);
+        let _ = write!(
+            path,
+            " L{:.1} {:.1} Q{x:.1} {y:.1} {ex:.1} {ey:.1}",
+            bend.0, bend.1
+        );
     }
-    if points.len() == 2 {
-        let _ = write!(path, " L{:.1} {:.1}", points[1].0, points[1].1);
-    }
+    let (x, y) = points[points.len() - 1];
+    let _ = write!(path, " L{x:.1} {y:.1}");
     path
 }
