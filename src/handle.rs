@@ -538,11 +538,17 @@ impl<B: Behavior> Actor<B> {
     where
         B::Machine: Clone,
     {
+        self.look(|machine, reply| reply.answer(Ok(machine.clone())))
+    }
+
+    /// Has `read` look at the machine in the actor's own turn, and answer then or later.
+    pub(crate) fn look<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&B::Machine, Reply<T>) + Send + 'static,
+    ) -> Ask<T> {
         let (asker, answerer) = channel();
         let reply = Reply::outside(answerer);
-        self.call(reading::<B>(move |machine| {
-            reply.answer(Ok(machine.clone()))
-        }));
+        self.call(reading::<B>(move |machine| read(machine, reply)));
         Ask {
             asker,
             refused: None,

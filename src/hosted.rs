@@ -12,17 +12,26 @@
 //!   of the plan that brought the event.
 //! - H3: the actor's end ends its timers, and its children as far as a worker runs it.
 
-use crate::actor::{ActorRef, Address, Down, Machine, Refusal};
-use crate::chart::model::{ActionId, Model, StateId};
+use crate::actor::cell::reading;
+use crate::actor::{ActorRef, Address, Behavior, Down, Events, Machine, Refusal};
+use crate::chart::data::{self, NoData};
+use crate::chart::model::{Model, StateId};
+use crate::chart::snapshot::list;
 use crate::chart::value::{Effect, Name, Start, Target};
 use crate::chart::{
-    Buffers, Delay, Event, Instance, Loaded, LoadedChart, Receiver, Resume, Snapshot as Saved,
-    SnapshotError, Status, StepError, Value,
+    Buffers, Delay, Event, Instance, Loaded, LoadedChart, Receiver, Resume, SavedChild,
+    Snapshot as Saved, SnapshotError, Status, StepError, Value,
 };
 use crate::dispatcher::worker;
+use crate::envelope::{Kind, Parcel};
 use crate::plan::output::{Output, stop_now};
 use crate::plan::timers::Key;
+use crate::sync::{Mutex, lock};
+use crate::{Actor, Ask};
 use hashbrown::HashMap;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +44,12 @@ const ENDED: &str = "mainspring.child.ended";
 const SEND: &str = "mainspring.send";
 
 type Outputs<C> = Output<ChartMachine<C>>;
-type Starter<C> = Arc<dyn Fn(&Start, &mut Outputs<C>) -> Child<C> + Send + Sync>;
+/// How a child was saved, and how its delays go on.
+type Revived<'a> = Option<(&'a Saved<Value>, Resume)>;
+type Starter<C> = Arc<dyn Fn(&Start, Revived<'_>, &mut Outputs<C>) -> Child<C> + Send + Sync>;
+type Check = Arc<dyn Fn(&Saved<Value>, Resume) -> Result<(), SnapshotError> + Send + Sync>;
+/// Has a child save itself, in a turn of its own, and take it there.
+type Saver = Arc<dyn Fn(Box<dyn FnOnce(Saved<Value>) + Send>) + Send + Sync>;
 type Sender<C> = Arc<dyn Fn(Event, &mut Outputs<C>) + Send + Sync>;
 type Logger = Arc<dyn Fn(&str, Option<&Value>) + Send + Sync>;
 
@@ -97,10 +111,37 @@ struct Named<C: Clone + Send + 'static> {
 }
 
 struct Host<C: Clone + Send + 'static> {
-    actors: HashMap<Name, Starter<C>>,
+    actors: HashMap<Name, Source<C>>,
     addresses: HashMap<Name, Sender<C>>,
     log: Option<Logger>,
+    keep: Option<Keep<C>>,
+    remind: Option<Remind<C>>,
 }
+
+/// Tells a restored context which children it has, and whether a parent.
+type Remind<C> = fn(&mut C, &[SavedChild], bool);
+
+/// What a name starts.
+#[derive(Clone)]
+struct Source<C: Clone + Send + 'static> {
+    start: Starter<C>,
+    /// Whether it can be made of what was saved; none of anything.
+    check: Option<Check>,
+}
+
+/// A context as a value, and back.
+struct Keep<C> {
+    write: fn(&C) -> Result<Value, NoData>,
+    read: fn(&Value) -> Result<C, NoData>,
+}
+
+impl<C> Clone for Keep<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Keep<C> {}
 
 impl<C: Clone + Send + 'static> Clone for HostedChart<C> {
     fn clone(&self) -> Self {
@@ -117,6 +158,8 @@ impl<C: Clone + Send + 'static> Clone for Host<C> {
             actors: self.actors.clone(),
             addresses: self.addresses.clone(),
             log: self.log.clone(),
+            keep: self.keep,
+            remind: self.remind,
         }
     }
 }
@@ -159,7 +202,14 @@ impl From<crate::chart::scxml::Document> for HostedChart<crate::chart::slots::Sl
             };
             hosted = hosted.child(&embedded(nth as u32), Self::from(inner), context);
         }
-        hosted
+        hosted.kept().bind(|host| {
+            host.remind = Some(|slots, children, has_parent| {
+                slots.own.has_parent = has_parent;
+                for child in children {
+                    slots.note_child(&child.id.as_str().into(), true);
+                }
+            });
+        })
     }
 }
 
@@ -187,6 +237,8 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
                 actors: HashMap::new(),
                 addresses: HashMap::new(),
                 log: None,
+                keep: None,
+                remind: None,
             }),
         }
     }
@@ -201,13 +253,39 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
     /// The child ends when its state is left, and with the chart. Its own end becomes the event
     /// `xstate.done.actor.ID` or, when it was not a normal one, `xstate.error.actor.ID`; in SCXML
     /// `done.invoke.ID` and `error.communication`.
+    ///
+    /// What it starts is in no snapshot of the chart: a restored chart starts it anew, with the
+    /// input that it had.
     pub fn actor(
         self,
         source: &str,
         start: impl Fn(&Start, &mut Output<ChartMachine<C>>) -> Child<C> + Send + Sync + 'static,
     ) -> Self {
+        let start =
+            move |given: &Start, _: Revived<'_>, output: &mut Outputs<C>| start(given, output);
+        self.source(source, Arc::new(start), None)
+    }
+
+    fn source(self, source: &str, start: Starter<C>, check: Option<Check>) -> Self {
         self.bind(|host| {
-            host.actors.insert(source.into(), Arc::new(start));
+            host.actors.insert(source.into(), Source { start, check });
+        })
+    }
+
+    /// As a child it is in the [saved](Actor::save) state of its parent, with what its actors and
+    /// children keep, and is restored with it. A document is so from the beginning.
+    ///
+    /// Without it, or with a context that serde cannot write, a child of this chart starts anew with
+    /// its restored parent, with the input that it had.
+    pub fn kept(self) -> Self
+    where
+        C: Serialize + DeserializeOwned,
+    {
+        self.bind(|host| {
+            host.keep = Some(Keep {
+                write: data::to_value,
+                read: data::from_value,
+            });
         })
     }
 
@@ -222,30 +300,47 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
         context: impl Fn(&Value) -> D + Send + Sync + 'static,
     ) -> Self {
         let is_xstate = self.chart.is_xstate;
-        self.actor(source, move |start, output| {
+        let checked = chart.clone();
+        let check: Check = Arc::new(move |saved, resume| checked.revive(saved, resume).map(drop));
+        let start = move |start: &Start, revived: Revived<'_>, output: &mut Outputs<C>| {
             let parent = Parent {
                 address: crate::plan::children::me(),
                 id: start.id.clone(),
                 is_xstate,
             };
-            let context = context(&start.input);
-            match chart.start(context, &start.input, Some(parent)) {
+            let made = match revived {
+                Some((saved, resume)) => {
+                    let revived = chart.revive(saved, resume);
+                    let revived = revived.map(|machine| ChartMachine {
+                        parent: Some(parent),
+                        ..machine
+                    });
+                    revived.map_err(|error| error.to_string())
+                }
+                None => {
+                    let started = chart.start(context(&start.input), &start.input, Some(parent));
+                    started.map_err(|error| error.to_string())
+                }
+            };
+            match made {
                 Ok(machine) => {
-                    let child = output.spawn(crate::Events::new(), machine).address();
+                    let child = output.spawn(Events::new(), machine).address();
                     Child {
                         tells_end: true,
                         send: Some(Arc::new(move |event, output: &mut Outputs<C>| {
                             output.evolve(child, event);
                         })),
+                        save: chart.host.keep.map(|keep| keep.saver(child)),
                         ..Child::new(child)
                     }
                 }
                 Err(error) => {
-                    output.later(failed(is_xstate, &start.id, error.to_string()));
+                    output.later(failed(is_xstate, &start.id, error));
                     Child::new(Address::NOBODY)
                 }
             }
-        })
+        };
+        self.source(source, Arc::new(start), Some(check))
     }
 
     /// What sending to the address `name` does.
@@ -321,9 +416,10 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
     /// A machine as it was when [`ChartMachine::save`] saved it: states, histories and context, and
     /// its delays by the rule of `resume`, counted from its actor's first turn on.
     ///
-    /// What its active states invoke starts anew, with an input made of the context as it is; what
-    /// actions had spawned is gone. Entry actions don't run again. The actor of one that is done ends
-    /// in its first turn.
+    /// Entry actions don't run again. The children that were alive are started in the actor's first
+    /// turn: with their states, where those are in the snapshot, see [`Actor::save`]; else anew, with
+    /// the inputs that they had. A child that had ended does not start again. The actor of a chart
+    /// that is done ends in its first turn.
     ///
     /// # Errors
     ///
@@ -382,38 +478,79 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
         snapshot: &Saved<C>,
         resume: Resume,
     ) -> Result<ChartMachine<C>, SnapshotError> {
-        let Named { chart, model, .. } = &*self.chart;
-        let instance = snapshot.restore(model)?;
+        self.again(snapshot, resume, false)
+    }
+
+    fn again(
+        &self,
+        snapshot: &Saved<C>,
+        resume: Resume,
+        has_parent: bool,
+    ) -> Result<ChartMachine<C>, SnapshotError> {
+        let mut instance = snapshot.restore(&self.chart.model)?;
+        if let Some(remind) = self.host.remind {
+            remind(&mut instance.context, &snapshot.children, has_parent);
+        }
         let status = instance.status();
         let mut machine = ChartMachine::of(self, instance, Buffers::default(), None);
-        if status != Status::Active {
-            if status == Status::Done {
-                let end = Effect::Done(Value::Undefined);
-                machine.buffers.effects().push(end);
+        match status {
+            Status::Active => {}
+            Status::Done => {
+                let output = snapshot.output.clone().unwrap_or_default();
+                machine.buffers.effects().push(Effect::Done(output));
+                return Ok(machine);
             }
-            return Ok(machine);
+            Status::Stopped | Status::Failed => return Ok(machine),
         }
-        let event = match self.chart.is_xstate {
-            true => Event::new("xstate.init"),
-            false => Event::default(),
+        for child in &snapshot.children {
+            self.check_child(child, resume)
+                .map_err(|error| SnapshotError::Child {
+                    id: child.id.clone(),
+                    error: Box::new(error),
+                })?;
+        }
+        machine.saved = Rest {
+            output: None,
+            delays: snapshot.delays.clone(),
+            children: snapshot.children.clone(),
         };
-        for (state, number) in model.states.iter().zip(0..) {
-            if !chart.is_in(&machine.instance, number) {
-                continue;
-            }
-            let starts = |action: &&ActionId| chart.logic().starts.contains(action);
-            for &action in state.entry.iter().filter(starts).chain(&state.invokes) {
-                chart
-                    .act(&mut machine.instance, action, &event, &mut machine.buffers)
-                    .map_err(|fault| SnapshotError::NotInvoked(fault.to_string()))?;
-            }
-        }
-        machine
-            .check(0)
-            .map_err(|refusal| SnapshotError::NotInvoked(refusal.to_string()))?;
-        machine.saved = snapshot.delays.clone();
         machine.resume = Some(resume);
         Ok(machine)
+    }
+
+    /// Whether a child can be started as it was.
+    fn check_child(&self, child: &SavedChild, resume: Resume) -> Result<(), SnapshotError> {
+        let source = child
+            .embedded
+            .map_or(child.source.as_str().into(), embedded);
+        let Some(bound) = self.host.actors.get(&source) else {
+            let names: BTreeSet<&str> = self.host.actors.keys().map(|name| &**name).collect();
+            return Err(SnapshotError::UnknownSource {
+                found: source.to_string(),
+                expected: list(names),
+            });
+        };
+        match (&child.snapshot, &bound.check) {
+            (Some(saved), Some(check)) => check(saved, resume),
+            (Some(_), None) => {
+                let why = format!("{source:?} starts an actor, which has none");
+                Err(SnapshotError::NoState(why))
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// As [`HostedChart::restore`], of a child.
+    fn revive(
+        &self,
+        saved: &Saved<Value>,
+        resume: Resume,
+    ) -> Result<ChartMachine<C>, SnapshotError> {
+        let no_state = |why: String| SnapshotError::NoState(why);
+        let keep = self.host.keep;
+        let keep = keep.ok_or_else(|| no_state("its chart is not `kept`".to_owned()))?;
+        let context = (keep.read)(&saved.context).map_err(|why| no_state(why.to_string()))?;
+        self.again(&saved.clone().with(context), resume, true)
     }
 
     /// The number of the state with that id, or at that path below the root.
@@ -464,11 +601,8 @@ pub struct Child<C: Clone + Send + 'static> {
     address: Address,
     /// Whether it tells its parent itself when it is done.
     tells_end: bool,
-    /// Whether it gets every event that its parent takes.
-    autoforward: bool,
-    /// The action that runs before its parent takes an event of its.
-    finalize: Option<ActionId>,
     send: Option<Sender<C>>,
+    save: Option<Saver>,
 }
 
 impl<C: Clone + Send + 'static> Clone for Child<C> {
@@ -476,9 +610,8 @@ impl<C: Clone + Send + 'static> Clone for Child<C> {
         Self {
             address: self.address,
             tells_end: self.tells_end,
-            autoforward: self.autoforward,
-            finalize: self.finalize,
             send: self.send.clone(),
+            save: self.save.clone(),
         }
     }
 }
@@ -489,9 +622,8 @@ impl<C: Clone + Send + 'static> Child<C> {
         Self {
             address: child.into(),
             tells_end: false,
-            autoforward: false,
-            finalize: None,
             send: None,
+            save: None,
         }
     }
 
@@ -506,6 +638,109 @@ impl<C: Clone + Send + 'static> Child<C> {
             })),
             ..Self::new(child.address())
         }
+    }
+}
+
+impl<C: Clone + Send + 'static> Keep<C> {
+    /// What has the child with that address save itself.
+    fn saver(self, child: Address) -> Saver {
+        Arc::new(move |take| {
+            let read = reading::<Events<ChartMachine<C>>>(move |machine| {
+                machine.gather(move |saved| {
+                    if let Ok(context) = (self.write)(&saved.context) {
+                        take(saved.with(context));
+                    }
+                });
+            });
+            worker::with(|worker| {
+                if let Some(worker) = worker {
+                    worker.send_to(child, Parcel::new(Kind::Call, read));
+                }
+            });
+        })
+    }
+}
+
+/// A machine that was saved, while its children are asked. Whoever drops it last gives it away: a
+/// child that has ended never answers.
+struct Whole<C, F: FnOnce(Saved<C>)>(Mutex<Option<(Saved<C>, F)>>);
+
+impl<C, F: FnOnce(Saved<C>)> Whole<C, F> {
+    fn put(&self, id: &str, state: Saved<Value>) {
+        if let Some((saved, _)) = &mut *lock(&self.0) {
+            let mut children = saved.children.iter_mut();
+            if let Some(child) = children.find(|child| child.id == id) {
+                child.snapshot = Some(Box::new(state));
+            }
+        }
+    }
+}
+
+impl<C, F: FnOnce(Saved<C>)> Drop for Whole<C, F> {
+    fn drop(&mut self) {
+        let whole = lock(&self.0).take();
+        if let Some((saved, give)) = whole {
+            give(saved);
+        }
+    }
+}
+
+impl<C: Clone + Send + 'static, B: Behavior<Machine = ChartMachine<C>>> Actor<B> {
+    /// The chart as data, as [`ChartMachine::save`] gives it, with the states of its children that
+    /// are charts and [`kept`](HostedChart::kept), and of theirs.
+    ///
+    /// Each is saved in a turn of its own, a child after all that its parent had sent it until
+    /// then. What is on its way from a child to its parent meanwhile is in no snapshot, as what
+    /// waits in mailboxes is not: an end that the parent has not heard of yet finds the child
+    /// started anew.
+    ///
+    /// A turn and a copy of the context for each; the children of one chart are asked at once. It
+    /// takes no place in a mailbox.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "xstate")]
+    /// # fn main() -> mainspring::Result {
+    /// use mainspring::chart::xstate::{self, Bindings};
+    /// use mainspring::chart::{Resume, Value};
+    /// use mainspring::prelude::*;
+    /// use mainspring::{Clock, HostedChart};
+    ///
+    /// let chart = |text: &str| -> mainspring::Result<HostedChart<u32>> {
+    ///     let chart = xstate::Machine::parse(text).map_err(|problem| problem.to_string())?;
+    ///     let bindings = match text.contains("src") {
+    ///         true => Bindings::new().actor("baking"),
+    ///         false => Bindings::new(),
+    ///     };
+    ///     let chart = bindings.compile(&chart).map_err(|problem| problem.to_string())?;
+    ///     Ok(HostedChart::from(chart))
+    /// };
+    /// let baking = chart(r#"{ "id": "baking", "initial": "cold", "states": {
+    ///     "cold": { "after": { "1": "hot" } }, "hot": {} } }"#)?;
+    /// let oven = chart(r#"{ "id": "oven", "initial": "on", "states": {
+    ///     "on": { "invoke": { "id": "bake", "src": "baking" } } } }"#)?;
+    /// let oven = oven.child("baking", baking.kept(), |_| 180);
+    ///
+    /// let (clock, hand) = Clock::manual();
+    /// let system = System::stepped(Config::default(), clock)?;
+    /// let first = system.spawn_machine(oven.machine(0)?)?;
+    /// system.run_until_idle();
+    /// hand.advance(std::time::Duration::from_millis(3));
+    /// system.run_until_idle();
+    /// let asked = first.save();
+    /// system.run_until_idle();
+    /// let saved = asked.wait()?; // serde can write and read it
+    ///
+    /// let bake = saved.children[0].snapshot.as_deref().unwrap();
+    /// assert_eq!((&bake.leaves[0][..], &bake.context), ("baking.hot", &Value::Num(180.0)));
+    /// let second = system.spawn_machine(oven.restore(&saved, Resume::Remaining)?)?;
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "xstate"))]
+    /// # fn main() {}
+    /// ```
+    pub fn save(&self) -> Ask<Saved<C>> {
+        self.look(|machine, reply| machine.gather(move |saved| reply.answer(Ok(saved))))
     }
 }
 
@@ -566,8 +801,8 @@ pub struct ChartMachine<C: Clone + Send + 'static> {
     delayed: Vec<Arc<Delayed>>,
     /// The keys of those that the turn in hand has used up.
     due: Vec<u64>,
-    /// In a clone, what was on its way when it was made; in a restored machine, what is to be.
-    saved: Vec<Delay>,
+    /// In a clone, what there was when it was made; in a restored machine, what is to be. Its output.
+    saved: Rest,
     resume: Option<Resume>,
     next_key: u64,
     children: Children<C>,
@@ -581,7 +816,22 @@ struct Undo<C: Clone + Send + 'static> {
     instance: Instance<C>,
     armed: Vec<(Name, u64)>,
     delayed: Vec<Arc<Delayed>>,
-    children: Vec<(Name, Child<C>)>,
+    children: Vec<Arc<Alive<C>>>,
+}
+
+/// What a machine has beside its instance.
+#[derive(Clone, Default)]
+struct Rest {
+    /// What it gave when it was done.
+    output: Option<Value>,
+    delays: Vec<Delay>,
+    children: Vec<SavedChild>,
+}
+
+/// A child, and how it was started.
+struct Alive<C: Clone + Send + 'static> {
+    start: Start,
+    child: Child<C>,
 }
 
 struct Delayed {
@@ -594,12 +844,12 @@ struct Delayed {
     event: Event,
 }
 
-struct Children<C: Clone + Send + 'static>(Vec<(Name, Child<C>)>);
+struct Children<C: Clone + Send + 'static>(Vec<Arc<Alive<C>>>);
 
 impl<C: Clone + Send + 'static> Drop for Children<C> {
     fn drop(&mut self) {
-        for (_, child) in &self.0 {
-            stop_now(child.address);
+        for alive in &self.0 {
+            stop_now(alive.child.address);
         }
     }
 }
@@ -614,7 +864,7 @@ impl<C: Clone + Send + 'static> Clone for ChartMachine<C> {
             armed: Vec::new(),
             delayed: Vec::new(),
             due: Vec::new(),
-            saved: self.delays(),
+            saved: self.rest(),
             resume: None,
             next_key: self.next_key,
             children: Children(Vec::new()),
@@ -648,7 +898,7 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
             armed: Vec::new(),
             delayed: Vec::new(),
             due: Vec::new(),
-            saved: Vec::new(),
+            saved: Rest::default(),
             resume: None,
             next_key: 0,
             children: Children(Vec::new()),
@@ -660,11 +910,55 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
     /// The machine as data, with the chart's name and version, for [`HostedChart::restore`].
     ///
     /// The delays are those of its actor's latest turn; of a clone, as a snapshot is one, those of
-    /// the moment when it was made. Children are not in it.
+    /// the moment when it was made. Its children are in it without their states, which only their
+    /// actors know: see [`Actor::save`].
     pub fn save(&self) -> Saved<C> {
+        let Rest {
+            output,
+            delays,
+            children,
+        } = self.rest();
         Saved {
-            delays: self.delays(),
+            output,
+            delays,
+            children,
             ..Saved::of(&self.hosted.chart.model, &self.instance)
+        }
+    }
+
+    /// Saves it and, each in a turn of its own, its children, and gives the whole away.
+    fn gather(&self, give: impl FnOnce(Saved<C>) + Send + 'static) {
+        let whole = Arc::new(Whole(Mutex::new(Some((self.save(), give)))));
+        for alive in &self.children.0 {
+            if let Some(save) = &alive.child.save {
+                let (whole, id) = (whole.clone(), alive.start.id.clone());
+                save(Box::new(move |state| whole.put(&id, state)));
+            }
+        }
+    }
+
+    fn rest(&self) -> Rest {
+        let alive = self.children.0.iter().map(|alive| &alive.start);
+        // Before its first turn they are asked for only.
+        let asked = self
+            .buffers
+            .asked()
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Start(start) => Some(start),
+                _ => None,
+            });
+        let children = alive.chain(asked).map(SavedChild::from);
+        Rest {
+            output: self.saved.output.clone(),
+            delays: self.delays(),
+            children: self
+                .saved
+                .children
+                .iter()
+                .cloned()
+                .chain(children)
+                .collect(),
         }
     }
 
@@ -672,7 +966,7 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
     fn delays(&self) -> Vec<Delay> {
         let now = worker::peek(|worker| Some((worker?.now_ns(), worker?.clock.unix_ms())));
         let Some((now_ns, now_unix_ms)) = now.filter(|_| !self.delayed.is_empty()) else {
-            return self.saved.clone();
+            return self.saved.delays.clone();
         };
         let delays = self.delayed.iter().map(|delayed| {
             let left_ms = delayed.due_ns.saturating_sub(now_ns).div_ceil(1_000_000);
@@ -691,14 +985,19 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
         delays.collect()
     }
 
-    /// Takes up the delays of a restored machine.
+    /// Takes up the children and the delays of a restored machine.
     fn take_up(&mut self, output: &mut Outputs<C>) {
-        let saved = std::mem::take(&mut self.saved);
+        let delays = std::mem::take(&mut self.saved.delays);
+        let children = std::mem::take(&mut self.saved.children);
         let Some(resume) = self.resume.take() else {
-            return; // a clone that became an actor: its delays are the original's
+            return; // a clone that became an actor: they are the original's
         };
+        for child in &children {
+            let revived = child.snapshot.as_deref().map(|saved| (saved, resume));
+            self.start_child(Start::from(child), revived, output);
+        }
         let now_unix_ms = worker::peek(|worker| worker.map_or(0, |w| w.clock.unix_ms()));
-        for delay in saved {
+        for delay in delays {
             let left_ms = delay.left_ms_at(resume, now_unix_ms);
             let Delay {
                 id,
@@ -847,9 +1146,9 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
     fn before(&mut self, event: &Event) -> Result<bool, Refusal> {
         let from = event.origin.as_ref().and_then(|o| o.invokeid.text());
         let mut finalize = None;
-        for (id, child) in &self.children.0 {
-            if from == Some(&**id) {
-                finalize = child.finalize;
+        for alive in &self.children.0 {
+            if from == Some(&*alive.start.id) {
+                finalize = alive.start.finalize;
             }
         }
         if let Some(action) = finalize {
@@ -859,12 +1158,12 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
                 .map_err(|fault| Refusal::new(fault.to_string()))?;
         }
         let mut is_used = finalize.is_some();
-        for (id, child) in &self.children.0 {
-            if child.autoforward {
+        for Alive { start, .. } in self.children.0.iter().map(|alive| &**alive) {
+            if start.autoforward {
                 is_used = true;
                 self.buffers.effects().push(Effect::Send {
                     event: event.clone(),
-                    target: Target::Child(id.clone()),
+                    target: Target::Child(start.id.clone()),
                     delay_ms: None,
                     id: None,
                 });
@@ -886,8 +1185,8 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
                 }
             }
             Target::Child(id) => {
-                let child = self.children.0.iter().find(|(child, _)| child == id);
-                if let Some(send) = child.and_then(|(_, child)| child.send.clone()) {
+                let child = self.children.0.iter().find(|alive| alive.start.id == *id);
+                if let Some(send) = child.and_then(|alive| alive.child.send.as_ref()) {
                     send(event, output);
                 }
             }
@@ -899,24 +1198,23 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
         }
     }
 
-    fn start_child(&mut self, start: &Start, output: &mut Outputs<C>) {
+    fn start_child(&mut self, start: Start, revived: Revived<'_>, output: &mut Outputs<C>) {
         let source = start.embedded.map_or(start.source.clone(), embedded);
-        let Some(starter) = self.hosted.host.actors.get(&source) else {
+        let (id, is_xstate) = (start.id.clone(), self.hosted.chart.is_xstate);
+        let Some(source) = self.hosted.host.actors.get(&source) else {
             // Looked at before, but for embedded documents.
             let why = "the document inside of the invocation is wrong".to_owned();
-            output.later(failed(self.hosted.chart.is_xstate, &start.id, why));
+            output.later(failed(is_xstate, &id, why));
             return;
         };
-        let mut child = starter(start, output);
-        child.autoforward = start.autoforward;
-        child.finalize = start.finalize;
-        self.end_child(&start.id, output);
+        let child = (source.start)(&start, revived, output);
+        self.end_child(&id, output);
         if child.address == Address::NOBODY {
             return;
         }
-        let (id, is_xstate) = (start.id.clone(), self.hosted.chart.is_xstate);
-        let tells_end = child.tells_end;
-        output.monitor(child.address, move |down: Down| {
+        let (address, tells_end) = (child.address, child.tells_end);
+        self.children.0.push(Arc::new(Alive { start, child }));
+        output.monitor(address, move |down: Down| {
             if !down.exit.is_normal() {
                 failed(is_xstate, &id, down.exit.to_string())
             } else if tells_end {
@@ -925,15 +1223,15 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
                 done(is_xstate, &id, Value::Undefined)
             }
         });
-        self.children.0.push((start.id.clone(), child));
     }
 
     fn end_child(&mut self, id: &Name, output: &mut Outputs<C>) {
-        let place = self.children.0.iter().position(|(child, _)| child == id);
+        let mut children = self.children.0.iter();
+        let place = children.position(|alive| alive.start.id == *id);
         if let Some(place) = place {
-            let (_, child) = self.children.0.remove(place);
-            output.unmonitor(child.address);
-            output.stop_actor_now(child.address);
+            let address = self.children.0.remove(place).child.address;
+            output.unmonitor(address);
+            output.stop_actor_now(address);
         }
     }
 
@@ -961,13 +1259,14 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
                 }
                 keeps
             }),
-            Effect::Start(start) => self.start_child(&start, output),
+            Effect::Start(start) => self.start_child(start, None, output),
             Effect::Stop(id) => self.end_child(&id, output),
             Effect::Emit(event) => output.emit(event),
             Effect::Done(value) => {
-                for (id, _) in self.children.0.clone() {
-                    self.end_child(&id, output);
+                for alive in self.children.0.clone() {
+                    self.end_child(&alive.start.id, output);
                 }
+                self.saved.output = (!value.is_undefined()).then(|| value.clone());
                 if let Some(parent) = &self.parent {
                     output.evolve(parent.address, done(parent.is_xstate, &parent.id, value));
                 }
@@ -997,7 +1296,7 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
         if &*event.name == ENDED {
             self.children
                 .0
-                .retain(|(child, _)| event.data.text() != Some(&**child));
+                .retain(|alive| event.data.text() != Some(&*alive.start.id));
             return Ok(());
         }
         if &*event.name == SEND {
@@ -1069,7 +1368,7 @@ impl<C: Clone + Send + 'static> Machine for ChartMachine<C> {
     }
 
     fn output(&mut self, output: &mut Output<Self>) {
-        if !self.saved.is_empty() {
+        if !(self.saved.delays.is_empty() && self.saved.children.is_empty()) {
             self.take_up(output);
         }
         for event in self.untaken.drain(..) {

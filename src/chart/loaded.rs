@@ -33,8 +33,6 @@ pub struct Loaded<C: Clone + 'static> {
     pub fallible: bool,
     /// By action number: that this one can do neither, though others may; missing is no.
     pub calm: Vec<bool>,
-    /// The entry actions that start what their state invokes.
-    pub starts: Vec<ActionId>,
     done: Vec<Name>,
     states_are_xstate: bool,
 }
@@ -66,7 +64,6 @@ impl<C: Clone + 'static> Loaded<C> {
             output: None,
             fallible: true,
             calm: Vec::new(),
-            starts: Vec::new(),
             done: names.map(Name::from).collect(),
             states_are_xstate: xstate,
         }

@@ -10,6 +10,7 @@ pub mod check;
 pub mod conform;
 #[cfg(all(feature = "xstate", feature = "scxml"))]
 pub mod convert;
+pub(crate) mod data;
 #[cfg(any(feature = "xstate", feature = "scxml"))]
 mod delayed;
 pub mod draw;
@@ -40,6 +41,6 @@ pub mod xstate;
 pub use loaded::{Loaded, LoadedChart};
 pub use model::{Model, Rules};
 pub use run::{Ask, Buffers, Chart, Instance, Logic, Scope, Status, StepError, View};
-pub use snapshot::{Delay, Receiver, Resume, Snapshot, SnapshotError};
+pub use snapshot::{Delay, Receiver, Resume, SavedChild, Snapshot, SnapshotError};
 pub use table::{Class, Table};
 pub use value::{Effect, Event, Fault, Value};

@@ -132,6 +132,11 @@ impl<L: Logic> Default for Buffers<L> {
 }
 
 impl<L: Logic> Buffers<L> {
+    /// What the chart asked for and nobody has taken out yet.
+    pub(crate) fn asked(&self) -> &[L::Effect] {
+        &self.out.effects
+    }
+
     /// What the chart asked for, in order (R2); the caller takes it out. After a failed step these
     /// are the effects up to the failure, which the caller discards unless they were only records.
     pub fn effects(&mut self) -> &mut Vec<L::Effect> {

@@ -6,9 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Leaves, States};
-use super::model::{Kind, Model, StateId};
+use super::model::{ActionId, Kind, Model, StateId};
 use super::run::{Instance, Status};
-use super::value::{Origin, Target, Value};
+use super::value::{Origin, Start, Target, Value};
 
 /// An instance with the chart's identity and version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,12 +24,71 @@ pub struct Snapshot<C> {
     pub histories: BTreeMap<String, Vec<String>>,
     /// How its life stands: `active`, `done`, `stopped` or `failed`.
     pub status: String,
+    /// What it gave when it was done; nothing, if that is undefined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
     /// The events that are on their way to the chart or from it, in the order in which they were
     /// sent. An instance without an actor has none.
     #[serde(default)]
     pub delays: Vec<Delay>,
+    /// The children that were alive, in the order in which they were started. An instance without
+    /// an actor has none.
+    #[serde(default)]
+    pub children: Vec<SavedChild>,
     /// The data.
     pub context: C,
+}
+
+/// A child that was alive when its parent was saved: how it was started, and its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedChild {
+    /// Its id in its parent.
+    pub id: String,
+    /// What was started.
+    pub source: String,
+    /// The place of an embedded chart among its parent's, if that was the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<u32>,
+    /// Its input; nothing, if it is undefined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
+    /// Whether external events of the parent are forwarded to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub autoforward: bool,
+    /// The action to run before the parent sees an event from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finalize: Option<ActionId>,
+    /// Its own state. Without it the child starts anew, with the same input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Box<Snapshot<Value>>>,
+}
+
+impl From<&Start> for SavedChild {
+    fn from(start: &Start) -> Self {
+        Self {
+            id: start.id.to_string(),
+            source: start.source.to_string(),
+            embedded: start.embedded,
+            input: (!start.input.is_undefined()).then(|| start.input.clone()),
+            autoforward: start.autoforward,
+            finalize: start.finalize,
+            snapshot: None,
+        }
+    }
+}
+
+impl From<&SavedChild> for Start {
+    fn from(child: &SavedChild) -> Self {
+        Self {
+            id: child.id.as_str().into(),
+            source: child.source.as_str().into(),
+            embedded: child.embedded,
+            input: child.input.clone().unwrap_or_default(),
+            autoforward: child.autoforward,
+            finalize: child.finalize,
+        }
+    }
 }
 
 /// A delayed event, or the end of an `after`, that was not due yet when a snapshot was taken.
@@ -182,8 +241,22 @@ pub enum SnapshotError {
         /// Which words there are.
         expected: String,
     },
-    /// What an active state invokes could not be asked for again; the text says why.
-    NotInvoked(String),
+    /// A child cannot be started again.
+    Child {
+        /// Its id.
+        id: String,
+        /// Why not.
+        error: Box<SnapshotError>,
+    },
+    /// Nobody is bound to what a child was started from.
+    UnknownSource {
+        /// What the snapshot says.
+        found: String,
+        /// What is bound.
+        expected: String,
+    },
+    /// A child's state is in the snapshot, but its chart reads none, or not this; the text says why.
+    NoState(String),
 }
 
 impl fmt::Display for SnapshotError {
@@ -210,7 +283,11 @@ impl fmt::Display for SnapshotError {
             Self::UnknownStatus { found, expected } => {
                 write!(f, "{found:?} is no status; it can be {expected}")
             }
-            Self::NotInvoked(why) => write!(f, "what a state invokes did not start: {why}"),
+            Self::Child { id, error } => write!(f, "child {id:?}: {error}"),
+            Self::UnknownSource { found, expected } => {
+                write!(f, "no actor is bound to {found:?}; there are {expected}")
+            }
+            Self::NoState(why) => write!(f, "its state cannot be read: {why}"),
         }
     }
 }
@@ -260,7 +337,24 @@ impl<C> Snapshot<C> {
                 .map(|(h, kept)| (id(&h), kept.iter().map(id).collect()))
                 .collect(),
             status: status.map_or("active", |(_, word)| word).to_owned(),
+            output: None,
             delays: Vec::new(),
+            children: Vec::new(),
+            context,
+        }
+    }
+
+    /// The same with other data.
+    pub(crate) fn with<D>(self, context: D) -> Snapshot<D> {
+        Snapshot {
+            chart: self.chart,
+            version: self.version,
+            leaves: self.leaves,
+            histories: self.histories,
+            status: self.status,
+            output: self.output,
+            delays: self.delays,
+            children: self.children,
             context,
         }
     }

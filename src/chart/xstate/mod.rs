@@ -214,7 +214,6 @@ impl Machine {
             model,
             actions,
             calm,
-            starts,
             guards,
             outputs,
             output,
@@ -238,7 +237,6 @@ impl Machine {
         let mut logic = Loaded::new(&model);
         logic.actions = actions;
         logic.calm = calm;
-        logic.starts = starts;
         logic.guards = guards;
         logic.begin = begin;
         let completes = model.states.iter().any(|s| s.kind == Kind::Final);
@@ -277,7 +275,6 @@ impl Machine {
             children: HashMap::new(),
             actions: Vec::new(),
             calm: Vec::new(),
-            starts: Vec::new(),
             guards: Vec::new(),
             outputs: Vec::new(),
             output: None,
@@ -328,8 +325,6 @@ struct Reader<'a, C: Clone + 'static> {
     actions: Vec<ActionFn<C>>,
     /// By action: whether it can neither fail nor raise.
     calm: Vec<bool>,
-    /// The actions that start what a state invokes.
-    starts: Vec<u32>,
     guards: Vec<GuardFn<C>>,
     outputs: Vec<(StateId, TemplateFn<C>)>,
     output: Option<TemplateFn<C>>,
@@ -914,7 +909,7 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
         let told = self.library.child();
         let (id, source): (Name, Name) = (id.clone(), source.into());
         let label = format!("invoke {source}");
-        let start = self.add_action(
+        self.add_action(
             label,
             Box::new(move |scope| {
                 let input = match &input {
@@ -934,9 +929,7 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
                 Ok(())
             }),
             true,
-        );
-        self.starts.push(start);
-        start
+        )
     }
 
     fn stop(&mut self, id: &Name) -> u32 {
