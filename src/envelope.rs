@@ -26,7 +26,7 @@ use crate::sync::{Mutex, lock};
 use std::alloc::Layout;
 use std::any::TypeId;
 use std::cell::{Cell, RefCell};
-use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
+use std::mem::{ManuallyDrop, MaybeUninit, align_of, needs_drop, size_of};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -99,6 +99,11 @@ pub(crate) enum Kind {
     Unstash,
     /// A plan's call of code that no other step can say.
     Escape,
+    /// On a wheel: the time of a commit that waits for room is up.
+    Overdue,
+    /// On a wheel: a look at the asks of an actor, which may be part of a circle.
+    #[cfg(any(debug_assertions, feature = "testkit"))]
+    Circle,
     /// A token: the oldest message in its mailbox's ring.
     Token,
 }
@@ -107,6 +112,8 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Contents {
     drop: unsafe fn(*mut u8),
+    /// Whether `drop` has nothing to do.
+    is_plain: bool,
     /// For closures: calls the payload with the argument, both moved out, and writes the result.
     call: unsafe fn(*mut u8, *mut u8, *mut u8),
     /// For closures: the type `fn(A) -> R`.
@@ -121,6 +128,7 @@ struct Of<T>(std::marker::PhantomData<T>);
 impl<T: 'static> Of<T> {
     const CONTENTS: &'static Contents = &Contents {
         drop: drop_payload::<T>,
+        is_plain: is_plain::<T>(),
         call: |_, _, _| {},
         signature: TypeId::of::<Nothing>,
         type_name: std::any::type_name::<T>,
@@ -133,6 +141,7 @@ struct ClosureOf<F, A, R>(std::marker::PhantomData<(F, A, R)>);
 impl<F: FnOnce(A) -> R + 'static, A: 'static, R: 'static> ClosureOf<F, A, R> {
     const CONTENTS: &'static Contents = &Contents {
         drop: drop_payload::<F>,
+        is_plain: is_plain::<F>(),
         call: call_payload::<F, A, R>,
         signature: TypeId::of::<fn(A) -> R>,
         type_name: std::any::type_name::<F>,
@@ -152,6 +161,7 @@ unsafe fn call_payload<F: FnOnce(A) -> R, A, R>(payload: *mut u8, argument: *mut
 
 const EMPTY: &Contents = &Contents {
     drop: |_| {},
+    is_plain: true,
     call: |_, _, _| {},
     signature: TypeId::of::<Nothing>,
     type_name: || "",
@@ -161,6 +171,10 @@ enum Nothing {}
 
 const fn boxed<T>() -> bool {
     size_of::<T>() > SIZES[2] - HEADER || align_of::<T>() > 8
+}
+
+const fn is_plain<T>() -> bool {
+    !boxed::<T>() && !needs_drop::<T>()
 }
 
 const fn class_for(bytes: usize) -> u8 {
@@ -644,6 +658,21 @@ impl Parcel {
         std::mem::forget(self);
     }
 
+    /// Gives the envelope back to a pool at hand, if what is inside needs no drop.
+    ///
+    /// # Errors
+    ///
+    /// The parcel, if it does.
+    #[inline(always)]
+    pub(crate) fn free_plain_to(self, pool: &Pool) -> Result<(), Self> {
+        if !self.header().contents.get().is_plain {
+            return Err(self);
+        }
+        pool.free(self.0, self.class());
+        std::mem::forget(self);
+        Ok(())
+    }
+
     /// The link, for the inbox; the parcel is given away.
     #[inline(always)]
     pub(crate) fn into_link(self) -> NonNull<Link> {
@@ -809,6 +838,39 @@ impl List {
         }
         // SAFETY: it is off the list now.
         Some(unsafe { Parcel::from_link(link) })
+    }
+
+    /// Takes the first parcel off of which `is_it` says so.
+    #[inline(always)]
+    pub(crate) fn take_first(&mut self, is_it: impl Fn(&Parcel) -> bool) -> Option<Parcel> {
+        let mut previous: Option<NonNull<Link>> = None;
+        let mut place = NonNull::new(self.head);
+        while let Some(link) = place {
+            // SAFETY: a parcel's link, which stays the list's unless it is taken off below.
+            let parcel = ManuallyDrop::new(unsafe { Parcel::from_link(link) });
+            // SAFETY: the list owns it.
+            let this = unsafe { link.as_ref() };
+            // SAFETY: as above.
+            let next = unsafe { this.next() };
+            if !is_it(&parcel) {
+                previous = place;
+                place = NonNull::new(next);
+                continue;
+            }
+            if let Some(previous) = previous {
+                // SAFETY: as above, the one before.
+                let previous = unsafe { previous.as_ref() };
+                // SAFETY: as above.
+                unsafe { previous.set_next(next) };
+            } else {
+                self.head = next;
+            }
+            if self.tail == link.as_ptr() {
+                self.tail = previous.map_or(std::ptr::null_mut(), NonNull::as_ptr);
+            }
+            return Some(ManuallyDrop::into_inner(parcel));
+        }
+        None
     }
 
     /// Looks at each parcel in order.

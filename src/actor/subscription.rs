@@ -55,10 +55,11 @@ pub(crate) fn adding<P: Behavior>(subscriber: Subscriber<<P::Machine as Machine>
     }))
 }
 
-/// Whether somebody may subscribe to the running actor's events, or to all of a type.
+/// Whether somebody has subscribed to the running actor's events, or to all of a type.
 #[inline(always)]
 pub(crate) fn may_be(run: &Running<'_>, worker: &Worker) -> bool {
-    run.existing().is_some() || worker.shared.topics.any()
+    let has_subscribed = |extension: &Extension| extension.subscribers.borrow().is_some();
+    run.existing().is_some_and(has_subscribed) || worker.shared.topics.any()
 }
 
 /// Makes the messages for all subscribers of `event`; they are sent with the commit.

@@ -14,8 +14,9 @@ use super::AskCircle;
 use crate::actor::Address;
 use crate::actor::cell::Running;
 use crate::dispatcher::worker::Worker;
+use crate::envelope::Kind;
 use crate::sync::{Mutex, lock};
-use crate::system::{Due, Shared};
+use crate::system::Shared;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -266,6 +267,6 @@ impl Worker {
 
     fn arm_check(&self, asker: Address, now_ns: u64, grace_ns: u64) {
         let deadline_ns = now_ns.saturating_add(grace_ns);
-        let _ = self.arm_wheel(deadline_ns, Due::Circle(asker));
+        let _ = self.arm_due(deadline_ns, asker, Kind::Circle, ());
     }
 }

@@ -21,11 +21,11 @@
 //! own. What a turn holds while its own commit runs, or a drop of the user's, is not lent.
 
 use crate::dispatcher::Dispatcher;
-use crate::envelope::{List, Pending, Published};
+use crate::envelope::{List, Parcel, Pending, Published};
 use crate::sync::idle::Rest;
 use crate::sync::inbox::Wake;
 use crate::sync::lend::Left;
-use crate::system::{Due, Shared};
+use crate::system::Shared;
 use crate::timer::{Advance, Resolution, Wheel};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
@@ -39,7 +39,7 @@ pub(crate) const TIMER_BUDGET: usize = 1_024;
 pub(crate) struct Core {
     /// The LIFO slot.
     pub(crate) lifo: Cell<u32>,
-    pub(crate) wheel: RefCell<Wheel<Due>>,
+    pub(crate) wheel: RefCell<Wheel<Parcel>>,
     pub(crate) next_timer_ns: Cell<u64>,
     pub(crate) pending: Pending,
     /// The right to run actors; none for a spare.
@@ -69,9 +69,9 @@ pub(crate) enum Visit {
 /// What a visit brings: to be done after it, since the owner waits for its end.
 #[derive(Default)]
 pub(crate) struct Taken {
-    pub(crate) due: Vec<Due>,
+    pub(crate) due: Vec<Parcel>,
     /// Off the wheel by order.
-    pub(crate) cancelled: Vec<Due>,
+    pub(crate) cancelled: Vec<Parcel>,
     /// Actors to put on the injector.
     pub(crate) woken: SmallVec<[u32; 2]>,
     pub(crate) seat: Option<Rest>,
@@ -90,7 +90,7 @@ impl Core {
     }
 
     /// Collects what is due and notes when more will be; the number of entries.
-    pub(crate) fn advance(&self, now_ns: u64, due: &mut Vec<Due>) -> usize {
+    pub(crate) fn advance(&self, now_ns: u64, due: &mut Vec<Parcel>) -> usize {
         let before = due.len();
         let tick = Resolution::MILLISECOND.tick(now_ns);
         let mut wheel = self.wheel.borrow_mut();

@@ -7,20 +7,20 @@ use crate::ask::{self, Asks};
 use crate::dead_letter::Cause;
 use crate::envelope::{Kind, Parcel};
 use crate::plan::Steps;
-use crate::plan::timers::{Armed, Missed, Repeat, SILENCE, Silence, Tick};
+use crate::plan::timers::{Armed, Missed, Place, Repeat, SILENCE, Silence, Tick};
 use crate::supervise::keeper::Keeper;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::inbox::{Push, Wake};
 use crate::sync::waits::Wait;
+use crate::system::policy;
 use crate::system::spawn::Home;
-use crate::system::{Due, policy};
 use crate::timer::{Resolution, TimerKey as WheelKey};
 use crate::{AskError, SpawnError};
 use std::any::TypeId;
 use std::num::NonZeroU32;
 
 /// An entry of a worker's wheel.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct WheelEntry {
     /// Whose wheel holds it.
     pub(crate) worker: u32,
@@ -100,7 +100,7 @@ impl Worker {
     #[cold]
     fn arm_asks_at(&self, run: &Running<'_>, asks: &mut Asks, deadline_ns: u64) {
         asks.armed_ns = deadline_ns;
-        let entry = self.arm_wheel(deadline_ns, Due::Asks(run.address(self)));
+        let entry = self.arm_due(deadline_ns, run.address(self), Kind::Expired, ());
         self.take_off(asks.entry.replace(entry));
     }
 
@@ -195,7 +195,9 @@ impl Worker {
     // Timers.
 
     #[inline]
-    pub(crate) fn arm_wheel(&self, deadline_ns: u64, due: Due) -> WheelEntry {
+    pub(crate) fn arm_wheel(&self, deadline_ns: u64, address: Address, due: Parcel) -> WheelEntry {
+        due.set_cell(address.cell);
+        due.set_generation(address.generation.get());
         let tick = Resolution::MILLISECOND.deadline(deadline_ns, std::time::Duration::ZERO);
         let key = self.core().wheel.borrow_mut().insert(tick, due);
         self.look_by(Resolution::MILLISECOND.start_ns(tick));
@@ -203,44 +205,64 @@ impl Worker {
         WheelEntry { worker, key }
     }
 
+    /// Lets `address` get an envelope of the kind `kind` with `value`, or have seen to what it says,
+    /// when it is `deadline_ns`.
+    pub(crate) fn arm_due<T: Send + 'static>(
+        &self,
+        deadline_ns: u64,
+        address: Address,
+        kind: Kind,
+        value: T,
+    ) -> WheelEntry {
+        self.arm_wheel(deadline_ns, address, Parcel::new(kind, value))
+    }
+
     /// Arms a timer or an interval of the running actor.
+    #[inline]
     pub(crate) fn arm(&self, run: &Running<'_>, step: Parcel) {
         let [key, delay_ns] = step.note();
         let deadline_ns = self.now_ns().saturating_add(delay_ns);
-        let address = self.me();
-        let timers = &run.extension().timers;
-        // Off the wheel first, so that the new timer takes the entry of the one it replaces.
-        let replaced = timers.borrow_mut().remove(key);
-        match replaced {
-            Some(replaced) => self.disarm(replaced),
-            None => self.timers.add(&self.shared.timers, 1),
-        }
-        let mut timers = timers.borrow_mut();
+        let mut timers = run.extension().timers.borrow_mut();
         let seq = timers.next_seq();
-        let (entry, repeat) = if step.kind() == Kind::Timer {
-            step.set_cell(address.cell);
-            step.set_generation(address.generation.get());
+        let (due, repeat) = if step.kind() == Kind::Timer {
             step.set_note([key, seq]);
-            (self.arm_wheel(deadline_ns, Due::Message(step)), None)
+            (step, None)
         } else {
-            if key == SILENCE {
-                self.listen_for_silence(run, delay_ns);
-            }
-            let tick = Due::Tick(address, Tick { key, seq });
-            (self.arm_wheel(deadline_ns, tick), Some((step, deadline_ns)))
+            let tick = self.first_tick(run, key, seq, delay_ns);
+            step.set_note([deadline_ns, 0]);
+            (tick, Some(step))
         };
-        let origin = self.keep_origin();
         let armed = Armed {
+            key,
             seq,
-            entry,
+            entry: self.arm_wheel(deadline_ns, self.me(), due),
             repeat,
-            origin,
+            origin: self.keep_origin(),
         };
-        timers.insert(key, armed);
+        match timers.place(key) {
+            Place::Free(free) => {
+                free.put(armed);
+                self.timers.add(&self.shared.timers, 1);
+            }
+            Place::Taken(taken) => {
+                let replaced = std::mem::replace(taken, armed);
+                drop(timers);
+                self.disarm(replaced);
+            }
+        }
+    }
+
+    /// The tick of an interval that begins now.
+    #[cold]
+    #[inline(never)]
+    fn first_tick(&self, run: &Running<'_>, key: u64, seq: u64, delay_ns: u64) -> Parcel {
+        if key == SILENCE {
+            self.listen_for_silence(run, delay_ns);
+        }
+        Parcel::new(Kind::Interval, Tick { key, seq })
     }
 
     /// The running actor's receive time-out counts from now.
-    #[cold]
     fn listen_for_silence(&self, run: &Running<'_>, after_ns: u64) {
         let extension = run.extension();
         extension.silence_ns.set(after_ns);
@@ -264,19 +286,22 @@ impl Worker {
         let now_ns = self.clock.fresh();
         extension.heard_ns.set(now_ns);
         if extension.is_silent.replace(false)
-            && let Some(armed) = extension.timers.borrow_mut().silence()
-            && let Some((_, due_ns)) = &mut armed.repeat
+            && let Some(armed) = extension.timers.borrow_mut().find(SILENCE)
+            && let Some(repeat) = &armed.repeat
         {
             // The time that was up is handled: the next one begins.
             let seq = armed.seq;
-            *due_ns = now_ns.saturating_add(extension.silence_ns.get());
+            let due_ns = now_ns.saturating_add(extension.silence_ns.get());
+            repeat.set_note([due_ns, 0]);
             let tick = Tick { key: SILENCE, seq };
-            armed.entry = self.arm_wheel(*due_ns, Due::Tick(self.me(), tick));
+            armed.entry = self.arm_due(due_ns, self.me(), Kind::Interval, tick);
         }
     }
 
     /// Cancels a timer of the running actor.
-    pub(crate) fn cancel(&self, run: &Running<'_>, key: u64) {
+    pub(crate) fn cancel(&self, run: &Running<'_>, step: Parcel) {
+        let [key, _] = step.note();
+        self.discard(step);
         let Some(extension) = run.existing() else {
             return;
         };
@@ -310,6 +335,12 @@ impl Worker {
         None
     }
 
+    /// Whether the limit of asks allows the running actor one more.
+    #[inline(always)]
+    pub(crate) fn may_ask(&self) -> bool {
+        self.asks.has(&self.shared.asks, 1)
+    }
+
     /// Asks of the running actor have ended.
     pub(crate) fn asks_ended(&self, count: usize) {
         self.asks.add(&self.shared.asks, -(count as i64));
@@ -317,8 +348,16 @@ impl Worker {
 
     fn disarm(&self, armed: Armed) {
         self.take_off(Some(armed.entry));
-        if armed.repeat.is_some() {
-            quietly(|| drop(armed.repeat));
+        if let Some(repeat) = armed.repeat {
+            self.discard(repeat);
+        }
+    }
+
+    /// Drops an envelope and what is in it, a user's message perhaps.
+    #[inline(always)]
+    pub(crate) fn discard(&self, parcel: Parcel) {
+        if let Err(parcel) = parcel.free_plain_to(self.pool()) {
+            quietly(|| drop(parcel));
         }
     }
 
@@ -329,13 +368,13 @@ impl Worker {
         let Some(WheelEntry { worker, key }) = entry else {
             return;
         };
-        if worker == self.id {
-            let due = self.core().wheel.borrow_mut().cancel(key);
-            if let Some(Due::Message(message)) = due {
-                quietly(|| drop(message));
-            }
-        } else {
+        if worker != self.id {
             self.shared.order_cancel(worker, key);
+            return;
+        }
+        let due = self.core().wheel.borrow_mut().cancel(key);
+        if let Some(due) = due {
+            self.discard(due);
         }
     }
 
@@ -364,18 +403,14 @@ impl Worker {
     }
 
     /// Lets what is due take its course.
-    pub(crate) fn fire(&self, due: Due) {
-        #[cfg(any(debug_assertions, feature = "testkit"))]
-        if let Due::Circle(asker) = due {
-            return self.check_circle(asker);
-        }
-        match due.parcel() {
-            Ok(parcel) => self.send_uncounted(parcel),
-            Err((address, seq)) => {
-                self.shared.waits.if_due(address.cell, seq, || {
-                    self.raise(address, life::COMMIT_DUE);
-                });
-            }
+    pub(crate) fn fire(&self, due: Parcel) {
+        match due.kind() {
+            #[cfg(any(debug_assertions, feature = "testkit"))]
+            Kind::Circle => self.check_circle(self.shared.target_of(&due)),
+            Kind::Overdue => self.shared.end_wait(due, |address| {
+                self.raise(address, life::COMMIT_DUE);
+            }),
+            _ => self.send_uncounted(due),
         }
     }
 
@@ -417,32 +452,35 @@ impl Worker {
         run: &Running<'_>,
         parcel: Parcel,
     ) -> Option<B::Message> {
-        let tick = parcel.try_open::<Tick>().ok()?;
+        let Tick { key, seq } = *parcel.peek()?;
         let mut timers = run.existing()?.timers.borrow_mut();
-        let armed = timers.get_mut(tick.key, tick.seq)?;
-        let (repeat, due_ns) = armed.repeat.as_mut()?;
+        let armed = timers.find_armed(key, seq)?;
+        let kept = armed.repeat.as_ref()?;
+        let [due_ns, _] = kept.note();
         let now_ns = self.now_ns();
-        let Some(repeat) = repeat.peek::<Repeat<B::Message>>() else {
-            let silence = repeat.peek::<Silence<B::Message>>()?;
+        let Some(repeat) = kept.peek::<Repeat<B::Message>>() else {
+            let silence = kept.peek::<Silence<B::Message>>()?;
             let heard_ns = run.extension().heard_ns.get();
-            *due_ns = heard_ns.saturating_add(silence.after_ns);
-            if *due_ns <= now_ns {
+            let due_ns = heard_ns.saturating_add(silence.after_ns);
+            kept.set_note([due_ns, 0]);
+            if due_ns <= now_ns {
                 run.extension().is_silent.set(true);
                 return Some((silence.message)());
             }
-            armed.entry = self.arm_wheel(*due_ns, Due::Tick(self.me(), tick));
+            armed.entry = self.arm_wheel(due_ns, self.me(), parcel);
             return None;
         };
         let message = (repeat.clone)(&repeat.message);
-        *due_ns = match repeat.missed {
+        let due_ns = match repeat.missed {
             Missed::Burst => due_ns.saturating_add(repeat.period_ns),
             Missed::Delay => now_ns.saturating_add(repeat.period_ns),
             Missed::Skip => {
-                let behind = now_ns.saturating_sub(*due_ns) / repeat.period_ns;
+                let behind = now_ns.saturating_sub(due_ns) / repeat.period_ns;
                 due_ns.saturating_add((behind + 1).saturating_mul(repeat.period_ns))
             }
         };
-        armed.entry = self.arm_wheel(*due_ns, Due::Tick(self.me(), tick));
+        kept.set_note([due_ns, 0]);
+        armed.entry = self.arm_wheel(due_ns, self.me(), parcel);
         if let Some(origin) = &armed.origin {
             self.comes_of(**origin, Some(self.me()));
         }
@@ -478,7 +516,7 @@ impl Worker {
         };
         if let Some(seq) = deadline {
             let deadline_ns = self.now_ns().saturating_add(self.shared.commit_deadline_ns);
-            let entry = self.arm_wheel(deadline_ns, Due::Commit(me, seq));
+            let entry = self.arm_due(deadline_ns, me, Kind::Overdue, seq);
             self.take_off(run.extension().waits_until.replace(Some(entry)));
         }
         true

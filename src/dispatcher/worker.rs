@@ -38,8 +38,8 @@ use crate::sync::slots::BATCH;
 use crate::sync::spin::Spin;
 use crate::sync::thread_local;
 use crate::sync::time::Instant;
+use crate::system::Shared;
 use crate::system::quota::Purse;
-use crate::system::{Due, Shared};
 use hashbrown::HashMap;
 use std::any::TypeId;
 use std::cell::{Cell, RefCell};
@@ -163,7 +163,7 @@ pub(crate) struct Worker {
     ready: Deque<Runnable>,
     fresh: Deque<Runnable>,
     /// Room for what fires at once.
-    due: Cell<Vec<Due>>,
+    due: Cell<Vec<Parcel>>,
     pub(crate) numbers: RefCell<Vec<u32>>,
     pub(crate) clock: BatchClock,
     pub(crate) stats: Arc<WorkerStats>,
@@ -178,6 +178,7 @@ pub(crate) struct Worker {
     me_generation: Cell<NonZeroU32>,
     system: u32,
     one_message: u64,
+    one_question: u64,
     last_target: Cell<u32>,
     exit: Cell<Option<Exit>>,
     ask_number: Cell<u64>,
@@ -261,6 +262,10 @@ impl Worker {
             one_message: match shared.has_origins {
                 true => Steps::NO_PLAN,
                 false => Steps::one_message(shared.tag),
+            },
+            one_question: match shared.has_origins {
+                true => Steps::NO_PLAN,
+                false => Steps::one_question(shared.tag),
             },
             last_target: Cell::new(NOBODY),
             exit: Cell::new(None),
@@ -893,6 +898,12 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn one_message(&self) -> u64 {
         self.one_message
+    }
+
+    /// The [`Steps::kind`] of one question to an actor of this system, or of a message and timers.
+    #[inline(always)]
+    pub(crate) fn one_question(&self) -> u64 {
+        self.one_question
     }
 
     /// This worker's own envelopes.

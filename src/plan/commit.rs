@@ -100,7 +100,8 @@ pub(crate) enum Usual {
     Other,
 }
 
-/// Commits a plan that is an event, a message, both, or a reply, if nothing stands in the way.
+/// Commits a plan that is an event, a message or a question, an event with one of the two, or a reply,
+/// if nothing stands in the way.
 #[inline(always)]
 pub(crate) fn commit_usual<B: Behavior>(
     run: &Running<'_>,
@@ -109,7 +110,7 @@ pub(crate) fn commit_usual<B: Behavior>(
     plan: &mut Plan<B>,
 ) -> Usual {
     if plan.steps.kind() == worker.one_message() && !worker.is_short_of_memory() {
-        return send_one(run, body, worker, plan);
+        return send_one(run, body, worker, plan, List::take_only);
     }
     if plan.steps.flags == 0 {
         return match plan.event.take() {
@@ -125,10 +126,13 @@ pub(crate) fn commit_usual<B: Behavior>(
         }
         return Usual::Done;
     }
+    if plan.steps.kind() == worker.one_question() && !worker.is_short_of_memory() {
+        return ask_one(run, body, worker, plan);
+    }
     Usual::Other
 }
 
-/// A message that its target has room for, with one exchange.
+/// The message that `take` takes off, which its target has room for, with one exchange.
 ///
 /// Where the turn evolves too, the place is taken only when the message goes in, which saves an
 /// exchange: two turns on two workers may take the last place at once, and the mailbox then holds
@@ -139,6 +143,7 @@ fn send_one<B: Behavior>(
     body: &mut Body<B>,
     worker: &Worker,
     plan: &mut Plan<B>,
+    take: impl FnOnce(&mut List) -> Option<Parcel>,
 ) -> Usual {
     let Some(parcel) = plan.steps.list.front() else {
         return Usual::Other;
@@ -163,7 +168,7 @@ fn send_one<B: Behavior>(
         }
         bound = OVERDRAFT_MAX;
     }
-    let Some(parcel) = plan.steps.list.take_only() else {
+    let Some(parcel) = take(&mut plan.steps.list) else {
         return Usual::Done;
     };
     match send(run, worker, cell, parcel, bound) {
@@ -177,6 +182,41 @@ fn send_one<B: Behavior>(
             Usual::Other
         }
     }
+}
+
+/// A question, as [`send_one`] sends a message: its continuation is kept when it is in its mailbox.
+#[inline(never)]
+fn ask_one<B: Behavior>(
+    run: &Running<'_>,
+    body: &mut Body<B>,
+    worker: &Worker,
+    plan: &mut Plan<B>,
+) -> Usual {
+    let Some(deadline_ns) = stamp_only(run, worker, &plan.steps) else {
+        return Usual::Other;
+    };
+    let sent = send_one(run, body, worker, plan, List::pop_front);
+    if sent == Usual::Done
+        && let Some(continuation) = plan.steps.list.pop_front()
+    {
+        worker.open_ask_by(run, continuation, deadline_ns);
+    }
+    sent
+}
+
+/// Says in a plan's question until when it is of use, if that and its continuation are all steps.
+#[inline(always)]
+fn stamp_only(run: &Running<'_>, worker: &Worker, steps: &Steps) -> Option<u64> {
+    let mut steps = steps.list.iter();
+    let question = steps.next().filter(|step| step.kind() == Kind::Ask)?;
+    let continuation = steps.next().filter(|step| step.kind() == Kind::Continue)?;
+    if steps.next().is_some() || !worker.may_ask() {
+        return None;
+    }
+    let deadline_ns = worker.ask_deadline_ns(run, continuation);
+    question.set_deadline(deadline_ns);
+    worker.note_question(question);
+    Some(deadline_ns)
 }
 
 /// Puts a message, which has no place yet, in its target's mailbox with one exchange.
@@ -346,7 +386,7 @@ fn commit_own<B: Behavior>(
                 None => worker.open_ask(run, step),
             },
             Kind::Timer | Kind::Interval => worker.arm(run, step),
-            Kind::Cancel => worker.cancel(run, step.note()[0]),
+            Kind::Cancel => worker.cancel(run, step),
             Kind::Reply => {
                 worker.flush();
                 ask::deliver(worker, step);
@@ -370,21 +410,9 @@ fn stamp_first(run: &Running<'_>, worker: &Worker, steps: &Steps) -> Option<u64>
 
 /// Puts the one message of a plan before its other steps.
 fn bring_send_first(steps: &mut Steps) {
-    let mut before = List::new();
-    while let Some(step) = steps.list.pop_front() {
-        if matches!(step.kind(), Kind::Tell | Kind::Ask) {
-            steps.list.push_front(step);
-            break;
-        }
-        before.push_back(step);
-    }
-    if !before.is_empty() {
-        let message = steps.list.pop_front();
-        before.append(std::mem::take(&mut steps.list));
-        steps.list = before;
-        if let Some(message) = message {
-            steps.list.push_front(message);
-        }
+    let is_message = |step: &Parcel| matches!(step.kind(), Kind::Tell | Kind::Ask);
+    if let Some(message) = steps.list.take_first(is_message) {
+        steps.list.push_front(message);
     }
 }
 
@@ -1035,7 +1063,7 @@ fn publish(
                 ask::deliver(worker, step);
             }
             Kind::Timer | Kind::Interval => worker.arm(run, step),
-            Kind::Cancel => worker.cancel(run, step.note()[0]),
+            Kind::Cancel => worker.cancel(run, step),
             Kind::Become => run.extension().becoming.set(Some(step)),
             Kind::Stash => run.stash(worker, step),
             Kind::Escape => escapes.push_back(step),

@@ -107,6 +107,11 @@ impl Steps {
         Self::kind_of(flag::SEND, 1, system)
     }
 
+    /// The [`Steps::kind`] of one question to an actor of `system`, or of a message and timers.
+    pub(crate) fn one_question(system: u32) -> u64 {
+        Self::kind_of(flag::SEND | flag::OWN | flag::LIMITED, 1, system)
+    }
+
     #[inline(always)]
     fn kind_of(flags: u16, sends: u16, system: u32) -> u64 {
         u64::from(flags) | u64::from(sends) << 16 | u64::from(system) << 32

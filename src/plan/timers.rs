@@ -4,7 +4,9 @@ use super::{Plan, Steps, flag};
 use crate::actor::{Behavior, Origin};
 use crate::dispatcher::effects::WheelEntry;
 use crate::envelope::{Kind, Parcel};
-use hashbrown::HashMap;
+use hashbrown::hash_table::{Entry, VacantEntry};
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 /// Names a timer of one actor. Arming a key again replaces its timer.
@@ -72,18 +74,19 @@ pub(crate) struct Silence<M> {
 /// The key of the timer of an actor's receive time-out, which is no user's.
 pub(crate) const SILENCE: u64 = Key::named("mainspring: receive time-out").0;
 
-/// An interval's tick on its way to its actor.
+/// An interval's tick: it waits in the wheel, goes to its actor, and is armed anew.
+#[derive(Clone, Copy)]
 pub(crate) struct Tick {
     pub(crate) key: u64,
     pub(crate) seq: u64,
 }
 
-/// An actor's armed timers by key: in a list while they are few, hashed once they were more.
+/// An actor's armed timers by key: in a list while they are few, in tables once they were more.
 #[derive(Default)]
 pub(crate) struct Timers {
     /// Empty while `many` is not.
-    few: Vec<(u64, Armed)>,
-    many: HashMap<u64, Armed>,
+    few: Vec<Armed>,
+    many: Tables,
     next_seq: u64,
 }
 
@@ -92,10 +95,11 @@ const FEW: usize = 12;
 
 /// One armed timer.
 pub(crate) struct Armed {
+    pub(crate) key: u64,
     pub(crate) seq: u64,
     pub(crate) entry: WheelEntry,
-    /// An interval's message, and when it is due, in nanoseconds.
-    pub(crate) repeat: Option<(Parcel, u64)>,
+    /// An interval's message. Its note's first number is when it is due, in nanoseconds.
+    pub(crate) repeat: Option<Parcel>,
     /// That of the turn which armed it, where that is known.
     pub(crate) origin: Option<Box<Origin>>,
 }
@@ -107,67 +111,175 @@ impl Timers {
         self.next_seq
     }
 
-    /// Notes a timer whose key is not in use.
+    /// Where the timer of this key is, or may be put.
     #[inline]
-    pub(crate) fn insert(&mut self, key: u64, armed: Armed) {
-        if self.few.len() < FEW && self.many.is_empty() {
-            self.few.push((key, armed));
-        } else {
-            self.many.extend(self.few.drain(..));
-            self.many.insert(key, armed);
-        }
-    }
-
-    #[inline]
-    fn place(&self, key: u64) -> Option<usize> {
-        self.few.iter().position(|timer| timer.0 == key)
-    }
-
-    pub(crate) fn get_mut(&mut self, key: u64, seq: u64) -> Option<&mut Armed> {
-        let armed = match self.place(key) {
-            Some(place) => &mut self.few[place].1,
-            None => self.many.get_mut(&key)?,
-        };
-        (armed.seq == seq).then_some(armed)
-    }
-
-    #[inline]
-    pub(crate) fn remove(&mut self, key: u64) -> Option<Armed> {
-        match self.place(key) {
-            Some(place) => Some(self.few.swap_remove(place).1),
-            None if self.many.is_empty() => None,
-            None => self.many.remove(&key),
-        }
-    }
-
-    /// Takes the timer off if it is this very one, so not cancelled nor replaced.
-    #[inline]
-    pub(crate) fn take(&mut self, key: u64, seq: u64) -> Option<Armed> {
-        match self.place(key) {
-            Some(place) if self.few[place].1.seq == seq => Some(self.few.swap_remove(place).1),
-            Some(_) => None,
-            None => {
-                self.get_mut(key, seq)?;
-                self.many.remove(&key)
+    pub(crate) fn place(&mut self, key: u64) -> Place<'_> {
+        if self.many.len == 0 {
+            if let Some(place) = self.few.iter().position(|armed| armed.key == key) {
+                return Place::Taken(&mut self.few[place]);
+            }
+            if self.few.len() < FEW {
+                return Place::Free(Free::Few(&mut self.few));
+            }
+            for armed in self.few.drain(..) {
+                if let Place::Free(free) = self.many.place(armed.key) {
+                    free.put(armed);
+                }
             }
         }
+        self.many.place(key)
     }
 
-    /// The timer of the actor's receive time-out.
-    pub(crate) fn silence(&mut self) -> Option<&mut Armed> {
-        match self.place(SILENCE) {
-            Some(place) => Some(&mut self.few[place].1),
-            None => self.many.get_mut(&SILENCE),
+    /// The timer of this key.
+    #[inline]
+    pub(crate) fn find(&mut self, key: u64) -> Option<&mut Armed> {
+        match self.many.len {
+            0 => self.few.iter_mut().find(|armed| armed.key == key),
+            _ => self.many.find(key),
         }
+    }
+
+    /// The same, if it is this very one, so not cancelled nor replaced.
+    pub(crate) fn find_armed(&mut self, key: u64, seq: u64) -> Option<&mut Armed> {
+        self.find(key).filter(|armed| armed.seq == seq)
+    }
+
+    /// Takes the timer of this key off.
+    #[inline]
+    pub(crate) fn remove(&mut self, key: u64) -> Option<Armed> {
+        self.remove_if(|armed| armed.key == key, key)
+    }
+
+    /// Takes the timer off if it is this very one.
+    #[inline]
+    pub(crate) fn take(&mut self, key: u64, seq: u64) -> Option<Armed> {
+        self.remove_if(|armed| armed.key == key && armed.seq == seq, key)
+    }
+
+    #[inline(always)]
+    fn remove_if(&mut self, is_it: impl Fn(&Armed) -> bool, key: u64) -> Option<Armed> {
+        if self.many.len > 0 {
+            return self.many.remove(key, is_it);
+        }
+        let place = self.few.iter().position(is_it)?;
+        Some(self.few.swap_remove(place))
     }
 
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Armed> {
-        let many = self.many.drain().map(|(_, armed)| armed);
-        self.few.drain(..).map(|(_, armed)| armed).chain(many)
+        self.few.drain(..).chain(self.many.drain())
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.few.len() + self.many.len()
+        self.few.len() + self.many.len
+    }
+}
+
+/// What is in the place of a key.
+pub(crate) enum Place<'a> {
+    Taken(&'a mut Armed),
+    Free(Free<'a>),
+}
+
+/// A place for a timer whose key is not in use.
+pub(crate) enum Free<'a> {
+    Few(&'a mut Vec<Armed>),
+    Many(VacantEntry<'a, Armed>, &'a mut usize),
+}
+
+impl Free<'_> {
+    /// Puts the timer of the place's key there.
+    #[inline]
+    pub(crate) fn put(self, armed: Armed) {
+        match self {
+            Self::Few(few) => few.push(armed),
+            Self::Many(place, len) => {
+                *len += 1;
+                place.insert(armed);
+            }
+        }
+    }
+}
+
+/// Timers by key in small tables, one of which is split whenever there are more timers: none waits
+/// until all others have moved, and memory comes in pieces of one size (W. Litwin, "Linear hashing",
+/// VLDB 1980).
+#[derive(Default)]
+struct Tables {
+    tables: Vec<HashTable<Armed>>,
+    /// The lowest 2^n - 1 not below the last table's number.
+    mask: usize,
+    len: usize,
+    hasher: DefaultHashBuilder,
+}
+
+/// Timers a table, in the mean, and how many each has room for at first: few tables have more.
+const MEAN: usize = 40;
+const ROOM: usize = 56;
+
+impl Tables {
+    #[inline]
+    fn place(&mut self, key: u64) -> Place<'_> {
+        if self.len >= self.tables.len() * MEAN {
+            self.split();
+        }
+        let hash = self.hasher.hash_one(key);
+        let number = number_of(hash, self.mask, self.tables.len());
+        let hash_of = |armed: &Armed| self.hasher.hash_one(armed.key);
+        match self.tables[number].entry(hash, |armed| armed.key == key, hash_of) {
+            Entry::Occupied(taken) => Place::Taken(taken.into_mut()),
+            Entry::Vacant(free) => Place::Free(Free::Many(free, &mut self.len)),
+        }
+    }
+
+    #[inline]
+    fn find(&mut self, key: u64) -> Option<&mut Armed> {
+        let hash = self.hasher.hash_one(key);
+        let number = number_of(hash, self.mask, self.tables.len());
+        self.tables[number].find_mut(hash, |armed| armed.key == key)
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, key: u64, is_it: impl Fn(&Armed) -> bool) -> Option<Armed> {
+        let hash = self.hasher.hash_one(key);
+        let number = number_of(hash, self.mask, self.tables.len());
+        let found = self.tables[number].find_entry(hash, is_it).ok()?;
+        self.len -= 1;
+        Some(found.remove().0)
+    }
+
+    /// One table more: it gets about half of the timers of another.
+    #[cold]
+    fn split(&mut self) {
+        let last = self.tables.len();
+        let mut table = HashTable::with_capacity(ROOM);
+        if last > 0 {
+            let (mask, hasher) = (self.mask | last, &self.hasher);
+            let hash_of = |armed: &Armed| hasher.hash_one(armed.key);
+            let from = &mut self.tables[last - mask.div_ceil(2)];
+            for armed in from.extract_if(|armed| number_of(hash_of(armed), mask, last + 1) == last)
+            {
+                table.insert_unique(hash_of(&armed), armed, hash_of);
+            }
+            self.mask = mask;
+        }
+        self.tables.push(table);
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = Armed> {
+        self.len = 0;
+        self.tables.iter_mut().flat_map(HashTable::drain)
+    }
+}
+
+/// The number of the table, of so many, for what hashes to `hash`: by bits of which a table itself
+/// makes no use.
+#[inline(always)]
+fn number_of(hash: u64, mask: usize, tables: usize) -> usize {
+    let number = (hash >> 24) as usize & mask;
+    if number < tables {
+        number
+    } else {
+        number & (mask >> 1) // not split yet
     }
 }
 
@@ -309,34 +421,45 @@ impl<B: Behavior> Plan<B> {
 mod tests {
     use super::*;
     use crate::timer::Wheel;
+    use std::collections::BTreeMap;
+
+    /// Arms a timer of `key`, whose number is returned.
+    fn arm(wheel: &mut Wheel<()>, timers: &mut Timers, key: u64) -> u64 {
+        let seq = timers.next_seq();
+        let entry = WheelEntry {
+            worker: 0,
+            key: wheel.insert(1, ()),
+        };
+        let Place::Free(free) = timers.place(key) else {
+            panic!("the key is not in use");
+        };
+        free.put(Armed {
+            key,
+            seq,
+            entry,
+            repeat: None,
+            origin: None,
+        });
+        seq
+    }
 
     #[test]
     fn timers_are_found_by_key_and_number_whether_few_or_many() {
         let mut wheel = Wheel::new(0);
         let mut timers = Timers::default();
-        let mut arm = |timers: &mut Timers, key| {
-            let seq = timers.next_seq();
-            let entry = WheelEntry {
-                worker: 0,
-                key: wheel.insert(1, ()),
-            };
-            let armed = Armed {
-                seq,
-                entry,
-                repeat: None,
-                origin: None,
-            };
-            timers.insert(key, armed);
-            seq
-        };
-        for count in [1, 3, FEW as u64, FEW as u64 + 1, 40] {
-            let seqs: Vec<_> = (0..count).map(|key| arm(&mut timers, key)).collect();
+        for count in [1, 3, FEW as u64, FEW as u64 + 1, 40, 1_000] {
+            let seqs: Vec<_> = (0..count)
+                .map(|key| arm(&mut wheel, &mut timers, key))
+                .collect();
             assert_eq!(timers.len() as u64, count);
             for key in (0..count).rev() {
                 let seq = seqs[key as usize];
-                assert!(timers.get_mut(key, seq + 1).is_none());
+                assert!(timers.find_armed(key, seq + 1).is_none());
                 assert!(timers.take(key, seq + 1).is_none());
-                assert_eq!(timers.get_mut(key, seq).map(|armed| armed.seq), Some(seq));
+                assert_eq!(
+                    timers.find_armed(key, seq).map(|armed| armed.seq),
+                    Some(seq)
+                );
                 let gone = match key % 2 {
                     0 => timers.take(key, seq),
                     _ => timers.remove(key),
@@ -348,9 +471,42 @@ mod tests {
             assert_eq!(timers.len(), 0);
         }
         for key in 0..40 {
-            arm(&mut timers, key);
+            arm(&mut wheel, &mut timers, key);
         }
         assert_eq!(timers.drain().count(), 40);
         assert_eq!(timers.len(), 0);
+    }
+
+    #[test]
+    fn timers_are_those_of_a_sorted_map_while_their_tables_split() {
+        let mut wheel = Wheel::new(0);
+        let mut timers = Timers::default();
+        let mut model = BTreeMap::new();
+        let mut random = 42_u64;
+        for step in 0..40_000_u64 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let key = random % 6_000;
+            // Grows, then shrinks, then grows again.
+            if (random >> 32) % 10 < [8, 2, 8][(step / 14_000) as usize] {
+                if let Place::Taken(armed) = timers.place(key) {
+                    assert_eq!(Some(&armed.seq), model.get(&key));
+                } else {
+                    assert!(!model.contains_key(&key));
+                    model.insert(key, arm(&mut wheel, &mut timers, key));
+                }
+            } else {
+                let gone = timers.remove(key).map(|armed| armed.seq);
+                assert_eq!(gone, model.remove(&key));
+            }
+            assert_eq!(timers.len(), model.len());
+        }
+        assert!(model.len() > 2_000);
+        let mut left: Vec<_> = timers.drain().map(|armed| (armed.key, armed.seq)).collect();
+        left.sort_unstable();
+        assert!(left.into_iter().eq(model));
+        assert_eq!(timers.len(), 0);
+        assert!(timers.find(0).is_none());
     }
 }

@@ -32,7 +32,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use shared::{Due, Shared, is_alive, send_uncounted};
+pub(crate) use shared::{Shared, is_alive, send_uncounted};
 pub use shutdown::{Late, Shutdown};
 pub use start::StartError;
 

@@ -16,7 +16,6 @@ use crate::dispatcher::worker::{self, Worker};
 use crate::dispatcher::{Dispatcher, WorkerParts};
 use crate::envelope::{Depot, Kind, Parcel, close_depot, is_counted_in, push_uncounted};
 use crate::plan::breaker::Circuits;
-use crate::plan::timers::Tick;
 use crate::quarantine::Ward;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sync::census;
@@ -34,38 +33,6 @@ use smallvec::SmallVec;
 use std::any::TypeId;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
-
-/// What a wheel holds.
-pub(crate) enum Due {
-    /// A one-shot timer's message, addressed to its actor.
-    Message(Parcel),
-    /// An interval's next tick.
-    Tick(Address, Tick),
-    /// The earliest deadline of an actor's open asks.
-    Asks(Address),
-    /// The deadline of a commit that waits for room.
-    Commit(Address, u64),
-    /// A look at the asks of an actor, which may be part of a circle.
-    #[cfg(any(debug_assertions, feature = "testkit"))]
-    Circle(Address),
-}
-
-impl Due {
-    /// The message that it sends; else the actor and the wait whose time is up.
-    pub(crate) fn parcel(self) -> Result<Parcel, (Address, u64)> {
-        let (address, parcel) = match self {
-            Self::Message(parcel) => return Ok(parcel),
-            Self::Commit(address, seq) => return Err((address, seq)),
-            #[cfg(any(debug_assertions, feature = "testkit"))]
-            Self::Circle(_) => unreachable!("those who fire look at circles first"),
-            Self::Tick(address, tick) => (address, Parcel::new(Kind::Interval, tick)),
-            Self::Asks(address) => (address, Parcel::new(Kind::Expired, ())),
-        };
-        parcel.set_cell(address.cell);
-        parcel.set_generation(address.generation.get());
-        Ok(parcel)
-    }
-}
 
 /// All that the actors of one runtime share.
 pub(crate) struct Shared {
@@ -178,27 +145,35 @@ impl Shared {
     }
 
     /// Lets what is due take its course, from outside of workers.
-    pub(crate) fn fire(&self, due: Due) {
-        #[cfg(any(debug_assertions, feature = "testkit"))]
-        if let Due::Circle(asker) = due {
+    pub(crate) fn fire(&self, due: Parcel) {
+        match due.kind() {
             // A worker that is stuck itself: there is no later look.
-            let _ = self.check_circle(asker);
-            return;
-        }
-        let is_made_here = !matches!(due, Due::Message(_));
-        match due.parcel() {
-            Ok(parcel) => {
-                if is_made_here && !is_counted_in(&self.depot) {
-                    self.depot.adopt(parcel.bytes());
-                }
-                self.send_uncounted(parcel);
+            #[cfg(any(debug_assertions, feature = "testkit"))]
+            Kind::Circle => {
+                let _ = self.check_circle(self.target_of(&due));
             }
-            Err((address, seq)) => {
-                self.waits.if_due(address.cell, seq, || {
-                    self.raise(address, life::COMMIT_DUE);
-                });
-            }
+            Kind::Overdue => self.end_wait(due, |address| {
+                self.raise(address, life::COMMIT_DUE);
+            }),
+            _ => self.send_uncounted(due),
         }
+    }
+
+    /// Lets a commit know that it has waited long enough, if it still waits.
+    pub(crate) fn end_wait(&self, due: Parcel, raise: impl FnOnce(Address)) {
+        let address = self.target_of(&due);
+        if let Ok(seq) = due.try_open::<u64>() {
+            self.waits.if_due(address.cell, seq, || raise(address));
+        }
+    }
+
+    /// Whom it is for, of this system's actors.
+    pub(crate) fn target_of(&self, due: &Parcel) -> Address {
+        NonZeroU32::new(due.generation()).map_or(Address::NOBODY, |generation| Address {
+            cell: due.cell(),
+            generation,
+            system: self.tag,
+        })
     }
 
     /// Sends what takes no place; what finds nobody is dropped. `schedule` puts an actor that the

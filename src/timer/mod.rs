@@ -7,6 +7,7 @@
 //! The wheel counts ticks and knows no clock; [`Resolution`] says how long a tick is and rounds so
 //! that no timer is early.
 
+mod chunks;
 mod resolution;
 mod slots;
 mod wheel;

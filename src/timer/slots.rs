@@ -13,10 +13,12 @@
 //! Queues of indices in cache lines were tried instead of links: no faster with a million cold
 //! timers (the entries' own cache and TLB misses decide) and 1.2 to 1.5 times slower warm.
 
+use super::chunks::Chunks;
+
 /// How many slots there are; slots are numbered from 0.
 pub(super) const SLOTS: usize = 2048;
 const WORDS: usize = SLOTS / 64;
-/// No entry: an index that no slice reaches, so that `get` answers `None`.
+/// No entry: an index that no entry has, so that `get` answers `None`.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// An entry's place in the list of its slot.
@@ -88,17 +90,17 @@ impl Slots {
 
     /// Appends the entry `index`, which is in no list, to the list of `slot`.
     #[inline]
-    pub(super) fn append<E: Linked>(&mut self, entries: &mut [E], slot: usize, index: u32) {
+    pub(super) fn append<E: Linked>(&mut self, entries: &mut Chunks<E>, slot: usize, index: u32) {
         let slot = slot % SLOTS;
         let list = &mut self.lists[slot];
         let previous = list.last;
-        *entries[index as usize].link() = Link {
+        *entries[index].link() = Link {
             next: NONE,
             previous,
             slot: slot as u16,
         };
         list.last = index;
-        match entries.get_mut(previous as usize) {
+        match entries.get_mut(previous) {
             Some(previous) => previous.link().next = index,
             None => {
                 list.first = index;
@@ -110,7 +112,7 @@ impl Slots {
 
     /// Takes the oldest entry of `slot` out of its list.
     #[inline]
-    pub(super) fn pop<E: Linked>(&mut self, entries: &mut [E], slot: usize) -> Option<u32> {
+    pub(super) fn pop<E: Linked>(&mut self, entries: &mut Chunks<E>, slot: usize) -> Option<u32> {
         let first = self.lists[slot % SLOTS].first;
         if first == NONE {
             return None;
@@ -121,19 +123,19 @@ impl Slots {
 
     /// Takes the entry `index`, which is in a list, out of it.
     #[inline]
-    pub(super) fn remove<E: Linked>(&mut self, entries: &mut [E], index: u32) {
+    pub(super) fn remove<E: Linked>(&mut self, entries: &mut Chunks<E>, index: u32) {
         let Link {
             next,
             previous,
             slot,
-        } = *entries[index as usize].link();
+        } = *entries[index].link();
         let slot = slot as usize % SLOTS;
         let list = &mut self.lists[slot];
-        match entries.get_mut(next as usize) {
+        match entries.get_mut(next) {
             Some(next) => next.link().previous = previous,
             None => list.last = previous,
         }
-        match entries.get_mut(previous as usize) {
+        match entries.get_mut(previous) {
             Some(previous) => previous.link().next = next,
             None => {
                 list.first = next;

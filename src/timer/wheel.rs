@@ -31,6 +31,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
+use super::chunks::Chunks;
 use super::slots::{Link, Linked, NONE, SLOTS, Slots};
 
 const DIGIT_BITS: u32 = 8;
@@ -64,7 +65,7 @@ pub enum Advance {
 /// The timers of one worker, unsynchronized.
 ///
 /// 32 bytes a timer with a payload of one pointer, and 17 KiB in all.
-/// Memory grows by doubling to the largest number of live timers and is then reused.
+/// Memory grows in pieces of 512 timers to the largest number of live ones and is then reused.
 ///
 /// # Examples
 ///
@@ -88,7 +89,7 @@ pub struct Wheel<T> {
     /// The lowest unit of the level whose slot a cascade has partly emptied; else [`NO_CASCADE`].
     floor: u64,
     slots: Slots,
-    entries: Vec<Entry<T>>,
+    entries: Chunks<Entry<T>>,
     /// Entries in no slot, linked by `next`.
     free: u32,
     len: usize,
@@ -119,14 +120,18 @@ impl<T> Wheel<T> {
     /// An empty wheel that stands at `now_tick`, with memory for about `timers` live timers.
     #[must_use]
     pub fn with_capacity(now_tick: u64, timers: usize) -> Self {
-        Self {
+        let mut wheel = Self {
             tick: now_tick,
             floor: NO_CASCADE,
             slots: Slots::new(),
-            entries: Vec::with_capacity(timers),
+            entries: Chunks::new(),
             free: NONE,
             len: 0,
+        };
+        while wheel.entries.len() < timers {
+            wheel.grow();
         }
+        wheel
     }
 
     /// How many timers wait.
@@ -148,19 +153,22 @@ impl<T> Wheel<T> {
     ///
     /// # Panics
     ///
-    /// With `u32::MAX` timers live.
+    /// With about `u32::MAX` timers live.
     #[inline]
     pub fn insert(&mut self, deadline_tick: u64, value: T) -> TimerKey {
         let deadline = deadline_tick.max(self.tick);
+        if self.free == NONE {
+            self.grow();
+        }
         let index = self.free;
-        let Some(entry) = self.entries.get_mut(index as usize) else {
-            return self.insert_new(deadline, value);
-        };
+        let entry = &mut self.entries[index];
         self.free = entry.link.next;
         entry.deadline = deadline;
         entry.value = Some(value);
         let generation = entry.generation;
-        self.arm(index, deadline);
+        let slot = self.slot_of(deadline, self.floor);
+        self.slots.append(&mut self.entries, slot, index);
+        self.len += 1;
         TimerKey { index, generation }
     }
 
@@ -168,7 +176,7 @@ impl<T> Wheel<T> {
     /// O(1).
     #[inline]
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        let entry = self.entries.get(key.index as usize)?;
+        let entry = self.entries.get(key.index)?;
         // An empty entry has the generation of the timer to come: only another wheel's key fits it.
         if entry.generation != key.generation || entry.value.is_none() {
             return None;
@@ -180,7 +188,7 @@ impl<T> Wheel<T> {
     /// The deadline and payload of a timer that still waits.
     #[must_use]
     pub fn get(&self, key: TimerKey) -> Option<(u64, &T)> {
-        let entry = self.entries.get(key.index as usize)?;
+        let entry = self.entries.get(key.index)?;
         if entry.generation != key.generation {
             return None;
         }
@@ -271,7 +279,7 @@ impl<T> Wheel<T> {
                 return;
             };
             *left -= 1;
-            let below = self.slot_of(self.entries[index as usize].deadline, NO_CASCADE);
+            let below = self.slot_of(self.entries[index].deadline, NO_CASCADE);
             self.slots.append(&mut self.entries, below, index);
         }
     }
@@ -300,36 +308,31 @@ impl<T> Wheel<T> {
         Some((slot, above | ((slot % SLOTS_PER_LEVEL) as u64) << shift))
     }
 
+    /// More entries, all of them free.
     #[cold]
-    fn insert_new(&mut self, deadline: u64, value: T) -> TimerKey {
-        assert!(
-            self.entries.len() < NONE as usize,
-            "a wheel holds at most {NONE} timers"
-        );
-        let index = self.entries.len() as u32;
-        let generation = NonZeroU32::MIN;
-        self.entries.push(Entry {
-            deadline,
-            generation,
+    fn grow(&mut self) {
+        let first = self.entries.len();
+        let mut before_free = self.free;
+        self.entries.grow(|_| Entry {
+            deadline: 0,
+            generation: NonZeroU32::MIN,
             link: Link::new(),
-            value: Some(value),
+            value: None,
         });
-        self.arm(index, deadline);
-        TimerKey { index, generation }
-    }
-
-    /// Puts a filled entry into its slot.
-    #[inline]
-    fn arm(&mut self, index: u32, deadline: u64) {
-        let slot = self.slot_of(deadline, self.floor);
-        self.slots.append(&mut self.entries, slot, index);
-        self.len += 1;
+        let end = self.entries.len();
+        assert!(end <= NONE as usize, "a wheel holds about {NONE} timers");
+        // The lowest number comes out first.
+        for index in (first as u32..end as u32).rev() {
+            self.entries[index].link.next = before_free;
+            before_free = index;
+        }
+        self.free = before_free;
     }
 
     /// Empties an entry that its slot no longer names.
     #[inline]
     fn release(&mut self, index: u32) -> (u64, T) {
-        let entry = &mut self.entries[index as usize];
+        let entry = &mut self.entries[index];
         let value = entry
             .value
             .take()
@@ -363,7 +366,7 @@ impl<T> Iterator for Drain<'_, T> {
     type Item = (u64, T);
 
     fn next(&mut self) -> Option<(u64, T)> {
-        while let Some(entry) = self.wheel.entries.get(self.next as usize) {
+        while let Some(entry) = self.wheel.entries.get(self.next) {
             let index = self.next;
             self.next += 1;
             if entry.value.is_some() {
