@@ -6,7 +6,7 @@
 //!                                          └── first commit ──┘
 //! ```
 //!
-//! - D1: what [`Delays`] says is on its way has a timer from the turn's commit on, and no other has.
+//! - D1: what `Delays` says is on its way has a timer from the turn's commit on, and no other has.
 //! - D2: a turn that fails leaves them as they were, but for those that have ended.
 
 use super::{Effects, OWN};

@@ -396,7 +396,7 @@ impl System {
     /// Bytes that the runtime may hold for actors and messages: `system.memory_ceiling_bytes`.
     ///
     /// Beyond it messages from outside are refused as full, turns that send fail with
-    /// [`Cause::NoMemory`], and no actors are made; what is under way is finished. It counts the
+    /// [`Cause::NoMemory`](crate::Cause::NoMemory), and no actors are made; what is under way is finished. It counts the
     /// actors' cells and the envelopes, those kept for reuse included, and not what machines and
     /// messages hold beyond them.
     pub fn memory_ceiling(&self) -> u64 {
