@@ -223,6 +223,19 @@ mod tests {
             let (sizes, edges) = drawn.graph(60, 80);
             let layout = layered(&sizes, &edges, |_| Pin::Free, |_| [None, None]);
             for (&(from, to), bends) in edges.iter().zip(&layout.bends) {
+                let [Some(first), Some(last)] = [bends.first(), bends.last()] else {
+                    continue;
+                };
+                // From the border of its source to that of its target.
+                let border = |node: usize, &(x, y): &(f64, f64)| {
+                    let ((mid_x, mid_y), (w, h)) = (layout.at[node], sizes[node]);
+                    let reach = w / 2.0 - EDGE;
+                    let x = mid_x + (x - mid_x).max(-reach).min(reach);
+                    (x, mid_y + if y > mid_y { h / 2.0 } else { -h / 2.0 })
+                };
+                let mut bends = bends.clone();
+                bends.insert(0, border(from, first));
+                bends.push(border(to, last));
                 for pair in bends.windows(2) {
                     for (node, (at, size)) in layout.at.iter().zip(&sizes).enumerate() {
                         let apart = |part: f64| {
