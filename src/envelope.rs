@@ -73,8 +73,12 @@ pub(crate) enum Kind {
     Event,
     /// A plan's reply.
     Reply,
-    /// A plan's step that is a closure over the commit: spawn, timers, monitors and the like.
+    /// A plan's step that is a closure over the commit: monitors, links and the like.
     Step,
+    /// A plan's wish to hear of the ends of linked actors, or no more.
+    Trap,
+    /// As [`Kind::Step`], for a child, whose cell it names: it runs once all of the plan is out.
+    Child,
     /// A plan's continuation of the ask whose request is the step before it.
     Continue,
     /// As [`Kind::Continue`], for one of several questions: a message only after the last.

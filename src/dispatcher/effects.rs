@@ -644,9 +644,9 @@ impl Worker {
 
     /// Lets a prepared actor run.
     #[inline(always)]
-    pub(crate) fn launch(&self, address: Address) {
-        if let Some(cell) = self.cell(address.cell) {
-            self.schedule_newborn(address.cell, cell);
+    pub(crate) fn launch(&self, number: u32) {
+        if let Some(cell) = self.cell(number) {
+            self.schedule_newborn(number, cell);
         }
     }
 

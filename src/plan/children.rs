@@ -11,7 +11,7 @@ use crate::config::{Overflow, WhenFull};
 use crate::dispatcher::worker;
 use crate::envelope::{Kind, Parcel};
 use crate::supervise::keeper::{ChildNews, Keeper};
-use crate::system::watch::{StopTree, stop_tree_of};
+use crate::system::watch::{StopTree, TrapLetter, stop_tree_of};
 use crate::system::{policy, spawn};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -40,7 +40,8 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn launch(self) {
+    /// What it does before it runs; whoever calls this [launches](worker::Worker::launch) it.
+    fn settle(self) {
         worker::with(|worker| {
             if let Some(worker) = worker {
                 if self.has_name {
@@ -52,7 +53,6 @@ impl Prepared {
                 if self.is_linked {
                     worker.link(worker.me(), self.child);
                 }
-                worker.launch(self.child);
                 std::mem::forget(self);
             }
         });
@@ -68,6 +68,9 @@ impl Drop for Prepared {
         });
     }
 }
+
+/// A plan's [`Plan::trap_exits`]; none for its end.
+pub(crate) struct Traps(pub(crate) Option<Arc<TrapLetter>>);
 
 /// A step that the worker takes at commit, for the actor that is being run now.
 pub(super) fn step(flags: u16, act: impl FnOnce(&worker::Worker) + Send + 'static) -> Steps {
@@ -285,20 +288,23 @@ impl<B: Behavior> Plan<B> {
     /// # Ok(()) }
     /// ```
     pub fn trap_exits(on_exit: impl Fn(Down) -> B::Message + Send + Sync + 'static) -> Self {
-        let me = me();
         let on_exit = Arc::new(on_exit);
-        let letter = Arc::new(move || {
+        let letter: Arc<TrapLetter> = Arc::new(move || {
             let on_exit = on_exit.clone();
             let open = move |down| on_exit(down);
             Parcel::closure::<Down, B::Message, _>(Kind::Step, open, [0; 2])
         });
-        Self::of(step(flag::OTHER, move |worker| worker.trap(me, letter)))
+        Self::trap(Some(letter))
     }
 
     /// Ends [`Plan::trap_exits`]: no message of a linked actor's end is handled from this commit on.
     pub fn untrap_exits() -> Self {
-        let me = me();
-        Self::of(step(flag::OTHER, move |worker| worker.untrap(me)))
+        Self::trap(None)
+    }
+
+    fn trap(letter: Option<Arc<TrapLetter>>) -> Self {
+        let step = Parcel::new(Kind::Trap, Traps(letter));
+        Self::of(Steps::one(step, flag::OTHER, 0))
     }
 
     /// Refuses `target` later messages; it ends once it has handled those before.
@@ -400,8 +406,8 @@ impl<B: Behavior, C: Behavior> SpawnStep<B, C> {
         })
     }
 
-    /// Links it with its parent before it runs: the abnormal end of one ends the other, from its
-    /// first turn on. See [`Plan::link`].
+    /// Links it with its parent: the abnormal end of one ends the other, from its first turn on. See
+    /// [`Plan::link`].
     pub fn linked(self) -> Self {
         self.set(|_, child| {
             child.is_linked = true;
@@ -497,8 +503,9 @@ impl<B: Behavior, C: Behavior> SpawnStep<B, C> {
     fn into_steps(self) -> Steps {
         match self.made {
             Some(Ok(prepared)) => {
-                let launch = move |()| prepared.launch();
-                let parcel = Parcel::closure::<(), (), _>(Kind::Step, launch, [0; 2]);
+                let settle = move |()| prepared.settle();
+                let parcel = Parcel::closure::<(), (), _>(Kind::Child, settle, [0; 2]);
+                parcel.set_cell(self.child.address.cell);
                 Steps::one(parcel, flag::OTHER, self.child.address.system)
             }
             Some(Err(error)) => {

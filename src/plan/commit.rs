@@ -4,8 +4,8 @@
 //!   plan ──▶ admit ──────────▶ evolve ─────────▶ publish
 //!            places in every   events in order   what was told, in plan order: consecutive
 //!            target's mailbox  (a refusal gives  messages to one mailbox as one chain with one
-//!            (no room: give    the places back)  exchange; replies, timers, children between
-//!            all back, wait)                     them where the plan has them
+//!            (no room: give    the places back)  exchange; replies and timers between them where
+//!            all back, wait)                     the plan has them; its children run last
 //! ```
 //!
 //! What the evolved machine itself asks for ([`Machine::output`]) is published first; see `say`.
@@ -20,6 +20,7 @@
 //!   that goes elsewhere publishes the pending chain first.
 //! - P3: nobody waits while holding a place.
 
+use super::children::Traps;
 use super::delivery::Delivery;
 use super::output::Output;
 use super::switch::Switch;
@@ -1001,6 +1002,21 @@ fn answer_later<M: 'static>(machine: &M, steps: &mut Steps) {
     }
 }
 
+/// A plan's children, which run once this is dropped: when all of the plan is out, so that a monitor
+/// or a link of one in the same plan comes before its first turn.
+struct Newborns<'a> {
+    worker: &'a Worker,
+    cells: SmallVec<[u32; 4]>,
+}
+
+impl Drop for Newborns<'_> {
+    fn drop(&mut self) {
+        for &cell in &self.cells {
+            self.worker.launch(cell);
+        }
+    }
+}
+
 /// Makes an admitted plan visible, in plan order. `displaces`: some target's newest message takes
 /// the place of its oldest.
 fn publish(
@@ -1014,6 +1030,10 @@ fn publish(
     // Places were taken in the order of the plan, so the next ones in use are never further back.
     let mut at = 0;
     let mut escapes = List::new();
+    let mut children = Newborns {
+        worker,
+        cells: SmallVec::new(),
+    };
     while let Some(step) = steps.list.pop_front() {
         match step.kind() {
             Kind::Tell | Kind::Ask => {
@@ -1071,6 +1091,17 @@ fn publish(
                 drop(step);
                 run.unstash();
             }
+            Kind::Child => {
+                worker.flush();
+                children.cells.push(step.cell());
+                step.call::<(), ()>(());
+            }
+            Kind::Trap => {
+                worker.flush();
+                if let Ok(Traps(letter)) = step.try_open() {
+                    worker.trap(letter);
+                }
+            }
             Kind::Deliver => {
                 worker.flush();
                 if let Ok(delivery) = step.try_open::<Delivery>() {
@@ -1084,6 +1115,7 @@ fn publish(
         }
     }
     worker.flush();
+    drop(children);
     if !escapes.is_empty() {
         escape::call_all(worker, escapes);
     }

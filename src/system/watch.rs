@@ -365,21 +365,14 @@ impl Worker {
         }
     }
 
-    /// From now on the ends of linked actors are messages of the actor `me`.
-    pub(crate) fn trap(&self, me: Address, letter: Arc<TrapLetter>) {
-        let trap = Trap {
+    /// From now on a linked actor's end is a message to the running actor, which `letter` makes, and
+    /// does not end it; with none its abnormal end does again, and no message of one is handled.
+    pub(crate) fn trap(&self, letter: Option<Arc<TrapLetter>>) {
+        let me = self.me();
+        let trap = letter.map(|letter| Trap {
             wanted: Arc::new(AtomicBool::new(true)),
             letter,
-        };
-        self.set_trap(me, Some(trap));
-    }
-
-    /// From now on an abnormal end of a linked actor ends `me` again; no message of one is handled.
-    pub(crate) fn untrap(&self, me: Address) {
-        self.set_trap(me, None);
-    }
-
-    fn set_trap(&self, me: Address, trap: Option<Trap>) {
+        });
         let mut watches = lock(&self.shared.watches);
         if !self.shared.mark(me) {
             return;

@@ -44,7 +44,7 @@ impl Fault {
     /// The dead letters that it makes, by their causes' names.
     pub(super) fn letters(self) -> &'static [&'static str] {
         match self {
-            Self::Panic => &["stopped", "ask failed"],
+            Self::Panic => &["stopped", "ask failed", "quarantined"],
             Self::Full => &["full", "no room"],
             Self::Slow | Self::Jump => &["ask failed", "no room", "expired"],
             Self::Stop | Self::Kill => &["stopped", "ask failed"],

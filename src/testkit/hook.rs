@@ -8,6 +8,7 @@ use super::trace::Heard;
 use crate::actor::{Address, Behavior, Machine, Origin};
 use crate::envelope::{Kind, Parcel};
 use crate::plan::Plan;
+use crate::plan::timers::SILENCE;
 use crate::timer::ManualClock;
 use std::any::{Any, TypeId, type_name};
 use std::cell::{Cell, RefCell};
@@ -261,11 +262,14 @@ fn in_words(step: &Parcel) -> Option<String> {
         Kind::Event => "evolves",
         Kind::Reply | Kind::Later => "answers",
         Kind::Timer => "arms a timer",
+        Kind::Interval if step.note()[0] == SILENCE => "hears of silence",
         Kind::Interval => "arms an interval",
         Kind::Cancel => "cancels a timer",
         Kind::Deliver => "delivers",
         Kind::Become => "becomes another",
         Kind::Stash => "puts the message aside",
+        Kind::Trap => "traps exits, or no more",
+        Kind::Child => "makes a child",
         Kind::Unstash => "takes all back that was put aside",
         Kind::Continue | Kind::Gather => return None,
         _ => "does another step",

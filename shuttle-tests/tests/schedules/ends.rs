@@ -1,8 +1,9 @@
 //! The end of a system, whatever is under way.
 
 use super::*;
-use common::{Alive, Log, Msg, act, does, spawn};
+use common::{Alive, Log, Msg, act, does, say, spawn};
 use mainspring::SendError;
+use mainspring::sync::shuttle::threads;
 use shuttle_tests::explore;
 use std::sync::Arc;
 
@@ -104,4 +105,50 @@ fn work_from_outside_meets_a_shutdown() {
     });
     MADE.reached("a message in time", told);
     REFUSED.reached("a message too late", told);
+}
+
+/// The last of a system is dropped in a turn: nobody waits, and the workers end only when all that
+/// was queued is handled and gone, what is made on the way too.
+#[test]
+fn a_shutdown_inside_an_actor_leaves_nobody_and_nothing() {
+    const EACH: u64 = 2;
+    explore(
+        "a_shutdown_inside_an_actor_leaves_nobody_and_nothing",
+        || {
+            let alive = Alive::new();
+            let system = system(workers(2));
+            let log = Log::new();
+            let others = [(); 3].map(|()| {
+                let tape = Tape::new(&log).keep(alive.one());
+                system.spawn(Script, tape).unwrap()
+            });
+            let tape = Tape::default().keep(alive.one());
+            let last = system.spawn(Script, tape).unwrap();
+            for other in &others {
+                for number in 0..EACH {
+                    let kept = alive.one();
+                    other
+                        .tell(does(move || {
+                            let tape = Tape::default().keep(kept.clone());
+                            say(number).and(Plan::<Script>::spawn(Script, tape))
+                        }))
+                        .unwrap();
+                }
+            }
+            let shut = last.actor();
+            let handle = system.handle(shut).unwrap();
+            drop((others, last));
+            handle
+                .tell(act(move |_| {
+                    let end = system.shutdown(LONG);
+                    assert_eq!(end.workers_stuck, 0);
+                    Plan::none()
+                }))
+                .unwrap();
+            drop(handle);
+            until("the workers end", || threads() == 0);
+            assert_eq!(alive.count(), 0);
+            assert_eq!(log.len() as u64, 3 * EACH);
+        },
+    );
 }

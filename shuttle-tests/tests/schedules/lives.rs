@@ -74,6 +74,43 @@ fn an_end_is_told_once_to_each_who_watches() {
     KILLED.reached("the kill comes first", told);
 }
 
+/// A child of another worker's that ends at once, watched by the plan that makes it: its end is its
+/// own, not that of somebody who was gone, however much the plan does between.
+#[test]
+fn a_child_watched_by_its_own_plan_tells_its_own_end() {
+    const BETWEEN: u64 = 8;
+    explore("a_child_watched_by_its_own_plan_tells_its_own_end", || {
+        let config = workers(1).dispatcher("side", |side| side.workers(1).spin(Duration::ZERO));
+        let system = system(config);
+        let parent = spawn(&system, &Log::new());
+        let log = Log::new();
+        let others = [(); 2].map(|()| spawn(&system, &log));
+        let to = others.each_ref().map(|other| other.actor());
+        let exits = Exits::default();
+        let ended = exits.clone();
+        parent
+            .tell(does(move || {
+                let child = Plan::<Script>::spawn(Script, Tape::default().start(|_| Plan::stop()));
+                child.on("side").then(move |child| {
+                    let tells = (0..BETWEEN).map(|n| Plan::tell(to[n as usize % 2], Msg::Say(n)));
+                    let noted = move |down: Down| {
+                        ended.lock().unwrap().push(down.exit);
+                        Msg::Say(0)
+                    };
+                    tells
+                        .fold(Plan::none(), Plan::and)
+                        .and(Plan::monitor(child, noted))
+                })
+            }))
+            .unwrap();
+        until("the end is told", || exits.lock().unwrap().len() == 1);
+        end(system);
+        assert_eq!(log.len() as u64, BETWEEN);
+        let exits = exits.lock().unwrap();
+        assert!(exits[0].is_normal(), "{exits:?}");
+    });
+}
+
 /// A chain of links: one ends abnormally, and all do, each told once.
 #[test]
 fn linked_actors_end_together() {

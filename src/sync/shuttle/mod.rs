@@ -26,7 +26,7 @@ pub use locks::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWrite
 pub use threads::thread;
 pub(crate) use threads::thread_local;
 pub(crate) use world::point;
-pub use world::{abandon, explored, time};
+pub use world::{abandon, explored, threads, time};
 
 /// Lets another task run; a scheduler that has favorites drops this one from them.
 pub fn spin_loop() {

@@ -90,10 +90,18 @@ pub fn explored(run: impl FnOnce()) {
     IS_EXPLORED.set(true);
     run();
     super::threads::end_locals();
-    let left = with(|world| world.tasks - 1);
-    assert_eq!(left, 0, "threads that the end of the system left behind");
+    assert_eq!(
+        threads(),
+        0,
+        "threads that the end of the system left behind"
+    );
     IS_EXPLORED.set(false);
     drop(WORLD.take());
+}
+
+/// How many threads have begun and not ended.
+pub fn threads() -> usize {
+    with(|world| world.tasks - 1)
 }
 
 /// Forgets a schedule that did not come to its end.
