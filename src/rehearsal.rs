@@ -109,7 +109,9 @@ pub(crate) fn rehearse<B: Behavior>(
     let _loan = worker.lend();
     #[cfg(debug_assertions)]
     let _deciding = worker.deciding::<B>();
-    Some(behavior.on_message((rehearsal.clone)(message), snapshot))
+    let message = (rehearsal.clone)(message);
+    let ids = &worker.clock.ids;
+    Some(ids.lending(|| behavior.on_message(message, snapshot)))
 }
 
 /// Compares what was decided twice.

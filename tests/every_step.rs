@@ -11,7 +11,7 @@ use mainspring::prelude::*;
 use mainspring::supervise::{Backoff, ChildSpec, Children, Restart, Strategy, Supervisor};
 use mainspring::testkit::{self, Fault, Random, Sim, sometimes};
 use mainspring::{Breaker, BreakerState, Cause, Deferred, Down, Escape, Exit, Missed, Refusal};
-use mainspring::{Undeliverable, Undelivered};
+use mainspring::{Poison, Undeliverable, Undelivered};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -22,12 +22,18 @@ struct Mind {
     asked: u64,
     heard: u64,
     kept: Vec<Deferred<u64>>,
+    /// Whether ends of linked actors are messages.
+    traps: bool,
+    /// Since when, and after what silence, it is to be told of one.
+    silence: Option<(Duration, Duration)>,
     before: Option<Box<Mind>>,
 }
 
 #[derive(Clone)]
 enum Event {
-    Turn,
+    Turn(Duration),
+    Traps(bool),
+    Silence(Option<(Duration, Duration)>),
     Asked(u64),
     Heard,
     Keep(Deferred<u64>),
@@ -40,7 +46,14 @@ impl Machine for Mind {
     type Event = Event;
     fn apply(&mut self, event: Event) {
         match event {
-            Event::Turn => drop(self.random.bits()),
+            Event::Turn(now) => {
+                self.random.bits();
+                if let Some((since, _)) = &mut self.silence {
+                    *since = now;
+                }
+            }
+            Event::Traps(traps) => self.traps = traps,
+            Event::Silence(silence) => self.silence = silence,
             Event::Asked(count) => self.asked += count,
             Event::Heard => self.heard += 1,
             Event::Keep(reply) => self.kept.push(reply),
@@ -77,7 +90,9 @@ enum Say {
     Outcome,
     Due(Duration),
     Tick,
+    Silence,
     Ended(Down),
+    Trapped(Down),
     Event,
     Undelivered(Undelivered),
     Breaker(BreakerState),
@@ -156,6 +171,8 @@ impl Doing {
             asked: 0,
             heard: 0,
             kept: Vec::new(),
+            traps: false,
+            silence: None,
             before: None,
         }
     }
@@ -178,7 +195,7 @@ impl Doing {
             reset: Duration::from_millis(30),
             ..Breaker::default()
         };
-        match random.below(34) {
+        match random.below(39) {
             0..4 => Plan::tell(to, Say::Go(next)),
             4..6 => Plan::ask(to, move |reply| Say::Question(next, reply))
                 .timeout(soon)
@@ -255,8 +272,25 @@ impl Doing {
                 };
                 Plan::spawn(beat, Beats(0)).into()
             }
+            31 => Plan::trap_exits(Say::Trapped)
+                .and(Plan::emit(Event::Traps(true)))
+                .and(Plan::link(to)),
+            32 => Plan::untrap_exits().and(Plan::emit(Event::Traps(false))),
+            33 | 34 => Plan::receive_timeout(soon, || Say::Silence)
+                .and(Plan::emit(Event::Silence(Some((mind.now(), soon))))),
+            35 => Plan::no_receive_timeout().and(Plan::emit(Event::Silence(None))),
             _ => Plan::tell(mind.me(), Say::Go(next)),
         }
+    }
+}
+
+/// What a panic leaves of a message: what holds no right to answer comes again.
+fn again(say: &Say) -> Option<Say> {
+    match say {
+        Say::Go(left) => Some(Say::Go(*left)),
+        Say::Trapped(down) => Some(Say::Trapped(down.clone())),
+        Say::Silence => Some(Say::Silence),
+        _ => None,
     }
 }
 
@@ -290,6 +324,7 @@ impl Behavior for Beat {
 impl Behavior for Doing {
     type Machine = Mind;
     type Message = Say;
+    const POISON: Option<Poison<Say>> = Some(Poison::after_with(2, again));
 
     fn on_message(&self, say: Say, mind: Snapshot<Self>) -> Plan<Self> {
         let mut random = mind.machine().random.clone();
@@ -320,6 +355,17 @@ impl Behavior for Doing {
                 reached(format!("an end: {}", exit_name(&down.exit)));
                 Plan::none()
             }
+            Say::Trapped(down) => {
+                assert!(mind.traps, "an end of another that nobody traps");
+                reached(format!("a trapped end: {}", exit_name(&down.exit)));
+                Plan::none()
+            }
+            Say::Silence => {
+                let (since, silence) = mind.silence.expect("nobody hears of silence");
+                assert!(mind.now() >= since + silence, "it was not silent");
+                reached("a silence");
+                Plan::none()
+            }
             Say::Event => {
                 reached("an event of another");
                 return Plan::none(); // an event of ours could come back as another's
@@ -341,7 +387,7 @@ impl Behavior for Doing {
             Say::Open => Plan::unstash(),
             Say::Tally(reply) => Plan::reply(reply, (mind.machine().asked, mind.machine().heard)),
         };
-        Plan::emit(Event::Turn).and(steps)
+        Plan::emit(Event::Turn(mind.now())).and(steps)
     }
 
     fn on_stop(&self, _: &Exit, _: Snapshot<Self>) -> Plan<Self> {
@@ -360,7 +406,7 @@ impl Behavior for Shut {
             Say::Outcome => Plan::emit(Event::Heard),
             Say::Tally(reply) => Plan::reply(reply, (mind.machine().asked, mind.machine().heard)),
             Say::Event => Plan::none(), // as with `Doing`
-            _ => Plan::emit(Event::Turn),
+            _ => Plan::emit(Event::Turn(mind.now())),
         }
     }
 }
@@ -381,6 +427,7 @@ fn run(sim: &mut Sim, faults: &[Fault]) {
         "too many behaviors",
         "expired",
         "ask circle",
+        "quarantined",
     ] {
         sim.allow(cause);
     }
@@ -464,6 +511,11 @@ fn run(sim: &mut Sim, faults: &[Fault]) {
     sim.faults(faults, 24);
     sim.run_for(Duration::from_secs(10));
     sim.faults(&[], 1);
+    for poison in sim.system().quarantine().list() {
+        let replayed = sim.system().quarantine().replay(poison.id);
+        let how = replayed.map_or_else(|why| format!("{why:?}"), |()| "again".to_owned());
+        reached(format!("out of quarantine: {how}"));
+    }
     sim.run_for(Duration::from_secs(60));
     for ran in sim.trace() {
         for fault in &ran.faults {
@@ -497,7 +549,7 @@ fn run(sim: &mut Sim, faults: &[Fault]) {
 }
 
 /// What the suite has to come by.
-const RARE: [&str; 86] = [
+const RARE: [&str; 101] = [
     "a breaker: Closed",
     "a breaker: HalfOpen",
     "a breaker: Open",
@@ -506,6 +558,7 @@ const RARE: [&str; 86] = [
     "a dead letter: Full",
     "a dead letter: NoRoom",
     "a dead letter: Panicked",
+    "a dead letter: Quarantined",
     "a dead letter: Refused",
     "a dead letter: Stopped",
     "a dead letter: Undelivered",
@@ -519,6 +572,7 @@ const RARE: [&str; 86] = [
     "a notice: committed",
     "a notice: panicked",
     "a question whose asker gave up",
+    "a silence",
     "a step: answers",
     "a step: arms a timer",
     "a step: asks actor",
@@ -527,14 +581,24 @@ const RARE: [&str; 86] = [
     "a step: delivers",
     "a step: does another step",
     "a step: evolves",
+    "a step: hears of silence",
+    "a step: makes a child",
     "a step: puts the message aside",
     "a step: takes all back that was put aside",
     "a step: tells actor",
+    "a step: traps exits, or no more",
     "a timer: committed",
     "a timer: committed, the actor stops",
     "a timer: committed, the behavior changes",
     "a timer: panicked",
     "a timer: waits for room",
+    "a trapped end: gone",
+    "a trapped end: killed",
+    "a trapped end: linked",
+    "a trapped end: normal",
+    "a trapped end: panicked",
+    "a trapped end: stopped at once",
+    "a trapped end: stopped with a reason",
     "alive at the end",
     "an ask's outcome: committed",
     "an ask's outcome: panicked",
@@ -569,6 +633,9 @@ const RARE: [&str; 86] = [
     "one of several asks: refused",
     "one of several asks: stopped",
     "one of several asks: timed out",
+    "out of quarantine: Full",
+    "out of quarantine: Stopped",
+    "out of quarantine: again",
     "put aside before: committed",
     "put aside before: committed, the actor stops",
     "put aside before: committed, the behavior changes",

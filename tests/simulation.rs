@@ -467,6 +467,66 @@ fn the_same_seed_has_the_same_faults() {
     }
 }
 
+/// Draws an id for each message, hands it on until it has gone round, and keeps what it drew.
+#[derive(Clone, Copy)]
+struct Naming {
+    next: Option<ActorRef<u64>>,
+}
+#[derive(Clone, Default)]
+struct Names(Vec<u128>);
+impl Machine for Names {
+    type Event = u128;
+    fn apply(&mut self, id: u128) {
+        self.0.push(id);
+    }
+}
+impl Behavior for Naming {
+    type Machine = Names;
+    type Message = u64;
+    fn on_message(&self, left: u64, names: Snapshot<Self>) -> Plan<Self> {
+        let plan = Plan::emit(names.fresh_id()).and(Plan::emit(names.fresh_id()));
+        match (left.checked_sub(1), self.next) {
+            (Some(left), Some(next)) => plan.and(Plan::tell(next, left)),
+            _ => plan,
+        }
+    }
+}
+
+/// The ids that two actors draw in turn for `messages` messages.
+fn names(seed: u64, messages: u64) -> Vec<u128> {
+    let mut sim = Sim::new(seed);
+    let system = sim.system();
+    let last = system.spawn(Naming { next: None }, Names::default());
+    let last = last.unwrap();
+    let next = Some(last.actor());
+    let first = system.spawn(Naming { next }, Names::default()).unwrap();
+    system.check_decisions::<Naming>(); // what is decided twice draws the same ids
+    for _ in 0..messages / 2 {
+        first.tell(1).unwrap();
+        sim.run_until_idle();
+    }
+    let drawn = [&first, &last].map(|one| {
+        let names = one.snapshot();
+        sim.run_until_idle();
+        names.wait().unwrap().0
+    });
+    drawn.concat()
+}
+
+#[test]
+fn ids_are_the_seeds_and_no_two_are_equal() {
+    for seed in seeds(20) {
+        assert_eq!(names(seed, 10), names(seed, 10), "seed {seed}");
+    }
+    let mut all = HashSet::new();
+    for seed in 0..20 {
+        let of_seed = names(seed, 100);
+        assert_eq!(of_seed.len(), 200);
+        all.extend(of_seed);
+    }
+    assert_eq!(all.len(), 20 * 200, "another seed has others");
+}
+
 #[test]
 fn a_failing_run_is_shrunk_to_what_it_takes() {
     let runs = RefCell::new(Vec::new());

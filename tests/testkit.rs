@@ -2,10 +2,10 @@
 
 #![cfg(all(feature = "testkit", not(loom)))]
 
-use mainspring::Breaker;
 use mainspring::prelude::*;
 use mainspring::supervise::Backoff;
 use mainspring::testkit::{self, Decided, Given};
+use mainspring::{Breaker, Down};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -187,6 +187,57 @@ fn timers_and_cancels_are_seen_with_key_and_time() {
     assert_eq!(facts, [(Key::new(1), 5, false), (Key::new(2), 60, true)]);
     assert_eq!(plan.canceled(), [Key::new(3)]);
     plan.nothing_else();
+}
+
+/// Watches over a session: hears of linked actors' ends, and of silence.
+#[derive(Clone, Copy)]
+struct Guarding;
+#[derive(Debug, PartialEq)]
+enum Guard {
+    Begin,
+    End,
+    Ended(Down),
+    Silence,
+}
+impl Behavior for Guarding {
+    type Machine = Account;
+    type Message = Guard;
+    fn on_message(&self, guard: Guard, _: Snapshot<Self>) -> Plan<Self> {
+        match guard {
+            Guard::Begin => Plan::trap_exits(Guard::Ended)
+                .and(Plan::receive_timeout(Duration::from_secs(30), || {
+                    Guard::Silence
+                })),
+            Guard::End => Plan::untrap_exits().and(Plan::no_receive_timeout()),
+            Guard::Ended(_) | Guard::Silence => Plan::none(),
+        }
+    }
+}
+
+#[test]
+fn trapped_exits_and_receive_time_outs_are_seen() {
+    let account = Account::default();
+    let plan = Given::new(Guarding, &account).message(Guard::Begin);
+    let text = failure(|| plan.nothing_else());
+    assert!(text.contains("Trap, Interval"), "{text}");
+    let silence = Duration::from_secs(30);
+    assert_eq!(plan.receive_timeout(), Some((silence, Guard::Silence)));
+    assert!(!plan.ends_receive_timeout() && !plan.untraps());
+    let down = Down {
+        actor: testkit::address::<Note>(1).address(),
+        exit: Exit::Killed,
+    };
+    assert_eq!(plan.trapped(down.clone()), Some(Guard::Ended(down.clone())));
+    assert!(plan.timers().is_empty());
+    plan.nothing_else();
+
+    let plan = Given::new(Guarding, &account).message(Guard::End);
+    assert!(failure(|| plan.nothing_else()).contains("Trap, Cancel"));
+    assert_eq!((plan.trapped(down), plan.receive_timeout()), (None, None));
+    assert!(plan.untraps() && plan.ends_receive_timeout());
+    assert!(plan.canceled().is_empty());
+    plan.nothing_else();
+    drop(Given::new(Guarding, &account).message(Guard::Silence));
 }
 
 #[test]

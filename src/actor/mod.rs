@@ -6,6 +6,7 @@ pub(crate) mod cell;
 mod exit;
 pub(crate) mod extension;
 mod handler;
+pub(crate) mod ids;
 mod origin;
 mod reference;
 mod snapshot;

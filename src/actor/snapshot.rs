@@ -52,6 +52,48 @@ impl<'a, B: Behavior> Snapshot<'a, B> {
         }
     }
 
+    /// An id that no other call in the system gives, for what the turn makes: a request, a check, a
+    /// trace. 128 bits, of which all look random; nothing, where nobody calls it, and a few
+    /// nanoseconds where one does.
+    ///
+    /// A system begins with a seed of its own, so that those of two systems differ too. In a
+    /// simulation the seed is the run's, so that a run gives the same ids again; those of
+    /// `testkit::Given` are always the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mainspring::prelude::*;
+    ///
+    /// struct Checks(Vec<u128>);
+    /// impl Machine for Checks {
+    ///     type Event = u128;
+    ///     fn apply(&mut self, check: u128) { self.0.push(check) }
+    /// }
+    /// #[derive(Clone, Copy)]
+    /// struct Checking;
+    /// impl Behavior for Checking {
+    ///     type Machine = Checks;
+    ///     type Message = Reply<u128>;
+    ///     fn on_message(&self, reply: Reply<u128>, checks: Snapshot<Self>) -> Plan<Self> {
+    ///         let check = checks.fresh_id();
+    ///         assert!(!checks.0.contains(&check));
+    ///         Plan::emit(check).and(Plan::reply(reply, check))
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> mainspring::Result {
+    /// let system = System::new()?;
+    /// let checking = system.spawn(Checking, Checks(Vec::new()))?;
+    /// let first = checking.ask(|reply| reply).wait()?;
+    /// assert_ne!(checking.ask(|reply| reply).wait()?, first);
+    /// println!("health-{first:032x}");
+    /// # Ok(()) }
+    /// ```
+    pub fn fresh_id(&self) -> u128 {
+        self.turn.clock.ids.draw()
+    }
+
     /// The machine, for longer than the snapshot is borrowed.
     pub fn machine(&self) -> &'a B::Machine {
         self.machine

@@ -1,6 +1,7 @@
 //! The time of a batch: read when first asked for, then the same for the whole batch.
 
 use crate::actor::Origin;
+use crate::actor::ids::Ids;
 use crate::timer::Clock;
 use std::cell::Cell;
 
@@ -12,14 +13,17 @@ pub(crate) struct BatchClock {
     now_ns: Cell<u64>,
     /// Where the message in hand came from, if that is known.
     pub(crate) origin: Cell<Option<Origin>>,
+    /// What handlers draw.
+    pub(crate) ids: Ids,
 }
 
 impl BatchClock {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, ids: Ids) -> Self {
         Self {
             clock,
             now_ns: Cell::new(0),
             origin: Cell::new(None),
+            ids,
         }
     }
 

@@ -248,7 +248,7 @@ impl Worker {
             fresh: queues.1,
             due: Cell::default(),
             numbers: RefCell::default(),
-            clock: BatchClock::new(clock),
+            clock: BatchClock::new(clock, shared.ids.next_worker()),
             stats: dispatcher.stats[index].clone(),
             types: RefCell::default(),
             type_numbers: RefCell::default(),

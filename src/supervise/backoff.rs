@@ -1,5 +1,6 @@
 //! How long a restart waits, and how many are within the budget.
 
+use crate::actor::ids::splitmix;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -88,14 +89,6 @@ impl Backoff {
         let part = (u128::from(random) * (u128::from(full) + 1)) >> 64;
         Duration::from_nanos(part as u64)
     }
-}
-
-/// One step of SplitMix64.
-fn splitmix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

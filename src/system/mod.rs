@@ -12,6 +12,7 @@ mod stepping;
 pub(crate) mod watch;
 
 use crate::actor::cell::{ActorCell, Counts};
+use crate::actor::ids::Source;
 use crate::actor::stream::{self, EventStream};
 use crate::actor::topic::Listener;
 use crate::actor::{ActorRef, Address, Behavior, Machine};
@@ -70,7 +71,7 @@ impl System {
     ///
     /// [`StartError`], before any thread runs.
     pub fn with_config(config: Config) -> Result<Self, StartError> {
-        Self::start(config, Clock::real(), true)
+        Self::start(config, Clock::real(), true, Source::any())
     }
 
     /// A system without threads: the caller runs its actors with [`System::run_until_idle`] and
@@ -80,7 +81,7 @@ impl System {
     ///
     /// [`StartError::Config`].
     pub fn stepped(config: Config, clock: Clock) -> Result<Self, StartError> {
-        Self::start(config, clock, false)
+        Self::start(config, clock, false, Source::any())
     }
 
     /// Its name: `system.name`.

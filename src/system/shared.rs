@@ -5,6 +5,7 @@ use super::shutdown::Late;
 use super::start::StartError;
 use super::watch;
 use crate::actor::cell::{ActorCell, life, quietly};
+use crate::actor::ids::Source;
 use crate::actor::topic::Topics;
 use crate::actor::{Address, Origin};
 #[cfg(feature = "compute")]
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) has_origins: bool,
     /// How many were, outside of actors.
     pub(crate) stamped_outside: AtomicU64,
+    /// Of what handlers draw.
+    pub(crate) ids: Source,
     pub(super) dispatchers: RwLock<Vec<Arc<Dispatcher>>>,
     pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
     /// Dispatchers of one actor each that have ended; their places are free.

@@ -3,6 +3,7 @@
 use super::System;
 use super::quota::Quota;
 use super::shared::{NEXT_TAG, SYSTEMS, Shared};
+use crate::actor::ids::Source;
 use crate::actor::topic::Topics;
 #[cfg(feature = "compute")]
 use crate::compute::Compute;
@@ -58,6 +59,7 @@ impl System {
         mut config: Config,
         clock: Clock,
         threads: bool,
+        ids: Source,
     ) -> Result<Self, StartError> {
         config.validate()?;
         if !threads {
@@ -93,6 +95,7 @@ impl System {
             commit_deadline_ns: config.mailbox.commit_deadline.as_nanos() as u64,
             has_origins: config.system.origins == Origins::On,
             stamped_outside: AtomicU64::new(0),
+            ids,
             dispatchers: RwLock::new(dispatchers.clone()),
             threads: Mutex::default(),
             ended_dispatchers: Mutex::default(),

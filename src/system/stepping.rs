@@ -1,13 +1,21 @@
 //! What the simulation asks of a stepped system and does with it.
 
-use super::System;
+use super::{StartError, System};
 use crate::actor::Address;
 use crate::actor::cell::life;
+use crate::actor::ids::Source;
+use crate::config::Config;
 use crate::dispatcher::worker;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::timer::Clock;
 use std::num::NonZeroU32;
 
 impl System {
+    /// As [`System::stepped`], with ids of this seed.
+    pub(crate) fn stepped_by(config: Config, clock: Clock, seed: u64) -> Result<Self, StartError> {
+        Self::start(config, clock, false, Source::of(seed))
+    }
+
     /// One turn of a stepped system, see [`Worker::run_chosen`].
     pub(crate) fn run_chosen(
         &self,

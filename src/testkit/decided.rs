@@ -1,15 +1,17 @@
 //! One turn without a system: what a behavior decides, taken apart by type.
 
 use crate::actor::cell::Lent;
-use crate::actor::{ActorRef, Address, Behavior, Exit, Machine, Refusal, Snapshot, Turn};
+use crate::actor::ids::Ids;
+use crate::actor::{ActorRef, Address, Behavior, Down, Exit, Machine, Refusal, Snapshot, Turn};
 use crate::ask::{AskError, Reply};
 use crate::dispatcher::batch_clock::BatchClock;
 use crate::envelope::{Kind, Parcel};
 use crate::plan::breaker::Breaker;
+use crate::plan::children::Traps;
 use crate::plan::delivery::Delivery;
 use crate::plan::print;
 use crate::plan::switch::Switch;
-use crate::plan::timers::{Key, Repeat};
+use crate::plan::timers::{Key, Repeat, SILENCE, Silence};
 use crate::plan::{Plan, flag};
 use crate::timer::ManualClock;
 use std::cell::Cell;
@@ -103,7 +105,7 @@ impl<'a, B: Behavior> Given<'a, B> {
         hand.advance(self.now);
         let turn = Turn {
             me: self.me,
-            clock: &BatchClock::new(hand.clock()),
+            clock: &BatchClock::new(hand.clock(), Ids::new(0, 0)),
             ask_by_ns: if self.is_ask { u64::MAX } else { 0 },
         };
         Decided::from(decide(&self.behavior, Snapshot::new(self.machine, &turn)))
@@ -144,7 +146,7 @@ pub struct Delivered<'a, M> {
 /// not. `Debug` lists kinds, targets and types of what there is, in order, the same in each run for
 /// made-up addresses, so it will do for a snapshot.
 ///
-/// Children are not in it: a plan that no actor's turn builds makes none. Monitors, links,
+/// Children are not in it: a plan that no actor's turn builds makes none. Monitors, links (not their trapped ends),
 /// subscriptions, deferred replies and stops of others are steps that [`Decided::other_steps`]
 /// counts.
 #[must_use = "a test looks at what was decided"]
@@ -378,9 +380,39 @@ impl<B: Behavior> Decided<B> {
         timers
     }
 
+    /// The receive time-out that it sets: how long the silence, and its message. With two, the later
+    /// one, which takes the place of the other.
+    pub fn receive_timeout(&self) -> Option<(Duration, B::Message)> {
+        let steps = self.of(Kind::Interval);
+        let silence = steps.filter_map(Step::see::<Silence<B::Message>>).last()?;
+        Some((Duration::from_nanos(silence.after_ns), (silence.message)()))
+    }
+
+    /// Whether it ends the receive time-out.
+    pub fn ends_receive_timeout(&self) -> bool {
+        let of_silence = |step: &&Step| step.parcel.note()[0] == SILENCE;
+        let ends = self.of(Kind::Cancel).filter(of_silence);
+        ends.map(|step| step.seen.set(true)).count() > 0
+    }
+
+    /// What the end of a linked actor becomes with the [`Plan::trap_exits`] of the plan, the last if
+    /// there are several; none without.
+    pub fn trapped(&self, down: Down) -> Option<B::Message> {
+        let Traps(letter) = self.of(Kind::Trap).filter_map(Step::see).last()?;
+        let letter = letter.as_ref()?;
+        Some(letter().call::<Down, B::Message>(down))
+    }
+
+    /// Whether, after the plan, ends of linked actors are no messages any more.
+    pub fn untraps(&self) -> bool {
+        let last = self.of(Kind::Trap).filter_map(Step::see).last();
+        matches!(last, Some(Traps(None)))
+    }
+
     /// The keys of the timers that it cancels, in order.
     pub fn canceled(&self) -> Vec<Key> {
-        let steps = self.of(Kind::Cancel);
+        let of_timer = |step: &&Step| step.parcel.note()[0] != SILENCE;
+        let steps = self.of(Kind::Cancel).filter(of_timer);
         steps
             .map(|step| {
                 step.seen.set(true);

@@ -188,7 +188,7 @@ impl Sim {
         tapes: Option<&Tapes>,
     ) -> Self {
         let (clock, hand) = Clock::manual();
-        let system = match System::stepped(config, clock.clone()) {
+        let system = match System::stepped_by(config, clock.clone(), seed) {
             Ok(system) => system,
             Err(error) => panic!("the simulated system can't be made: {error}"),
         };
