@@ -913,6 +913,10 @@ pub mod prelude {
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
 
+#[cfg(all(doctest, feature = "testkit", not(loom)))]
+#[doc = include_str!("../docs/testkit.md")]
+struct TestKitExamples;
+
 /// The guide's chapters, whose programs are tests.
 #[cfg(all(doctest, not(loom)))]
 mod guide {

@@ -157,6 +157,63 @@ fn every_scenario_of_the_whole_runtime_is_named() {
     assert_eq!(named, there);
 }
 
+/// The days in a text, as `2026-11-27`.
+fn days(text: &str) -> Vec<&str> {
+    let is_day = |word: &&str| {
+        let parts: Vec<_> = word.split('-').map(str::len).collect();
+        parts == [4, 2, 2] && word.chars().all(|c| c.is_ascii_digit() || c == '-')
+    };
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '-');
+    words.filter(is_day).collect()
+}
+
+/// The word after `name` in a command.
+fn after<'a>(command: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = command.split_once(&format!("{name} "))?;
+    rest.split(' ').next()
+}
+
+#[test]
+fn the_runs_before_a_release_name_what_is_there_and_their_last_day() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/verification.md")).unwrap();
+    let (before, section) = page.split_once("\n## The runs before a release\n").unwrap();
+    let ci = fs::read_to_string(root.join(".ci/run")).unwrap();
+    let rows = section.lines().filter(|line| line.contains(" | `"));
+    let mut count = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches(['|', ' ']).split(" | ").collect();
+        let [_, command, last] = cells[..] else {
+            panic!("three columns: {row}");
+        };
+        let &[day] = &days(last)[..] else {
+            panic!("one day: {row}");
+        };
+        for other in before.lines().filter(|line| line.contains(command)) {
+            assert!(
+                days(other).contains(&day),
+                "another day than in {other}: {row}"
+            );
+        }
+        let command = command.trim_matches('`');
+        if let Some(step) = after(command, ".ci/run") {
+            assert!(ci.contains(&format!("\nstep_{step}() {{")), "{row}");
+        } else if let Some(bin) = after(command, "--bin") {
+            let package = after(command, "-p").expect(row);
+            let file = root.join(package).join("src/bin").join(bin);
+            assert!(file.with_extension("rs").is_file(), "{row}");
+        } else if let Some(test) = after(command, "--test") {
+            let file = root.join("tests").join(test).with_extension("rs");
+            assert!(file.is_file(), "{row}");
+        } else {
+            let script = command.split(' ').next().unwrap();
+            assert!(script == "cargo" || root.join(script).is_file(), "{row}");
+        }
+        count += 1;
+    }
+    assert!(count >= 10, "{count} rows");
+}
+
 #[test]
 fn every_file_of_protocols_has_a_model() {
     // What has no protocol of its own: the door, its stand-ins, and what one thread does alone.

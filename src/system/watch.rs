@@ -369,15 +369,17 @@ impl Worker {
     /// does not end it; with none its abnormal end does again, and no message of one is handled.
     pub(crate) fn trap(&self, letter: Option<Arc<TrapLetter>>) {
         let me = self.me();
-        let trap = letter.map(|letter| Trap {
-            wanted: Arc::new(AtomicBool::new(true)),
-            letter,
-        });
         let mut watches = lock(&self.shared.watches);
         if !self.shared.mark(me) {
             return;
         }
         let watched = watches.actors.entry(me).or_default();
+        // One flag for all traps of a life: letters of one that was replaced are under way too.
+        let wanted = watched.trap.as_ref().map(|before| before.wanted.clone());
+        let trap = letter.map(|letter| Trap {
+            wanted: wanted.unwrap_or_else(|| Arc::new(AtomicBool::new(true))),
+            letter,
+        });
         let before = std::mem::replace(&mut watched.trap, trap);
         if let (Some(before), None) = (&before, &watched.trap) {
             before.wanted.store(false, Relaxed);
