@@ -76,3 +76,91 @@ fn charts_of_every_shape_take_the_events_that_they_name() {
         }
     }
 }
+
+/// A machine whose wildcards have guards: behind one that does not hold, states above are asked.
+#[derive(Clone, Copy, Debug)]
+enum Wild {
+    /// In each leaf, below a root that takes an event for every leaf.
+    Leaves,
+    /// In a state between such a root and the leaves.
+    Between,
+    /// As many in the root as there are leaves.
+    Root,
+}
+
+impl Wild {
+    fn xstate(self, states: usize) -> String {
+        let wild = r#"{"guard":"open","actions":"count"}"#;
+        let on = |nth: usize| {
+            let next = (nth + 1) % states;
+            let star = match self {
+                Self::Leaves => format!(r#","*":{wild}"#),
+                _ => String::new(),
+            };
+            format!(r#""s{nth}":{{"on":{{"GO{nth}":"s{next}"{star}}}}}"#)
+        };
+        let leaves: Vec<String> = (0..states).map(on).collect();
+        let leaves = leaves.join(",");
+        let to =
+            |nth: usize| format!(r##""TO{nth}":{{"target":"#m.in.s{nth}","actions":"count"}}"##);
+        let mut root: Vec<String> = (0..states).map(to).collect();
+        let mut between = String::new();
+        match self {
+            Self::Leaves => {}
+            Self::Between => between = format!(r#""on":{{"*":{wild}}},"#),
+            Self::Root => root = vec![format!(r#""*":[{}]"#, vec![wild; states].join(","))],
+        }
+        format!(
+            r#"{{"id":"m","initial":"in","on":{{{}}},"states":{{"in":{{{between}"initial":"s0","states":{{{leaves}}}}}}}}}"#,
+            root.join(",")
+        )
+    }
+}
+
+#[test]
+fn wildcards_with_guards_are_not_copied_below_for_each_event_of_the_states_above() {
+    for wild in [Wild::Leaves, Wild::Between, Wild::Root] {
+        let load = |states: usize| {
+            let json = wild.xstate(states);
+            let machine = Machine::parse(&json).expect("it is JSON");
+            let bindings = Bindings::new()
+                .action("count", |count: &mut u64, _, _| *count += 1)
+                .guard("open", |count: &u64, _, _| *count == 1);
+            let before = bytes_here();
+            let chart = bindings.compile(&machine).expect("every name is bound");
+            (bytes_here() - before, chart.chart)
+        };
+        let ((few, _), (many, chart)) = (load(2_000), load(8_000));
+        assert!(many < 6 * few, "{wild:?}: {few} bytes, then {many}");
+
+        let mut buffers = Buffers::default();
+        let init = Event::new("xstate.init");
+        let (mut instance, started) = chart.start(0, &init, &mut buffers);
+        started.expect("it rests");
+        let mut step = |name: &str| {
+            let class = chart.table().class(name);
+            let event = Event::new(name.to_owned());
+            let taken = chart.step(&mut instance, class, &event, &mut buffers);
+            (taken.expect("no action fails"), instance.context)
+        };
+        assert_eq!(step("GO0"), (true, 0), "{wild:?}: the leaf is asked first");
+        match wild {
+            Wild::Root => assert_eq!(step("TO7"), (false, 0), "none of its guards holds"),
+            _ => {
+                assert_eq!(
+                    step("TO7"),
+                    (true, 1),
+                    "{wild:?}: the root is asked behind a guard"
+                );
+                assert_eq!(step("GO7"), (true, 1), "{wild:?}: that led to s7");
+                assert_eq!(step("TO9"), (true, 2), "{wild:?}: the wildcard is nearer");
+                assert_eq!(step("GO8"), (true, 2), "{wild:?}: so it is s8 still");
+                assert_eq!(
+                    step("NONE"),
+                    (false, 2),
+                    "{wild:?}: no guard holds any more"
+                );
+            }
+        }
+    }
+}

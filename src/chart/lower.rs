@@ -11,19 +11,22 @@ use super::table::{
 
 /// More cells than this (1 MiB) and only those are kept in which something is told apart.
 const DENSE_CELLS_MAX: u64 = 1 << 18;
-/// A sparse table keeps this many cells for transitions of states above, and this many for each
+/// And more candidates than this (8 MiB), should each leaf have its own.
+const DENSE_CANDIDATES_MAX: u64 = 1 << 18;
+/// A sparse table keeps this many candidates for transitions of states above, and this many for each
 /// state; those that would need more are looked up in the state above when an event comes.
 const INHERITED: (u64, u64) = (1 << 15, 8);
 
 /// Makes the table of a model without [problems](Model::problems).
 ///
 /// Cost: O(states + transitions × classes that they match × depth); up to 2¹⁸ cells are kept for
-/// states × event classes, a larger table is sparse.
+/// states × event classes, and as many candidates. A larger table is sparse and in proportion to the
+/// chart, but for eventless transitions: each leaf keeps those of all the states around it.
 pub fn lower(model: &Model) -> Table {
-    lower_within(model, DENSE_CELLS_MAX, INHERITED)
+    lower_within(model, (DENSE_CELLS_MAX, DENSE_CANDIDATES_MAX), INHERITED)
 }
 
-fn lower_within(model: &Model, dense_cells_max: u64, inherited: (u64, u64)) -> Table {
+fn lower_within(model: &Model, dense_max: (u64, u64), inherited: (u64, u64)) -> Table {
     let mut table = Table {
         rules: model.rules,
         rows: Vec::with_capacity(model.states.len()),
@@ -49,7 +52,13 @@ fn lower_within(model: &Model, dense_cells_max: u64, inherited: (u64, u64)) -> T
     let mut cells = Cells::new(model, &own, &table);
     cells.inherited = inherited.0 + inherited.1 * model.states.len() as u64;
     let count = model.states.len() as u64 * u64::from(table.classes);
-    cells.fill(&mut table, count > dense_cells_max);
+    let copies = cells.copies(&table);
+    let copies_sum = copies.iter().fold(0, |sum: u64, &n| sum.saturating_add(n));
+    cells.fill(
+        &mut table,
+        count > dense_max.0 || copies_sum > dense_max.1,
+        &copies,
+    );
     table
 }
 
@@ -247,7 +256,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    fn fill(&mut self, table: &mut Table, is_sparse: bool) {
+    fn fill(&mut self, table: &mut Table, is_sparse: bool, copies: &[u64]) {
         let guards: Vec<Vec<u32>> = self
             .model
             .states
@@ -258,7 +267,7 @@ impl<'a> Cells<'a> {
             })
             .collect();
         if is_sparse {
-            self.fill_sparse(table, &guards);
+            self.fill_sparse(table, &guards, copies);
         } else {
             self.fill_dense(table, &guards);
         }
@@ -305,41 +314,42 @@ impl<'a> Cells<'a> {
                 continue;
             }
             let row = s as usize * width;
-            let others = self.candidates(s, Class::OTHER.0, table, guards);
+            let others = self.candidates(s, Class::OTHER.0, NONE, table, guards);
             table.cells[row + 1..row + width].fill(others);
             let (classes, _) = self.classes(s, table, guards, &|_| true);
             for class in classes {
-                let at = self.candidates(s, class, table, guards);
+                let at = self.candidates(s, class, NONE, table, guards);
                 table.cells[row + class as usize] = at;
             }
         }
     }
 
-    fn fill_sparse(&mut self, table: &mut Table, guards: &[Vec<u32>]) {
-        let spread = self.spread(table);
+    fn fill_sparse(&mut self, table: &mut Table, guards: &[Vec<u32>], copies: &[u64]) {
+        let spread = self.spread(copies);
         let keeps = |s: u32| spread[s as usize];
         let count = self.model.states.len() as u32;
         let mut sparse = Sparse::new(count as usize);
         let mut cells: Vec<(u32, u32)> = Vec::new();
         for s in 0..count {
-            // What is looked up in a state above is kept there as for a leaf.
-            if !is_asked(&self.model.states[s as usize]) && keeps(s) {
-                continue;
-            }
             let (classes, up) = self.classes(s, table, guards, &keeps);
             cells.clear();
-            for class in classes {
-                cells.push((class, self.candidates(s, class, table, guards)));
+            let mut others = 0;
+            // What is looked up in a state above is kept there as for a leaf.
+            if is_asked(&self.model.states[s as usize]) || !keeps(s) {
+                let filled = classes.into_iter().filter_map(|class| {
+                    let at = self.candidates(s, class, up, table, guards);
+                    (at != 0).then_some((class, at))
+                });
+                cells.extend(filled);
+                others = self.candidates(s, Class::OTHER.0, up, table, guards);
             }
-            let others = self.candidates(s, Class::OTHER.0, table, guards);
             sparse.set_row(s, &cells, others, up);
         }
         table.sparse = Some(sparse);
     }
 
-    /// By state: whether every state below it keeps the candidates for its events. Those with the
-    /// fewest cells first, as long as all of them together stay in proportion to the chart.
-    fn spread(&self, table: &Table) -> Vec<bool> {
+    /// By state: how many candidates there are if every state below it keeps those for its events.
+    fn copies(&self, table: &Table) -> Vec<u64> {
         let states = &self.model.states;
         let mut asked = Vec::with_capacity(states.len() + 1);
         let mut count = 0_u64;
@@ -348,15 +358,20 @@ impl<'a> Cells<'a> {
             count += u64::from(is_asked(state));
             asked.push(count);
         }
-        let mut costs: Vec<(u64, usize)> = (table.rows.iter().enumerate())
-            .map(|(s, row)| {
-                let below = asked[row.end as usize] - asked[s + 1];
-                (below * self.matchers.own(s as u32).len() as u64, s)
-            })
-            .collect();
+        let copies = table.rows.iter().enumerate().map(|(s, row)| {
+            let below = asked[row.end as usize] - asked[s + 1];
+            below * self.matchers.count(s as u32)
+        });
+        copies.collect()
+    }
+
+    /// By state: whether every state below it keeps the candidates for its events. Those with the
+    /// fewest first, as long as all of them together stay in proportion to the chart.
+    fn spread(&self, copies: &[u64]) -> Vec<bool> {
+        let mut costs: Vec<(u64, usize)> = copies.iter().copied().zip(0..).collect();
         costs.sort_unstable();
         let mut left = self.inherited;
-        let mut spread = vec![false; states.len()];
+        let mut spread = vec![false; copies.len()];
         for (cost, s) in costs {
             if cost > left {
                 break;
@@ -367,8 +382,8 @@ impl<'a> Cells<'a> {
         spread
     }
 
-    /// The classes that `s`, or a state above it that `keeps` says so of, tells apart, and the state
-    /// above in which to look for the rest.
+    /// The classes that `s` tells apart, or a state above it up to the first that does not `keep` its
+    /// candidates below: that is where to look for the rest.
     fn classes(
         &self,
         s: u32,
@@ -377,42 +392,31 @@ impl<'a> Cells<'a> {
         keeps: &dyn Fn(u32) -> bool,
     ) -> (Vec<u32>, u32) {
         let mut classes: Vec<u32> = Vec::new();
-        let (mut up, mut starred) = (NONE, false);
+        let mut up = NONE;
         let stop = table.rows[s as usize].climb;
         let mut at = s;
-        let mut in_region = true;
+        let mut is_near = true;
         while at != NONE {
-            in_region &= at == s || at != stop;
-            let own = self.matchers.own(at);
-            if !in_region {
-                // Beyond the region only eventless transitions are asked for.
-                classes.extend(
-                    own.first()
-                        .filter(|(class, _)| *class == 0)
-                        .map(|(c, _)| *c),
-                );
-            } else if at == s || keeps(at) || starred {
-                classes.extend(own.iter().map(|(class, _)| *class));
-            } else {
-                classes.extend(
-                    own.first()
-                        .filter(|(class, _)| *class == 0)
-                        .map(|(c, _)| *c),
-                );
-                if up == NONE && !own.is_empty() {
+            if is_near && at != s {
+                if at != stop && !keeps(at) {
                     up = at;
                 }
+                is_near = at != stop && keeps(at);
             }
-            // A wildcard here comes before what states above tell apart; without a guard, none of
-            // that is ever asked for.
-            let stars = match self.is_inert(at, table) {
-                true => &[],
-                false => self.matchers.matching(at, Class::OTHER.0),
-            };
-            if in_region && !stars.is_empty() {
-                starred = true;
+            let own = self.matchers.own(at);
+            if is_near {
+                classes.extend(own.iter().map(|(class, _)| *class));
+                // Behind a wildcard without a guard no state above is asked.
+                let stars = match self.is_inert(at, table) {
+                    true => &[],
+                    false => self.matchers.matching(at, Class::OTHER.0),
+                };
                 let guard = |&nth: &u32| guards[at as usize][nth as usize];
-                in_region = stars.iter().all(|nth| guard(nth) != 0);
+                is_near = stars.iter().all(|nth| guard(nth) != 0);
+            } else {
+                // Eventless transitions are asked in every state around.
+                let eventless = own.first().filter(|(class, _)| *class == 0);
+                classes.extend(eventless.map(|(class, _)| *class));
             }
             at = table.rows[at as usize].parent;
         }
@@ -421,17 +425,30 @@ impl<'a> Cells<'a> {
         (classes, up)
     }
 
-    /// Adds the candidates for `class` in `s`, nearest state first; gives the place of the first.
-    fn candidates(&mut self, s: u32, class: u32, table: &mut Table, guards: &[Vec<u32>]) -> u32 {
+    /// Adds the candidates for `class` in `s` and the states above it, those of events below `up`,
+    /// the nearest state's first; gives the place of the first.
+    fn candidates(
+        &mut self,
+        s: u32,
+        class: u32,
+        up: u32,
+        table: &mut Table,
+        guards: &[Vec<u32>],
+    ) -> u32 {
         let mut chain = std::mem::take(&mut self.chain);
         chain.clear();
-        let stop = if class == Class::EVENTLESS.0 {
-            NONE
+        let (stop, up) = if class == Class::EVENTLESS.0 {
+            (NONE, NONE)
         } else {
-            table.rows[s as usize].climb
+            (table.rows[s as usize].climb, up)
         };
         let mut at = s;
+        let mut goes_on = false;
         'up: while at != NONE && (at != stop || at == s) {
+            if at == up {
+                goes_on = true;
+                break;
+            }
             if !self.is_inert(at, table) {
                 for &nth in self.matchers.matching(at, class) {
                     chain.push((at, nth));
@@ -464,6 +481,7 @@ impl<'a> Cells<'a> {
         }
         let last = table.candidates.len() - 1;
         table.candidates[last].set(flag::LAST, true);
+        table.candidates[last].set(flag::ABOVE, goes_on);
         self.chain = std::mem::replace(&mut self.last.1, chain);
         (self.last.0, self.last.2) = (s, start);
         start
@@ -738,6 +756,13 @@ impl Matchers {
         }
     }
 
+    /// How many candidates a state needs for all the classes that it tells apart and for the rest.
+    fn count(&self, s: u32) -> u64 {
+        let orders = self.own(s).iter().map(|(_, order)| order);
+        let all = orders.chain([&self.others[s as usize]]);
+        all.map(|order| order.range().len() as u64).sum()
+    }
+
     fn matching(&self, s: u32, class: u32) -> &[u32] {
         let own = self.own(s);
         let order = match own.binary_search_by_key(&class, |(class, _)| *class) {
@@ -931,9 +956,10 @@ mod tests {
         let (mut steps, mut climbs) = (0, 0);
         for _ in 0..600 {
             let model = chart(&mut draw);
-            let dense = Chart::new(lower_within(&model, u64::MAX, (0, 0)), Logs);
+            let most = (u64::MAX, u64::MAX);
+            let dense = Chart::new(lower_within(&model, most, (0, 0)), Logs);
             for inherited in [(0, 0), (draw.below(40), 0), (u64::MAX, 0)] {
-                let sparse = lower_within(&model, 0, inherited);
+                let sparse = lower_within(&model, (0, 0), inherited);
                 assert!(sparse.sparse.is_some() && dense.table().sparse.is_none());
                 climbs += sparse
                     .candidates

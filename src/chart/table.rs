@@ -124,6 +124,8 @@ pub(crate) mod flag {
     /// transition and of entry, `leaf` is the one entered, and the exit ops are found on the way
     /// from the leaf up to the domain.
     pub(crate) const CLIMBS: u32 = 256;
+    /// The last one of a state whose list goes on in the next state above that keeps its own.
+    pub(crate) const ABOVE: u32 = 512;
 }
 
 impl Candidate {
@@ -224,6 +226,17 @@ impl Table {
         }
     }
 
+    /// Where the candidates for `class` go on behind one that is [`flag::ABOVE`]; 0 if nowhere.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn above(&self, last: &Candidate, class: Class) -> u32 {
+        let source = self.arrows[last.transition as usize].source;
+        let sparse = self.sparse.as_ref();
+        sparse.map_or(0, |sparse| {
+            sparse.cell(sparse.rows[source as usize].up, class)
+        })
+    }
+
     pub(crate) fn parents(&self, state: u32) -> impl Iterator<Item = u32> + '_ {
         let mut at = state;
         std::iter::from_fn(move || {
@@ -254,10 +267,10 @@ struct SparseRow {
     /// Where in `slots` its table begins, and one less than its size.
     start: u32,
     mask: u32,
-    /// The candidates for an event that no state tells apart.
+    /// The candidates for an event that has no slot here.
     others: u32,
-    /// The state above in which to look for what has no slot here: its transitions are too many to
-    /// be kept in each state below it.
+    /// The state above in which to look if there are none, or none of them is enabled: its
+    /// transitions are too many to be kept in each state below it.
     up: u32,
 }
 
@@ -307,7 +320,6 @@ impl Sparse {
     #[inline]
     fn cell(&self, state: u32, class: Class) -> u32 {
         let mut row = &self.rows[state as usize];
-        let others = row.others;
         loop {
             let mut place = Self::hash(class.0);
             loop {
@@ -323,8 +335,8 @@ impl Sparse {
             if class == Class::EVENTLESS {
                 return 0; // a wildcard is no match
             }
-            if row.up == NONE {
-                return others;
+            if row.others != 0 || row.up == NONE {
+                return row.others;
             }
             row = &self.rows[row.up as usize];
         }

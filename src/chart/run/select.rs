@@ -67,10 +67,7 @@ impl<L: Logic> Chart<L> {
         out: &mut Out<L>,
     ) -> Result<Option<(u32, &Candidate)>, L::Fault> {
         let mut at = self.table.cell(state, class);
-        if at == 0 {
-            return Ok(None);
-        }
-        loop {
+        while at != 0 {
             let candidate = &self.table.candidates[at as usize];
             if candidate.guard == 0 {
                 return Ok(Some((at, candidate)));
@@ -85,11 +82,13 @@ impl<L: Logic> Chart<L> {
             if holds {
                 return Ok(Some((at, candidate)));
             }
-            if candidate.is(flag::LAST) {
-                return Ok(None);
-            }
-            at += 1;
+            at = match candidate.flags & (flag::LAST | flag::ABOVE) {
+                0 => at + 1,
+                flag::LAST => 0,
+                _ => self.table.above(candidate, class),
+            };
         }
+        Ok(None)
     }
 
     /// Turns a fault into an event, or gives it back where faults are not events.
