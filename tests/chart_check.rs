@@ -108,6 +108,26 @@ const XSTATE: &[Row] = &[
             r#"2:34: warning [targets]: the targets of a transition of "(machine).a" exclude each other; name one state in each region of a parallel state"#,
         ],
     ),
+    (
+        r##"{ "initial": "a", "states": {
+             "a": { "on": { "E": "#h", "F": "#end" } },
+             "p": { "initial": "c", "on": { "E": "a" }, "states": { "c": {},
+                 "h": { "id": "h", "type": "history", "target": "#(machine).a" } } },
+             "end": { "id": "end", "type": "final", "states": { "never": { "type": "final" } } } } }"##,
+        &[
+            r#"4:23: warning [history]: the default "(machine).a" of the history "h" is not in "(machine).p"; name a state inside of it"#,
+            r#"5:21: warning [final]: "end" is final and has states, which are never entered; make it no final state, or take them out of it"#,
+            r#"5:74: warning [unreachable]: nothing leads to "(machine).end.never""#,
+        ],
+    ),
+    (
+        r#"{ "initial": "a", "stats": {}, "states": {
+             "a": { "on": { "E": { "tagret": "a" } } } } }"#,
+        &[
+            r#"1:28: warning [unread]: the key "stats" of a state is not read; did you mean "states"?"#,
+            r#"2:46: warning [unread]: the key "tagret" of a transition is not read; did you mean "target"?"#,
+        ],
+    ),
     // All at once, and no state is called lost to which a misspelt target leads.
     (
         r#"{ "initial": "a", "states": {
@@ -146,6 +166,15 @@ const SCXML: &[Row] = &[
          <state id=\"c\"/></state></scxml>",
         &[
             r#"4:3: warning [history]: the history "h" has no default; give it a transition to where it leads before it remembers"#,
+        ],
+    ),
+    (
+        "<scxml>\n <state id=\"a\" initial=\"b\"><state id=\"c\"/>\n  \
+         <transition event=\"e\" target=\"b\"/></state>\n <state id=\"b\"><transition evnt=\"e\" target=\"c\" cond=\"1 +\"/></state></scxml>",
+        &[
+            r#"4:16: warning [unread]: the attribute "evnt" of <transition> is not read; did you mean "event"?"#,
+            r#"4:16: warning [expression]: cond="1 +" is not in the small language: "#,
+            r#"2:2: warning [initial]: the initial state "b" of "a" is not in it; name a state inside of it"#,
         ],
     ),
     (

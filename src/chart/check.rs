@@ -84,8 +84,9 @@ fn problem(
 fn structure(model: &Model, out: &mut Vec<Problem>) {
     let known = |kind: &str| model.problems.iter().any(|p| p.kind == kind);
     let (initial_known, target_known) = (known("initial") || known("root"), known("target"));
+    let ends = model.ends();
     let mut depths: Vec<u32> = Vec::with_capacity(model.states.len());
-    for state in &model.states {
+    for (s, state) in model.states.iter().enumerate() {
         let depth = state.parent.map_or(0, |p| depths[p as usize] + 1);
         depths.push(depth);
         let id = &state.id;
@@ -100,7 +101,36 @@ fn structure(model: &Model, out: &mut Vec<Problem>) {
                 instead,
             ));
         }
-        let empty = state.initial.targets.is_empty();
+        let begins = &state.initial.targets;
+        let (around, kind) = match state.kind {
+            Kind::History { .. } => (state.parent.unwrap_or(0), "history"),
+            _ => (s as StateId, "initial"),
+        };
+        let is_inside = |&t: &StateId| around < t && t < ends[around as usize];
+        if let Some(&outside) = begins.iter().find(|t| !is_inside(t)) {
+            let outer = &model.states[around as usize].id;
+            let to = &model.states[outside as usize].id;
+            let what = match kind {
+                "history" => {
+                    format!("the default {to:?} of the history {id:?} is not in {outer:?}")
+                }
+                _ => format!("the initial state {to:?} of {id:?} is not in it"),
+            };
+            let instead = "name a state inside of it";
+            out.push(problem(state.place, Severity::Warning, kind, what, instead));
+        }
+        if state.kind == Kind::Final && ends[s] > s as StateId + 1 {
+            let what = format!("{id:?} is final and has states, which are never entered");
+            let instead = "make it no final state, or take them out of it";
+            out.push(problem(
+                state.place,
+                Severity::Warning,
+                "final",
+                what,
+                instead,
+            ));
+        }
+        let empty = begins.is_empty();
         if state.kind == Kind::Compound && empty && !initial_known && !target_known {
             let what = format!("{id:?} has no initial state");
             let instead = "name the child it begins in";
@@ -259,10 +289,9 @@ fn unhandled(model: &Model, out: &mut Vec<Problem>) {
             continue;
         }
         let what = format!("no state handles the event {event:?} that the chart raises");
-        let near = descriptors.iter().map(|d| (distance(d, event), *d)).min();
-        let instead = match near {
-            Some((d, name)) if d * 2 <= name.len() => format!("did you mean {name:?}?"),
-            _ => "add a transition for it, or remove it".to_owned(),
+        let instead = match near(descriptors.iter().copied(), event) {
+            Some(name) => format!("did you mean {name:?}?"),
+            None => "add a transition for it, or remove it".to_owned(),
         };
         out.push(problem(
             *place,
@@ -366,8 +395,15 @@ fn targets(model: &Model, out: &mut Vec<Problem>) {
     }
 }
 
+/// The nearest of `names` to a misspelt one, if at most half of it is wrong.
+pub(crate) fn near<'a>(names: impl Iterator<Item = &'a str>, misspelt: &str) -> Option<&'a str> {
+    let all = names.map(|name| (distance(name, misspelt), name));
+    let near = all.filter(|(edits, name)| edits * 2 <= name.len()).min();
+    near.map(|(_, name)| name)
+}
+
 /// The number of edits between two words (Levenshtein 1966, one row at a time).
-pub(crate) fn distance(a: &str, b: &str) -> usize {
+fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, ca) in a.chars().take(64).enumerate() {

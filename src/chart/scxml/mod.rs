@@ -7,6 +7,7 @@
 pub mod conf;
 pub mod expr;
 pub mod session;
+mod unread;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use hashbrown::HashMap;
 use roxmltree::{Document as Xml, Node};
 
 use self::expr::{Env, Expr, Location, Names, compile_late, truth};
-use super::check::{Problem, Severity};
+use super::check::{Problem, Severity, near};
 use super::json::Places;
 use super::loaded::{ActionFn, Loaded, LoadedChart, OutputFn, error_event};
 use super::model::{
@@ -53,6 +54,7 @@ pub fn model(text: &str) -> Result<Model, Problem> {
     let xml = parse(text)?;
     let mut reader = Reader::new(text, &|_| None);
     reader.document(xml.root_element());
+    reader.unread(xml.root_element());
     Ok(reader.model)
 }
 
@@ -395,16 +397,9 @@ impl<'f> Reader<'f> {
                 Some(&s) if !targets.contains(&s) => targets.push(s),
                 Some(_) => {}
                 None => {
-                    let near = self
-                        .states
-                        .keys()
-                        .map(|k| (super::check::distance(k, id), k))
-                        .min();
-                    let instead = match near {
-                        Some((d, name)) if d * 2 <= name.len() => {
-                            format!("did you mean {name:?}?")
-                        }
-                        _ => "write the id of a state".to_owned(),
+                    let instead = match near(self.states.keys().map(String::as_str), id) {
+                        Some(name) => format!("did you mean {name:?}?"),
+                        None => "write the id of a state".to_owned(),
                     };
                     let what = format!("no state has the id {id:?}");
                     self.problem(node, "target", what, &instead);

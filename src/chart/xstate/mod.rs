@@ -11,6 +11,7 @@
 
 pub mod bind;
 pub mod system;
+mod unread;
 pub mod vocabulary;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::check::{Problem, Severity};
+use super::check::{Problem, Severity, near};
 use super::json::{Json, JsonKind, Places};
 use super::loaded::{ActionFn, GuardFn, Loaded, LoadedChart};
 use super::model::{
@@ -187,6 +188,8 @@ impl Machine {
         let mut library = AnyName::default();
         let mut reader = self.reader(&mut library);
         reader.read();
+        let unread = unread::unread(&self.json, &reader.places);
+        reader.model.problems.extend(unread);
         reader.model
     }
 
@@ -700,15 +703,10 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
             .states
             .iter()
             .filter(|s| s.parent == Some(around));
-        let near = keys
-            .map(|s| s.key.as_str())
-            .chain(self.model.states.iter().map(|s| s.id.as_str()))
-            .map(|name| (super::check::distance(name, last), name))
-            .filter(|(d, name)| *d * 2 <= name.len())
-            .min();
-        match near {
-            Some((_, name)) if self.ids.contains_key(name) => format!("did you mean \"#{name}\"?"),
-            Some((_, name)) => format!("did you mean {name:?}?"),
+        let ids = self.model.states.iter().map(|s| s.id.as_str());
+        match near(keys.map(|s| s.key.as_str()).chain(ids), last) {
+            Some(name) if self.ids.contains_key(name) => format!("did you mean \"#{name}\"?"),
+            Some(name) => format!("did you mean {name:?}?"),
             None => "write the key of a sibling, \".child\" or \"#id\"".to_owned(),
         }
     }
