@@ -11,19 +11,20 @@
 //!
 //! A send's step *is* the envelope that the target will read, so committing it is linking it.
 //! Envelopes come in three sizes from a small last-in-first-out cache per thread; whole magazines
-//! pass between threads through the depot, what exceeds it goes back to the allocator.
+//! pass between threads through the depot. What exceeds that goes back to the slabs of the process,
+//! where it came from.
 //!
 //! - E1: a [`Parcel`] owns its envelope; an envelope is in one list, inbox or parcel at a time.
 //! - E2: `contents` describes the payload exactly while there is one.
 //! - E3: an envelope's size never changes; it may be freed by any thread.
 
 use crate::actor::{Origin, Stamped};
+use crate::slab::Slab;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::inbox::{Chain, Inbox, Link, OVERDRAFT_MAX, Push, Wake};
 use crate::sync::ring::{Put, Ring};
 use crate::sync::thread_local;
 use crate::sync::{Mutex, lock};
-use std::alloc::Layout;
 use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, needs_drop, size_of};
@@ -46,7 +47,7 @@ const DEPOT_BYTES: usize = 32 << 20;
 /// Full magazines of each size that the depot keeps once a worker has nothing to do: 4 MiB of the
 /// smallest.
 const DEPOT_MAGAZINES: usize = 512;
-/// Magazines that go back to the allocator in one go: some ten microseconds.
+/// Magazines that go back to the slab in one go: some ten microseconds.
 const SHRINK: usize = 4;
 
 /// What an envelope is for.
@@ -1112,12 +1113,18 @@ impl Pending {
         let Some(chain) = self.chain.take() else {
             return Published::Closed(List::new(), leased);
         };
-        match inbox.publish(chain, used, leased) {
-            Push::Enqueue => Published::In(Wake::Enqueue),
-            Push::Queued => Published::In(Wake::Nothing),
-            // SAFETY: a refused chain is the caller's still.
-            _ => Published::Closed(unsafe { List::from_stack(chain.newest.as_ptr()) }, leased),
-        }
+        publish(inbox, chain, used, leased)
+    }
+}
+
+/// Puts `used` messages into an inbox and gives `leased` places back that are held for them.
+#[inline(always)]
+pub(crate) fn publish(inbox: &Inbox, chain: Chain, used: u32, leased: u32) -> Published {
+    match inbox.publish(chain, used, leased) {
+        Push::Enqueue => Published::In(Wake::Enqueue),
+        Push::Queued => Published::In(Wake::Nothing),
+        // SAFETY: a refused chain is the caller's still.
+        _ => Published::Closed(unsafe { List::from_stack(chain.newest.as_ptr()) }, leased),
     }
 }
 
@@ -1159,7 +1166,7 @@ impl Drop for Depot {
 }
 
 impl Depot {
-    /// Bytes of envelopes that workers took from the allocator, or got from outside, and did not
+    /// Bytes of envelopes that workers took from the slabs, or got from outside, and did not
     /// give back.
     pub(crate) fn bytes(&self) -> u64 {
         // An envelope of a plan may be freed outside, where nobody counts.
@@ -1187,7 +1194,7 @@ impl Depot {
         limit == 0 || self.bytes() > limit
     }
 
-    /// Gives free envelopes back to the allocator.
+    /// Gives free envelopes back to the slabs.
     pub(crate) fn trim(&self) {
         for (class, magazines) in self.magazines.iter().enumerate() {
             let magazines = std::mem::take(&mut *lock(magazines));
@@ -1248,13 +1255,13 @@ impl Pool {
         }
     }
 
-    /// Whether the last envelope from the allocator was one too many.
+    /// Whether the last envelope from a slab was one too many.
     #[inline(always)]
     pub(crate) fn is_short(&self) -> bool {
         self.short.get()
     }
 
-    /// Lets the next envelope from the allocator find out anew.
+    /// Lets the next envelope from a slab find out anew.
     pub(crate) fn forget_shortage(&self) {
         self.short.set(false);
     }
@@ -1285,7 +1292,7 @@ impl Pool {
                 .bytes
                 .fetch_add(SIZES[class as usize] as u64, Ordering::Relaxed);
             self.short.set(self.depot.is_over());
-            return from_allocator(class);
+            return from_slab(class);
         }
         self.allocate(class)
     }
@@ -1353,23 +1360,18 @@ fn set_next_free(envelope: NonNull<Envelope>, next: usize) {
     unsafe { envelope.cast::<usize>().write(next) };
 }
 
-fn layout(class: u8) -> Layout {
-    Layout::from_size_align(SIZES[class as usize], 64).expect("sizes are small multiples of 64")
-}
+/// Where envelopes come from, and where those that no depot wants go.
+static SLABS: [Slab; 3] = [
+    Slab::new(SIZES[0]),
+    Slab::new(SIZES[1]),
+    Slab::new(SIZES[2]),
+];
 
-fn from_allocator(class: u8) -> NonNull<Envelope> {
-    // SAFETY: the layout is not empty.
-    let pointer = unsafe { std::alloc::alloc(layout(class)) };
-    let Some(envelope) = NonNull::new(pointer.cast::<Envelope>()) else {
-        std::alloc::handle_alloc_error(layout(class));
-    };
-    assert!(
-        (pointer as usize) < 1 << 48,
-        "the inbox word holds 48-bit addresses"
-    );
-    // SAFETY: fresh memory of at least that size.
+fn from_slab(class: u8) -> NonNull<Envelope> {
+    let envelope = SLABS[class as usize].take().cast::<Envelope>();
+    // SAFETY: a slot is at least that large, and nobody else's.
     unsafe {
-        envelope.as_ptr().write(Envelope {
+        envelope.write(Envelope {
             link: Link::new(),
             generation: Cell::new(0),
             tag: Cell::new(0),
@@ -1380,16 +1382,16 @@ fn from_allocator(class: u8) -> NonNull<Envelope> {
     envelope
 }
 
-fn to_allocator(envelope: NonNull<Envelope>, class: u8) {
-    // SAFETY: E1, E3: it came from the allocator with this layout and nobody owns it.
-    unsafe { std::alloc::dealloc(envelope.as_ptr().cast(), layout(class)) };
+fn to_slab(envelope: NonNull<Envelope>, class: u8) {
+    // SAFETY: E1, E3: it came from this slab, and nobody owns it.
+    unsafe { SLABS[class as usize].give_back(envelope.cast()) };
 }
 
 fn free_all(magazine: &Magazine, class: u8) {
     let mut head = magazine.head as usize;
     while let Some(envelope) = NonNull::new(head as *mut Envelope) {
         head = next_free(envelope);
-        to_allocator(envelope, class);
+        to_slab(envelope, class);
     }
 }
 
@@ -1470,7 +1472,7 @@ pub(crate) fn with_pool<R>(pool: &Pool, run: impl FnOnce() -> R) -> R {
 fn allocate(class: u8) -> NonNull<Envelope> {
     let pool = POOL.get();
     if pool.is_null() {
-        return from_allocator(class);
+        return from_slab(class);
     }
     // SAFETY: `with_pool` borrows the pool for as long as the pointer is set.
     unsafe { &*pool }.allocate(class)
@@ -1480,7 +1482,7 @@ fn allocate(class: u8) -> NonNull<Envelope> {
 fn free(envelope: NonNull<Envelope>, class: u8) {
     let pool = POOL.get();
     if pool.is_null() {
-        return to_allocator(envelope, class);
+        return to_slab(envelope, class);
     }
     // SAFETY: as above.
     unsafe { &*pool }.free(envelope, class);
@@ -1633,7 +1635,7 @@ mod tests {
             drop(sent);
         });
         let again: Vec<_> = (0..700).map(|_| make(&depot)).collect();
-        assert_eq!(depot.bytes(), 64_000, "none came from the allocator");
+        assert_eq!(depot.bytes(), 64_000, "none came from a slab");
         with_pool(&worker, || drop(again));
         let of_other = make(&other);
         assert_eq!(other.bytes(), 64);

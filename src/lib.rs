@@ -484,6 +484,8 @@ mod quarantine;
 #[cfg(all(any(debug_assertions, feature = "testkit"), not(loom)))]
 mod rehearsal;
 #[cfg(not(loom))]
+mod slab;
+#[cfg(not(loom))]
 pub mod supervise;
 #[cfg(not(loom))]
 mod system;
