@@ -18,7 +18,7 @@
 //! - E2: `contents` describes the payload exactly while there is one.
 //! - E3: an envelope's size never changes; it may be freed by any thread.
 
-use crate::actor::{Origin, Stamped};
+use crate::actor::{ActorRef, Origin, Stamped};
 use crate::slab::Slab;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::inbox::{Chain, Inbox, Link, OVERDRAFT_MAX, Push, Wake};
@@ -263,6 +263,15 @@ impl Parcel {
     pub(crate) fn new<T: Send + 'static>(kind: Kind, value: T) -> Self {
         let parcel = Self::empty(class_of::<T>(0), kind);
         parcel.put(value);
+        parcel
+    }
+
+    /// What tells `to` a message.
+    #[inline(always)]
+    pub(crate) fn tell<M: Send + 'static>(to: ActorRef<M>, message: M) -> Self {
+        let parcel = Self::new(Kind::Tell, message);
+        parcel.set_cell(to.address.cell);
+        parcel.set_generation(to.address.generation.get());
         parcel
     }
 
@@ -797,7 +806,8 @@ impl List {
 
     /// Appends all of `other`.
     #[inline(always)]
-    pub(crate) fn append(&mut self, mut other: Self) {
+    pub(crate) fn append(&mut self, other: Self) {
+        let other = ManuallyDrop::new(other); // its parcels are this list's now
         if let Some(tail) = NonNull::new(self.tail) {
             // SAFETY: the list owns its last parcel.
             let tail = unsafe { tail.as_ref() };
@@ -809,8 +819,6 @@ impl List {
         if !other.tail.is_null() {
             self.tail = other.tail;
         }
-        other.head = std::ptr::null_mut();
-        other.tail = std::ptr::null_mut();
     }
 
     /// The first parcel.
@@ -878,6 +886,27 @@ impl List {
         None
     }
 
+    /// Takes the messages off that are told the same actor as `first`, which was taken off before,
+    /// up to `most` with it; they come from `sender` now.
+    #[inline(always)]
+    pub(crate) fn take_run(&mut self, first: Parcel, sender: u32, most: u32) -> (Chain, u32) {
+        let target = first.cell();
+        first.set_cell(sender);
+        let mut chain = Chain::one(first.into_link());
+        let mut count = 1;
+        let is_next = |next: &Parcel| next.kind() == Kind::Tell && next.cell() == target;
+        while count < most
+            && self.front().is_some_and(is_next)
+            && let Some(next) = self.pop_front()
+        {
+            next.set_cell(sender);
+            // SAFETY: both were this list's, and are the caller's now.
+            unsafe { chain.push(next.into_link()) };
+            count += 1;
+        }
+        (chain, count)
+    }
+
     /// Looks at each parcel in order.
     #[inline(always)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Parcel> {
@@ -917,10 +946,19 @@ impl List {
 }
 
 impl Drop for List {
+    #[inline(always)]
     fn drop(&mut self) {
-        while let Some(parcel) = self.pop_front() {
-            drop(parcel);
+        if !self.is_empty() {
+            drop_all(self);
         }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn drop_all(list: &mut List) {
+    while let Some(parcel) = list.pop_front() {
+        drop(parcel);
     }
 }
 
@@ -1024,11 +1062,6 @@ impl Pending {
         (target != NOBODY).then_some(target)
     }
 
-    #[inline(always)]
-    pub(crate) fn is_for(&self, target: u32) -> bool {
-        self.target.get() == target
-    }
-
     /// Whether a place is held for one message more to `target`.
     #[inline(always)]
     pub(crate) fn has_place(&self, target: u32) -> bool {
@@ -1051,13 +1084,7 @@ impl Pending {
         self.target.set(NOBODY);
         self.used.set(0);
         let leased = self.leased.replace(0);
-        let link = parcel.into_link();
-        match inbox.publish(Chain::one(link), 1, leased) {
-            Push::Enqueue => Published::In(Wake::Enqueue),
-            Push::Queued => Published::In(Wake::Nothing),
-            // SAFETY: a refused link is the caller's still.
-            _ => Published::Closed(List::one(unsafe { Parcel::from_link(link) }), leased),
-        }
+        publish(inbox, Chain::one(parcel.into_link()), 1, leased)
     }
 
     /// Begins a chain to `target`, for which `leased` places are held.
@@ -1073,12 +1100,6 @@ impl Pending {
     #[inline(always)]
     pub(crate) fn push(&self, parcel: Parcel) {
         debug_assert!(self.used.get() < self.leased.get());
-        self.link(parcel);
-        self.used.set(self.used.get() + 1);
-    }
-
-    #[inline(always)]
-    fn link(&self, parcel: Parcel) {
         let link = parcel.into_link();
         let chain = match self.chain.get() {
             None => Chain::one(link),
@@ -1089,20 +1110,7 @@ impl Pending {
             }
         };
         self.chain.set(Some(chain));
-    }
-
-    /// Adds a message that takes its place when it is published.
-    #[inline(always)]
-    pub(crate) fn push_unreserved(&self, parcel: Parcel) {
-        self.link(parcel);
         self.used.set(self.used.get() + 1);
-    }
-
-    /// Adds a message together with its place.
-    #[inline(always)]
-    pub(crate) fn push_reserved(&self, parcel: Parcel) {
-        self.leased.set(self.leased.get() + 1);
-        self.push(parcel);
     }
 
     /// Puts the chain into its target's inbox and gives the places left over back.

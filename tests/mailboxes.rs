@@ -240,6 +240,90 @@ fn a_plan_with_more_for_a_mailbox_than_it_holds_is_admitted_all_the_same() {
 }
 
 #[test]
+fn a_plan_for_hundreds_of_mailboxes_is_admitted_as_a_whole() {
+    let builder = Config::builder()
+        .mailbox_capacity(30)
+        .mailbox_when_full(WhenFull::Refuse);
+    let (system, _) = stepped_with(builder);
+    let (log, its) = (Log::new(), Log::new());
+    let one = spawn(&system, &log);
+    let targets: Vec<_> = (0..300).map(|_| spawn(&system, &its)).collect();
+    system.run_until_idle();
+    let all: Vec<_> = targets.iter().map(|target| target.actor()).collect();
+    let tell = |number: u64, again: usize| {
+        let all = all.clone();
+        let plan = does(move || {
+            let each = all.iter().fold(say(number), |plan, &to| {
+                plan.and(Plan::tell(to, Msg::Say(number)))
+            });
+            each.and(Plan::tell_each(all[3], (0..again).map(|_| Msg::Say(9))))
+        });
+        one.tell(plan).unwrap();
+    };
+    // It runs before them, and one of them is full.
+    tell(1, 0);
+    for _ in 0..30 {
+        targets[200].tell(Msg::Say(0)).unwrap();
+    }
+    system.run_until_idle();
+    assert_eq!((log.said(), its.take()), (vec![], vec![0; 30]));
+    assert_eq!(system.dead_letters()[0].cause, Cause::Full);
+    // All have room.
+    tell(4, 0);
+    system.run_until_idle();
+    assert_eq!((log.take(), its.take()), (vec![4], vec![4; 300]));
+    // All have room, and one gets more later in the plan: as much as it holds.
+    tell(2, 29);
+    system.run_until_idle();
+    let said = its.take();
+    assert_eq!(said.iter().filter(|&&number| number == 2).count(), 300);
+    assert_eq!(said.iter().filter(|&&number| number == 9).count(), 29);
+    // What comes later in the plan finds no room: none of it is told.
+    tell(3, 28);
+    for _ in 0..10 {
+        targets[3].tell(Msg::Say(0)).unwrap();
+    }
+    system.run_until_idle();
+    assert_eq!((log.said(), its.take()), (vec![2], vec![0; 10]));
+    for target in &targets {
+        let counts = system.counts(target.actor()).unwrap();
+        assert_eq!(counts.queued, 0);
+        conserves(counts);
+    }
+}
+
+#[test]
+fn each_of_a_turns_messages_to_one_arrives_in_order_and_all_or_none() {
+    let builder = Config::builder()
+        .mailbox_capacity(700)
+        .mailbox_when_full(WhenFull::Refuse);
+    let (system, _) = stepped_with(builder);
+    let (log, its) = (Log::new(), Log::new());
+    let one = spawn(&system, &log);
+    let target = spawn(&system, &its);
+    let to = target.actor();
+    system.run_until_idle();
+    for count in [0, 1, 2, 100, 600] {
+        one.tell(does(move || {
+            say(count).and(Plan::tell_each(to, (0..count).map(Msg::Say)))
+        }))
+        .unwrap();
+        system.run_until_idle();
+        assert_eq!(its.take(), (0..count).collect::<Vec<_>>());
+    }
+    one.tell(does(move || {
+        say(1).and(Plan::tell_each(to, (0..600).map(Msg::Say)))
+    }))
+    .unwrap();
+    for _ in 0..101 {
+        target.tell(Msg::Say(7)).unwrap();
+    }
+    system.run_until_idle();
+    assert_eq!(its.take(), [7; 101]);
+    assert_eq!(log.said(), [0, 1, 2, 100, 600]);
+}
+
+#[test]
 fn under_drop_the_turn_takes_effect_without_what_found_no_room() {
     let builder = Config::builder()
         .mailbox_capacity(1)

@@ -24,13 +24,13 @@ use super::{Dispatcher, Runnable};
 use crate::actor::cell::{ActorCell, After, End, Running};
 use crate::actor::{Address, Counts, Exit, Origin, Turn};
 use crate::dead_letter::Cause;
-use crate::envelope::{Kind, List, Parcel, Pending, Pool, Published, with_pool};
+use crate::envelope::{Kind, List, Parcel, Pending, Pool, Published, publish, with_pool};
 use crate::plan::Steps;
 use crate::plan::commit::{Committed, Reserved};
 use crate::sync::atomic::{Ordering::Acquire, fence};
 use crate::sync::deque::{Steal, Worker as Deque};
 use crate::sync::idle::Rest;
-use crate::sync::inbox::Wake;
+use crate::sync::inbox::{Chain, Wake};
 use crate::sync::lend::{Left, Lend};
 use crate::sync::parker::Parker;
 use crate::sync::scope::{self, Scope};
@@ -1121,6 +1121,18 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn publish_now(&self, target: u32, cell: &ActorCell, parcel: Parcel) {
         let published = self.pending().publish_with(&cell.inbox, parcel);
+        self.after_publish(target, cell, published);
+    }
+
+    /// Publishes messages that are linked already, `leased` of them with places that are held.
+    #[inline(always)]
+    pub(crate) fn publish_chain(
+        &self,
+        (target, cell): (u32, &ActorCell),
+        (chain, count): (Chain, u32),
+        leased: u32,
+    ) {
+        let published = publish(&cell.inbox, chain, count, leased);
         self.after_publish(target, cell, published);
     }
 

@@ -721,6 +721,31 @@ fn no_room<B: Behavior>(
 /// the publication, these few are above its capacity, as overdraft.
 const AMPLE: u16 = 256;
 
+/// Likewise for so many messages to each target of a larger plan that names each once.
+const FEW: u32 = 8;
+
+/// Whether a plan's messages to one target are all consecutive. `false` may be said of one where
+/// they are: two targets whose numbers have the same last eleven bits are held to be one.
+fn names_each_once(steps: &Steps) -> bool {
+    let mut named = [0_u64; 32];
+    let mut last = u32::MAX;
+    steps
+        .list
+        .iter()
+        .filter(|step| matches!(step.kind(), Kind::Tell | Kind::Ask))
+        .all(|step| {
+            let target = step.cell();
+            if std::mem::replace(&mut last, target) == target {
+                return true;
+            }
+            let word = &mut named[target as usize / 64 % 32];
+            let bit = 1 << (target % 64);
+            let is_new = *word & bit == 0;
+            *word |= bit;
+            is_new
+        })
+}
+
 /// Places reserved so far: target, how many.
 pub(crate) type Reserved = SmallVec<[(u32, u32); 8]>;
 
@@ -848,6 +873,8 @@ fn admit(
         .filter(|step| matches!(step.kind(), Kind::Tell | Kind::Ask))
         .peekable();
     let mut displaces = false;
+    let is_small = steps.sends <= AMPLE;
+    let names_each_once = bound == Bound::Kept && !is_small && names_each_once(steps);
     while let Some(first) = sends.next() {
         let target = first.cell();
         let generation = first.generation();
@@ -869,11 +896,14 @@ fn admit(
             last_of_group = next;
         }
         let capacity = capacity_for(cell, target, run, bound);
-        if bound == Bound::Kept
-            && steps.sends <= AMPLE
-            && cell.inbox.has_ample_room(u32::from(steps.sends), capacity)
-        {
-            continue;
+        if bound == Bound::Kept {
+            let at_most = match is_small {
+                true => Some(u32::from(steps.sends)),
+                false => (names_each_once && places <= FEW).then_some(places),
+            };
+            if at_most.is_some_and(|most| cell.inbox.has_ample_room(most, capacity)) {
+                continue;
+            }
         }
         match cell.inbox.reserve(places, places, capacity) {
             Ok(_) => reserved.push((target, places)),
@@ -1017,8 +1047,8 @@ impl Drop for Newborns<'_> {
     }
 }
 
-/// Makes an admitted plan visible, in plan order. `displaces`: some target's newest message takes
-/// the place of its oldest.
+/// Makes an admitted plan visible, in plan order. What was pending has been published. `displaces`:
+/// some target's newest message takes the place of its oldest.
 fn publish(
     run: &Running<'_>,
     worker: &Worker,
@@ -1026,6 +1056,7 @@ fn publish(
     reserved: &mut Reserved,
     displaces: bool,
 ) {
+    debug_assert!(worker.pending().target().is_none());
     let me = run.number();
     // Places were taken in the order of the plan, so the next ones in use are never further back.
     let mut at = 0;
@@ -1045,43 +1076,36 @@ fn publish(
                     worker.note_question(&step);
                 }
                 let target = step.cell();
-                step.set_cell(me);
-                if displaces
-                    && let Some(cell) = worker.cell(target)
-                    && cell.overflow() == policy::DROP_OLDEST
-                {
-                    worker.flush();
+                let Some(cell) = worker.cell(target) else {
+                    worker.refuse(target, step);
+                    continue;
+                };
+                if displaces && cell.overflow() == policy::DROP_OLDEST {
+                    step.set_cell(me);
                     if let Err((_, step)) = worker.put(target, cell, step) {
                         worker.refuse(target, step);
                     }
                     continue;
-                }
-                let pending = worker.pending();
-                if !pending.is_for(target) {
-                    worker.flush();
-                    pending.begin(target, 0);
                 }
                 while reserved.get(at).is_some_and(|entry| entry.1 == 0) {
                     at += 1;
                 }
                 match reserved.get_mut(at).filter(|entry| entry.0 == target) {
                     Some((_, places)) => {
-                        *places -= 1;
-                        pending.push_reserved(step);
+                        let run = steps.list.take_run(step, me, *places);
+                        *places -= run.1;
+                        worker.publish_chain((target, cell), run, run.1);
                     }
-                    None => pending.push_unreserved(step),
+                    None => {
+                        let run = steps.list.take_run(step, me, u32::MAX);
+                        worker.publish_chain((target, cell), run, 0);
+                    }
                 }
             }
-            Kind::Refused => {
-                worker.flush();
-                worker.refuse(step.cell(), step);
-            }
+            Kind::Refused => worker.refuse(step.cell(), step),
             Kind::Event => drop(step),
             Kind::Continue | Kind::Gather => worker.open_ask(run, step),
-            Kind::Reply => {
-                worker.flush();
-                ask::deliver(worker, step);
-            }
+            Kind::Reply => ask::deliver(worker, step),
             Kind::Timer | Kind::Interval => worker.arm(run, step),
             Kind::Cancel => worker.cancel(run, step),
             Kind::Become => run.extension().becoming.set(Some(step)),
@@ -1092,29 +1116,22 @@ fn publish(
                 run.unstash();
             }
             Kind::Child => {
-                worker.flush();
                 children.cells.push(step.cell());
                 step.call::<(), ()>(());
             }
             Kind::Trap => {
-                worker.flush();
                 if let Ok(Traps(letter)) = step.try_open() {
                     worker.trap(letter);
                 }
             }
             Kind::Deliver => {
-                worker.flush();
                 if let Ok(delivery) = step.try_open::<Delivery>() {
                     delivery.attempt(run, worker);
                 }
             }
-            _ => {
-                worker.flush();
-                step.call::<(), ()>(());
-            }
+            _ => step.call::<(), ()>(()),
         }
     }
-    worker.flush();
     drop(children);
     if !escapes.is_empty() {
         escape::call_all(worker, escapes);

@@ -117,13 +117,31 @@ impl Steps {
         u64::from(flags) | u64::from(sends) << 16 | u64::from(system) << 32
     }
 
+    #[inline(always)]
     fn append(&mut self, mut other: Self) {
         self.list.append(std::mem::take(&mut other.list));
-        self.flags |= std::mem::take(&mut other.flags);
+        self.flags |= other.flags;
         self.sends = self.sends.saturating_add(other.sends);
+        if other.system != 0 {
+            self.name(other.system);
+        }
+    }
+
+    /// Appends a message.
+    #[inline(always)]
+    fn push_tell<M: Send + 'static>(&mut self, to: ActorRef<M>, message: M) {
+        self.list.push_back(Parcel::tell(to, message));
+        self.flags |= flag::SEND;
+        self.sends = self.sends.saturating_add(1);
+        self.name(to.address.system);
+    }
+
+    /// Takes note of an actor of `system`.
+    #[inline(always)]
+    fn name(&mut self, system: u32) {
         if self.system == 0 {
-            self.system = other.system;
-        } else if other.system != 0 && other.system != self.system {
+            self.system = system;
+        } else if system != self.system {
             self.flags |= flag::FOREIGN;
         }
     }
@@ -183,10 +201,7 @@ impl<B: Behavior> Plan<B> {
     /// `to` gets `message`.
     #[inline(always)]
     pub fn tell<M: Send + 'static>(to: ActorRef<M>, message: M) -> Self {
-        let parcel = Parcel::new(Kind::Tell, message);
-        parcel.set_cell(to.address.cell);
-        parcel.set_generation(to.address.generation.get());
-        Self::step(parcel, flag::SEND, to.address.system)
+        Self::step(Parcel::tell(to, message), flag::SEND, to.address.system)
     }
 
     /// Each of `targets` gets a clone of `message`.
@@ -198,8 +213,47 @@ impl<B: Behavior> Plan<B> {
     ) -> Self {
         let mut plan = Self::none();
         for &target in targets {
-            plan.steps
-                .append(Plan::<B>::tell(target, message.clone()).into_steps());
+            plan.steps.push_tell(target, message.clone());
+        }
+        plan
+    }
+
+    /// `to` gets each of `messages`, in this order.
+    ///
+    /// One envelope each; all are admitted or none, with one look at the mailbox for all of them.
+    /// A turn that streams does best with this.
+    ///
+    /// # Panics
+    ///
+    /// As the iterator does; the turn's plan is gone then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mainspring::prelude::*;
+    /// # struct Nothing;
+    /// # impl Machine for Nothing {
+    /// #     type Event = ();
+    /// #     fn apply(&mut self, _: ()) {}
+    /// # }
+    /// struct Line(String);
+    /// #[derive(Clone, Copy)]
+    /// struct Splitting { lines: ActorRef<Line> }
+    /// impl Behavior for Splitting {
+    ///     type Machine = Nothing;
+    ///     type Message = String;
+    ///     fn on_message(&self, text: String, _: Snapshot<Self>) -> Plan<Self> {
+    ///         Plan::tell_each(self.lines, text.lines().map(|line| Line(line.to_owned())))
+    ///     }
+    /// }
+    /// ```
+    pub fn tell_each<M: Send + 'static>(
+        to: ActorRef<M>,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Self {
+        let mut plan = Self::none();
+        for message in messages {
+            plan.steps.push_tell(to, message);
         }
         plan
     }
