@@ -529,3 +529,25 @@ fn a_restart_ends_the_trap_and_its_links() {
     );
     assert!(exits.lock().unwrap().is_empty());
 }
+
+#[test]
+fn a_link_with_oneself_does_not_end_the_next_incarnation() {
+    use mainspring::supervise::{ChildSpec, Children, Strategy, Supervisor};
+    let (system, hand) = stepped();
+    let log = Log::new();
+    let says = log.clone();
+    let spec = ChildSpec::new("child", move |_| (Script, Tape::new(&says)));
+    let children = Children::new(Strategy::OneForOne, [spec.named("child")]);
+    let _supervisor = system.spawn(Supervisor, children).unwrap();
+    system.run_until_idle();
+    let child = system.whereis::<Msg>("child").unwrap();
+    child.tell(act(|me| Plan::link(me.me()))).unwrap();
+    system.run_until_idle();
+    child.kill();
+    system.run_until_idle();
+    hand.advance(Duration::from_secs(1));
+    system.run_until_idle();
+    child.tell(Msg::Say(1)).unwrap();
+    system.run_until_idle();
+    assert_eq!(log.take(), [1]);
+}
