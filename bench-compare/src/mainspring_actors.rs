@@ -427,10 +427,14 @@ impl Behavior for Sending {
     fn on_message(&self, Go: Go, source: Snapshot<Self>) -> Plan<Self> {
         let rounds = (BURST / source.sinks.len() as u64).max(1);
         let until = source.each.min(source.next + rounds);
-        let mut plan = Plan::emit(Sent(until - source.next));
-        for number in source.next..until {
-            plan = plan.and(Plan::tell_all(source.sinks.iter(), number));
-        }
+        let numbers = source.next..until;
+        let burst = match &*source.sinks {
+            [only] => Plan::tell_each(*only, numbers),
+            sinks => numbers.fold(Plan::none(), |plan, number| {
+                plan.and(Plan::tell_all(sinks, number))
+            }),
+        };
+        let plan = Plan::emit(Sent(until - source.next)).and(burst);
         if until == source.each {
             return plan.and(Plan::stop());
         }

@@ -189,10 +189,14 @@ impl Behavior for Sending {
     fn on_message(&self, _: GoOn, source: Snapshot<Self>) -> Plan<Self> {
         let from = source.next;
         let to = self.count.min(from + self.burst);
-        let mut plan = Plan::emit(Sent(to - from));
-        for n in from..to {
-            plan = plan.and(Plan::tell_all(source.sinks.iter(), Number::Next(n)));
-        }
+        let numbers = (from..to).map(Number::Next);
+        let burst = match &*source.sinks {
+            [only] => Plan::tell_each(*only, numbers),
+            sinks => numbers.fold(Plan::none(), |plan, number| {
+                plan.and(Plan::tell_all(sinks, number))
+            }),
+        };
+        let plan = Plan::emit(Sent(to - from)).and(burst);
         if to < self.count {
             plan.and(Plan::tell(source.me(), GoOn))
         } else {
