@@ -435,6 +435,7 @@
 
 #![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 
+#[cfg(not(loom))]
 pub mod chart;
 #[cfg(any(loom, mainspring_shuttle))]
 #[doc(hidden)]

@@ -329,7 +329,6 @@ impl<L: Logic> Chart<L> {
 
     /// As [`step`](Self::step), for a caller who keeps a copy: a step that fails leaves the
     /// instance torn.
-    #[cfg(not(loom))]
     pub(crate) fn step_in_turn(
         &self,
         instance: &mut Instance<L::Context>,
