@@ -441,11 +441,12 @@ impl Shared {
         true
     }
 
-    /// The cell of a living actor.
+    /// The breakers' states, by target.
     pub(crate) fn circuits(&self) -> MutexGuard<'_, Circuits> {
         lock(&self.circuits)
     }
 
+    /// The cell of a living actor.
     pub(crate) fn cell_of(&self, address: Address) -> Option<&ActorCell> {
         let cell = (address.system == self.tag).then(|| self.cells.get(address.cell))??;
         (cell.life.generation() == address.generation.get()).then_some(cell)
