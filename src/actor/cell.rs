@@ -1030,9 +1030,9 @@ fn start<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
     }
     let turn = worker.turn(0);
     let loan = worker.lend();
-    let plan = body.behavior.on_start(Snapshot::new(&body.machine, &turn));
+    let mut plan = body.behavior.on_start(Snapshot::new(&body.machine, &turn));
     drop(loan);
-    let end = settle::<B>(run, body, worker, plan, None);
+    let end = settle::<B>(run, body, worker, &mut plan, None);
     if matches!(end, None | Some(End::Becomes)) {
         has_started(run, worker);
     }
@@ -1141,7 +1141,9 @@ fn handle_by<B: Behavior>(
         keep_copy::<B>(run, worker, poison, (kind, ask_by_ns), &message);
     }
     let loan = worker.lend();
-    let plan = {
+    // Committed where the handler wrote it: a move here would read, sixteen bytes at a time, what was
+    // just written in eights, and wait for it.
+    let mut plan = {
         #[cfg(debug_assertions)]
         let _deciding = worker.deciding::<B>();
         body.behavior
@@ -1155,7 +1157,7 @@ fn handle_by<B: Behavior>(
     }
     #[cfg(feature = "testkit")]
     hook::decides(&plan);
-    let end = settle::<B>(run, body, worker, plan, Some(kind));
+    let end = settle::<B>(run, body, worker, &mut plan, Some(kind));
     if B::POISON.is_some() && end != Some(End::Waits) {
         drop_copy(run);
     }
@@ -1235,10 +1237,10 @@ fn settle<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
     worker: &Worker,
-    mut plan: Plan<B>,
+    plan: &mut Plan<B>,
     kind: Option<Kind>,
 ) -> Option<End> {
-    match commit_usual::<B>(run, body, worker, &mut plan) {
+    match commit_usual::<B>(run, body, worker, plan) {
         Usual::Done => {
             #[cfg(feature = "testkit")]
             hook::ends::<B>(&body.machine, "committed");
@@ -1251,7 +1253,7 @@ fn settle<B: Behavior>(
         Usual::Failed => {
             #[cfg(feature = "testkit")]
             hook::ends::<B>(&body.machine, Committed::Failed.in_words());
-            unusual::<B>(run, worker, plan, Committed::Failed, kind)
+            unusual::<B>(run, worker, plan.take(), Committed::Failed, kind)
         }
         Usual::Other => settle_any::<B>(run, body, worker, plan, kind),
     }
@@ -1263,17 +1265,17 @@ fn settle_any<B: Behavior>(
     run: &Running<'_>,
     body: &mut Body<B>,
     worker: &Worker,
-    mut plan: Plan<B>,
+    plan: &mut Plan<B>,
     kind: Option<Kind>,
 ) -> Option<End> {
     if worker.shared.has_origins {
         worker.stamp_all(&mut plan.steps.list);
     }
-    let committed = commit::<B>(run, body, worker, &mut plan, Bound::Kept);
+    let committed = commit::<B>(run, body, worker, plan, Bound::Kept);
     #[cfg(feature = "testkit")]
     hook::ends::<B>(&body.machine, committed.in_words());
     if committed != Committed::Done {
-        return unusual::<B>(run, worker, plan, committed, kind);
+        return unusual::<B>(run, worker, plan.take(), committed, kind);
     }
     if let Some(kind) = kind {
         run.finished(kind);
@@ -1575,7 +1577,7 @@ fn evolve<B: Behavior>(
     event: <B::Machine as Machine>::Event,
 ) -> Option<End> {
     worker.take_in_hand(kind);
-    settle::<B>(run, body, worker, Plan::emit(event), Some(kind))
+    settle::<B>(run, body, worker, &mut Plan::emit(event), Some(kind))
 }
 
 /// A popped envelope that ends here. When it is dropped, what is left inside is too; the envelope

@@ -182,6 +182,11 @@ impl<B: Behavior> Plan<B> {
         }
     }
 
+    /// The plan, with nothing left in its place.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::none())
+    }
+
     /// The message was not for this actor: it is counted and becomes a dead letter.
     pub fn unhandled() -> Self {
         let mut plan = Self::none();
