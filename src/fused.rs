@@ -91,20 +91,22 @@ impl<M: Machine> Effects<M> {
 
     #[doc(hidden)]
     pub fn arm(&mut self, timer: u64, delay: Duration, event: M::Event) {
-        self.delays.arm(timer, delay);
-        self.output.after(Key::new(timer ^ OWN), delay, event);
+        let key = Key::new(timer ^ OWN);
+        self.delays.arm(key, delay);
+        self.output.after(key, delay, event);
     }
 
     #[doc(hidden)]
     pub fn disarm(&mut self, timer: u64) {
-        self.delays.disarm(timer);
-        self.output.cancel(Key::new(timer ^ OWN));
+        let key = Key::new(timer ^ OWN);
+        self.delays.disarm(key);
+        self.output.cancel(key);
     }
 
-    /// The event in hand is the end of that delay.
+    /// The turn to come is that timer's.
     #[doc(hidden)]
-    pub fn over(&mut self, timer: u64) {
-        self.delays.over(timer);
+    pub fn over(&mut self, key: Key) {
+        self.delays.disarm(key);
     }
 
     #[doc(hidden)]

@@ -552,7 +552,7 @@ pub use front::*;
 /// ```text
 /// [ATTRIBUTES] [pub] chart NAME(CONTEXT: Type, event: Type [, out: OUT] [, states: STATES]
 ///                    [, after: VARIANT] [, invoke: VARIANT] [, output: Type] [, meta: Type]
-///                    [, version: "TEXT"]) {
+///                    [, version: "TEXT"] [, kept]) {
 ///     initial STATE [{ ACTION }]; every state with states inside has one
 ///     state NAME { .. }           entry { .. }   exit { .. }   tags "a", "b";   meta VALUE;
 ///     parallel NAME { .. }        all states directly inside are active
@@ -593,6 +593,10 @@ pub use front::*;
 ///   state around sees it by reference.
 /// - `meta: Type` is what `NAMEState::meta` and `NAME::meta` give for states that say `meta VALUE;`.
 /// - `version` is kept with what is saved of a machine: another version's is refused.
+/// - `kept` has serde write and read what is not in a [`Snapshot`](chart::Snapshot) by itself: with
+///   `OUT`, the events of the timers that bodies start, so that they are saved too; the event's type
+///   is `Serialize` and `DeserializeOwned` then. An event that serde refuses, as of a variant that it
+///   skips, is left out with its timer.
 /// - Entry and exit bodies see no event; a `return` has no place in any body. The action of `initial`
 ///   runs after its state's entry, when that begins by default, not when a state inside is the target.
 /// - An input is what `NAME::new` makes its context of.
@@ -610,8 +614,9 @@ pub use front::*;
 ///
 /// `NAME::save` makes a [`Snapshot`](chart::Snapshot) of a machine, the same that a loaded chart has,
 /// where the context is `Clone`; `NAME::restore` makes the machine of it, its `after` delays by the
-/// rule of a [`Resume`](chart::Resume). A delay is named by its state and its expression's text. What
-/// states invoke is not in it, nor are timers that bodies start by `OUT.after`.
+/// rule of a [`Resume`](chart::Resume), and so, of a chart that is `kept`, the timers that bodies start
+/// by `OUT.after`. A delay of `after` is named by its state and its expression's text. What states
+/// invoke is not in it.
 ///
 /// A chart with `parallel`, or with a history asked for from inside of what it remembers, is run by
 /// the kernel of loaded charts: tens of nanoseconds an event, no allocation. Its context is `Clone`,

@@ -43,15 +43,15 @@ impl Machine for Nothing {
 
 /// The same states twice: alone, which become matches, and beside a region, which the kernel runs.
 macro_rules! charts {
-    ([$($head:tt)*] { $($main:tt)* } { $($rest:tt)* }) => {
-        mod lone {
+    ($lone:ident $beside:ident [$($head:tt)*] { $($main:tt)* } { $($rest:tt)* }) => {
+        mod $lone {
             use super::*;
             mainspring::chart! {
                 #[derive(Clone)]
                 pub(crate) chart Job($($head)*) { initial Main; state Main { $($main)* } $($rest)* }
             }
         }
-        mod beside {
+        mod $beside {
             use super::*;
             mainspring::chart! {
                 #[derive(Clone)]
@@ -66,6 +66,7 @@ macro_rules! charts {
 }
 
 charts! {
+    lone beside
     [seen: Vec<String>, event: Signal, after: Signal::After, invoke: Signal::Ended, output: usize,
      out: out, version: "7"]
     {
@@ -117,19 +118,21 @@ fn through_text(saved: Saved<Vec<String>>) -> Saved<Vec<String>> {
 }
 
 macro_rules! both {
-    ($($(#[$of:meta])* fn $test:ident() $body:block)*) => {
-        mod by_matches {
-            use super::{*, lone::*};
+    ($by_matches:ident of $lone:ident, $by_the_kernel:ident of $beside:ident:
+     $($(#[$of:meta])* fn $test:ident() $body:block)*) => {
+        mod $by_matches {
+            use super::{*, $lone::*};
             $($(#[$of])* fn $test() $body)*
         }
-        mod by_the_kernel {
-            use super::{*, beside::*};
+        mod $by_the_kernel {
+            use super::{*, $beside::*};
             $($(#[$of])* fn $test() $body)*
         }
     };
 }
 
 both! {
+    by_matches of lone, by_the_kernel of beside:
     #[test]
     fn it_goes_on_where_it_was_by_each_rule() {
         let (system, hand) = at(Duration::from_secs(1));
@@ -313,6 +316,173 @@ both! {
             });
         });
         assert!(delay.contains("never") && delay.contains("xstate.after.10 * MS.Two"), "{delay}");
+    }
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+enum Ring {
+    /// Rings after so many milliseconds, under that key.
+    At(u64, String, u64),
+    /// The same by a function that knows no chart.
+    Elsewhere,
+    Cancel(u64),
+    Rings(String),
+    Plain,
+    /// Rings later, and the turn fails.
+    Fail,
+    After(u8),
+    #[serde(skip)]
+    Never,
+}
+
+fn elsewhere<M: Machine<Event = Ring>>(out: &mut mainspring::Output<M>) {
+    out.after("elsewhere", 70 * MS, Ring::Plain);
+}
+
+charts! {
+    alarm alarm_beside
+    [rung: Vec<String>, event: Ring, after: Ring::After, out: out, kept]
+    {
+        initial On;
+        state On {
+            after 200 * MS => Off;
+            on Ring::At(ms, what, key) => {
+                let event = match &*what { "" => Ring::Never, _ => Ring::Rings(what) };
+                out.after(key, ms as u32 * MS, event)
+            }
+            on Ring::Elsewhere => { elsewhere(out) }
+            on Ring::Cancel(key) => { out.cancel(key) }
+            on Ring::Rings(what) => { rung.push(what) }
+            on Ring::Plain => { rung.push("plain".to_owned()) }
+            on Ring::Fail => {
+                out.after(1, 1 * MS, Ring::Plain);
+                out.cancel(2);
+                out.raise(Ring::Fail)
+            }
+        }
+        state Off {}
+    }
+    {}
+}
+
+both! {
+    timers_by_matches of alarm, timers_by_the_kernel of alarm_beside:
+
+    #[test]
+    fn what_bodies_start_goes_on_by_each_rule() {
+        let (system, hand) = at(Duration::from_secs(1));
+        let first = system.spawn_machine(Job::new(Vec::new()).unwrap()).unwrap();
+        for (ms, what, key) in [(500, "x", 1), (90, "b", 2), (80, "c", 3), (60, "a", 1), (9, "", 4)] {
+            first.tell(Ring::At(ms, what.to_owned(), key)).unwrap();
+        }
+        first.tell(Ring::Elsewhere).unwrap();
+        first.tell(Ring::Cancel(3)).unwrap();
+        system.run_until_idle();
+        hand.advance(20 * MS);
+        first.tell(Ring::Fail).unwrap();
+        let saved = through_text(look(&system, &first).save());
+        let said: Vec<_> = saved.delays.iter().map(|delay| {
+            (delay.id.as_deref(), &*delay.event, delay.delay_ms, delay.left_ms, delay.due_unix_ms)
+        }).collect();
+        let elsewhere = said[3].0;
+        assert!(elsewhere.is_some());
+        assert_eq!(said, [
+            (None, "xstate.after.200 * MS.On", 200, 180, 1_200),
+            (Some("2"), "Rings", 90, 70, 1_090),
+            (Some("1"), "Rings", 60, 40, 1_060),
+            (elsewhere, "Plain", 70, 50, 1_070),
+        ]);
+
+        for (resume, left_ms) in [
+            (Resume::Remaining, [40, 50, 70, 180]),
+            (Resume::Restart, [60, 70, 90, 200]),
+            (Resume::Absolute, [10, 20, 40, 150]),
+        ] {
+            let (system, hand) = at(Duration::from_millis(1_050));
+            let restored = Job::restore(&saved, resume).unwrap();
+            assert_eq!(restored.save(), saved, "also before it is an actor");
+            let restored = system.spawn_machine(restored).unwrap();
+            system.run_until_idle();
+            let mut now_ms = 0;
+            for (at, left_ms) in left_ms.into_iter().enumerate() {
+                hand.advance((left_ms - 1 - now_ms) as u32 * MS);
+                let before = look(&system, &restored);
+                assert_eq!(before.context().len(), at, "{resume:?}: never early");
+                assert_eq!(before.save().delays.len(), 4 - at, "those that are over are in none");
+                hand.advance(3 * MS);
+                now_ms = left_ms + 2;
+            }
+            let all = look(&system, &restored);
+            assert_eq!(*all.context(), ["a", "plain", "b"], "{resume:?}");
+            assert!(all.is(JobState::Off) && all.save().delays.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_restored_one_is_replaced_and_cancelled_by_its_key() {
+        let (system, hand) = at(Duration::ZERO);
+        let first = system.spawn_machine(Job::new(Vec::new()).unwrap()).unwrap();
+        for (what, key) in [("kept", 1), ("replaced", 2), ("cancelled", 3)] {
+            first.tell(Ring::At(30, what.to_owned(), key)).unwrap();
+        }
+        let saved = through_text(look(&system, &first).save());
+        let restored = Job::restore(&saved, Resume::Remaining).unwrap();
+        let restored = system.spawn_machine(restored).unwrap();
+        restored.tell(Ring::At(60, "again".to_owned(), 2)).unwrap();
+        restored.tell(Ring::Cancel(3)).unwrap();
+        restored.tell(Ring::Fail).unwrap();
+        system.run_until_idle();
+        hand.advance(40 * MS);
+        let now = look(&system, &restored);
+        assert_eq!(*now.context(), ["kept"]);
+        assert_eq!(now.save().delays.len(), 2, "that of `after`, and the new one");
+        hand.advance(30 * MS);
+        assert_eq!(*look(&system, &restored).context(), ["kept", "again"]);
+    }
+
+    #[test]
+    fn one_that_is_due_but_not_taken_is_saved_with_nothing_left() {
+        let (system, hand) = at(Duration::ZERO);
+        let first = system.spawn_machine(Job::new(Vec::new()).unwrap()).unwrap();
+        first.tell(Ring::At(10, "a".to_owned(), 1)).unwrap();
+        system.run_until_idle();
+        hand.advance(15 * MS);
+        let asked = first.snapshot();
+        first.tell(Ring::Rings("a".to_owned())).unwrap(); // of nobody's timer
+        system.run_until_idle();
+        let saved = asked.wait().unwrap().save::<Vec<String>>();
+        let left: Vec<_> = saved.delays.iter().map(|delay| delay.left_ms).collect();
+        assert_eq!(left, [185, 0]);
+        assert_eq!(*look(&system, &first).context(), ["a", "a"]);
+        assert_eq!(look(&system, &first).save::<Vec<String>>().delays.len(), 1);
+    }
+
+    #[test]
+    fn an_event_that_is_no_event_is_refused() {
+        let (system, _hand) = at(Duration::ZERO);
+        let first = system.spawn_machine(Job::new(Vec::new()).unwrap()).unwrap();
+        first.tell(Ring::At(10, "a".to_owned(), 1)).unwrap();
+        let good: Saved<Vec<String>> = look(&system, &first).save();
+        let refused = |change: &dyn Fn(&mut mainspring::chart::Delay)| {
+            let mut bad = good.clone();
+            change(&mut bad.delays[1]);
+            Job::restore(&bad, Resume::Remaining).map(|_| ()).unwrap_err()
+        };
+        let none = refused(&|delay| delay.data = Some(mainspring::chart::Value::str("Rnig")));
+        assert!(matches!(none, SnapshotError::NoEvent { .. }));
+        let none = none.to_string();
+        assert!(none.starts_with(r#"a delay's event "Rings" cannot be read: "#), "{none}");
+        assert!(none.contains("Rnig") && none.contains("`Plain`"), "{none}");
+        for unknown in [
+            refused(&|delay| delay.data = None),
+            refused(&|delay| delay.id = Some("one".to_owned())),
+        ] {
+            assert!(matches!(unknown, SnapshotError::UnknownDelay { .. }), "{unknown}");
+        }
+        let mut twice = good.clone();
+        twice.delays.push(good.delays[1].clone());
+        let twice = Job::restore(&twice, Resume::Remaining).map(|_| ()).unwrap_err();
+        assert!(matches!(twice, SnapshotError::UnknownDelay { .. }), "{twice}");
     }
 }
 

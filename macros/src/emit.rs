@@ -131,6 +131,10 @@ pub(crate) fn saving(chart: &parse::Chart, tree: &Tree, parts: &TokenStream) -> 
     let delays = describe::delays(tree);
     let timers = (0..tree.timers).map(Literal::usize_unsuffixed);
     let after = chart.after.iter();
+    let read = match keeps_timers(chart) {
+        true => quote! { Some(::mainspring::fused::save::read(written)) },
+        false => quote! { None },
+    };
     let over = after.map(|after| {
         let timers = timers.clone();
         quote! { #(#timers => Some(#after(#timers)),)* }
@@ -186,19 +190,38 @@ pub(crate) fn saving(chart: &parse::Chart, tree: &Tree, parts: &TokenStream) -> 
                 match timer { #(#over)* _ => None }
             }
 
+            fn event(written: &::mainspring::chart::Value) -> Option<Result<#event, String>> {
+                #read
+            }
+
             #parts
         }
     }
 }
 
-/// The delay whose end the event `#event` is, a reference: an expression, an `Option` of its number.
-pub(crate) fn timer(chart: &parse::Chart, tree: &Tree, event: &TokenStream) -> TokenStream {
-    let after = chart.after.iter().filter(|_| tree.timers > 0);
-    let arms = after.map(|after| {
-        let timers: Vec<_> = (0..tree.timers).map(Literal::usize_unsuffixed).collect();
-        quote! { #(#after(#timers) => Some(#timers),)* }
-    });
-    quote! { match #event { #(#arms)* _ => None } }
+/// Whether the timers that its bodies start are saved.
+fn keeps_timers(chart: &parse::Chart) -> bool {
+    chart.kept && chart.out.is_some()
+}
+
+/// Has the `#effects` note the timers that bodies asked for, before they are given away.
+pub(crate) fn keep_timers(chart: &parse::Chart, effects: &TokenStream) -> Option<TokenStream> {
+    keeps_timers(chart).then(|| quote! { #effects.keep_timers(); })
+}
+
+/// What a machine does that hears that one of its timers is over, if any of them is saved.
+pub(crate) fn timer_over(
+    chart: &parse::Chart,
+    tree: &Tree,
+    effects: &TokenStream,
+) -> Option<TokenStream> {
+    (tree.timers > 0 || keeps_timers(chart)).then(|| {
+        quote! {
+            fn timer_over(&mut self, key: ::mainspring::Key) {
+                #effects.over(key);
+            }
+        }
+    })
 }
 
 /// The type of the chart's own output.
@@ -1065,7 +1088,7 @@ impl Emit<'_> {
         let keep_memory = memories.then(|| quote! { *memory = self.memory; });
         let keep_pattern = memories.then(|| quote! { , memory });
         let keep_value = memories.then(|| quote! { , self.memory });
-        let times = self.tree.timers > 0;
+        let times = self.tree.timers > 0 || keeps_timers(self.chart);
         let keep_delays = times.then(|| quote! { self.effects.keep_delays(); });
         let back_delays = times.then(|| quote! { self.effects.roll_back_delays(); });
         let keep_children = self.invokes.then(|| quote! { self.children.keep(); });
@@ -1128,10 +1151,12 @@ impl Emit<'_> {
                 }
             },
         });
+        let keep_timers = keep_timers(self.chart, &quote! { self.effects });
         let output = self.speaks.then(|| {
             quote! {
                 #[inline]
                 fn output(&mut self, output: &mut ::mainspring::Output<Self>) {
+                    #keep_timers
                     self.effects.give(output);
                     #children
                     #finish
@@ -1150,14 +1175,8 @@ impl Emit<'_> {
             false => quote! { ::mainspring::fused::not_taken::<Self>(#chart); },
         };
         let is_own = is_own(self.chart, &quote! { &event });
-        let over = (self.tree.timers > 0).then(|| {
-            let timer = timer(self.chart, self.tree, &quote! { &event });
-            quote! {
-                if let Some(timer) = #timer {
-                    self.effects.over(timer);
-                }
-            }
-        });
+        let effects = quote! { self.effects };
+        let timer_over = timer_over(self.chart, self.tree, &effects);
         let fails = self.invokes.then(|| {
             let failure = failure(self.chart, &quote! { &event });
             (
@@ -1202,7 +1221,6 @@ impl Emit<'_> {
                 #[inline]
                 fn try_apply(&mut self, event: #event) -> Result<(), ::mainspring::Refusal> {
                     let is_own = #is_own;
-                    #over
                     #look
                     if !self.__take(event) {
                         #fail
@@ -1214,6 +1232,7 @@ impl Emit<'_> {
                 }
                 #fallible
                 #output
+                #timer_over
             }
         }
     }

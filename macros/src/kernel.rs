@@ -37,7 +37,6 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     let states = emit::state_enum(chart, tree);
     let model = emit::model(chart, tree, &deeds);
     let extras = emit::extras(chart, tree);
-    let timer = emit::timer(chart, tree, &quote! { __event });
     let invoke = tree.invocations.iter().enumerate().map(|(at, invocation)| {
         let is_inside = |s: &usize| tree.is_within(*s, invocation.owner);
         let last = (0..tree.nodes.len()).rev().find(is_inside);
@@ -68,6 +67,9 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
             }
         },
     );
+    let effects = quote! { self.kernel.asks_mut() };
+    let keep_timers = emit::keep_timers(chart, &effects);
+    let timer_over = emit::timer_over(chart, tree, &effects);
     let links = emit::links(chart, &quote! { self.kernel.tell_end(finish); });
     let given_type = emit::given_type(chart);
     let failure = emit::failure(chart, &quote! { __event });
@@ -249,10 +251,6 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
                 #is_own
             }
 
-            fn timer(__event: &#event) -> Option<u64> {
-                #timer
-            }
-
             fn invoke(
                 __leaves: &[u32],
                 __context: &#context,
@@ -291,8 +289,11 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
             }
 
             fn output(&mut self, output: &mut ::mainspring::Output<Self>) {
+                #keep_timers
                 self.kernel.output(output);
             }
+
+            #timer_over
         }
     }
 }

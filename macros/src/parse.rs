@@ -25,6 +25,7 @@ mod word {
     syn::custom_keyword!(output);
     syn::custom_keyword!(meta);
     syn::custom_keyword!(version);
+    syn::custom_keyword!(kept);
     syn::custom_keyword!(invoke);
     syn::custom_keyword!(error);
     syn::custom_keyword!(reenter);
@@ -52,6 +53,8 @@ pub(crate) struct Chart {
     pub(crate) meta: Option<Type>,
     /// Which of all charts of that name it is.
     pub(crate) version: Option<LitStr>,
+    /// Whether serde writes and reads its context and events.
+    pub(crate) kept: bool,
     pub(crate) body: Body,
 }
 
@@ -152,6 +155,7 @@ impl Parse for Chart {
             output: None,
             meta: None,
             version: None,
+            kept: false,
             body: Body::default(),
         };
         while !head.is_empty() {
@@ -193,9 +197,16 @@ impl Chart {
             value(head, &mut self.out)
         } else if head.peek(word::states) {
             value(head, &mut self.states)
+        } else if head.peek(word::kept) {
+            let place = head.parse::<word::kept>()?.span;
+            match std::mem::replace(&mut self.kept, true) {
+                true => Err(syn::Error::new(place, "a second `kept`")),
+                false => Ok(()),
+            }
         } else {
             let what = "expected `out: NAME`, `states: NAME`, `after: VARIANT`, \
-                        `invoke: VARIANT`, `output: TYPE`, `meta: TYPE` or `version: \"TEXT\"`";
+                        `invoke: VARIANT`, `output: TYPE`, `meta: TYPE`, `version: \"TEXT\"` or \
+                        `kept`";
             Err(head.error(what))
         }
     }

@@ -3,7 +3,7 @@
 use super::{Exit, Snapshot};
 use crate::quarantine::Poison;
 use crate::supervise::Terms;
-use crate::{Output, Plan};
+use crate::{Key, Output, Plan};
 
 /// All of an actor's state. Only events change it.
 ///
@@ -117,6 +117,12 @@ pub trait Machine: Send + Sized + 'static {
     /// ```
     fn output(&mut self, output: &mut Output<Self>) {
         let _ = output;
+    }
+
+    /// Called before the turn that brings the event of the machine's own timer of that key.
+    #[doc(hidden)]
+    fn timer_over(&mut self, key: Key) {
+        let _ = key;
     }
 }
 

@@ -32,7 +32,7 @@ use crate::envelope::{Kind, List, Parcel, push, push_in_ring};
 use crate::plan::Outcome;
 use crate::plan::commit::{Bound, Committed, Usual, commit, commit_usual, first_words};
 use crate::plan::delivery::Delivery;
-use crate::plan::output::Evolve;
+use crate::plan::output::{Evolve, chosen};
 use crate::plan::switch::Switch;
 use crate::quarantine::{Poison, Quarantined};
 #[cfg(any(debug_assertions, feature = "testkit"))]
@@ -1512,9 +1512,12 @@ fn special<B: Behavior>(
                 drop(spent);
                 return handle::<B>(run, body, worker, Kind::Timer, message);
             }
+            let [key, _] = spent.1.note();
             let evolve = spent.1.try_take::<Evolve<<B::Machine as Machine>::Event>>();
             drop(spent);
-            return self::evolve::<B>(run, body, worker, Kind::Timer, evolve?.0);
+            let Evolve(event) = evolve?;
+            body.machine.timer_over(chosen(key));
+            return self::evolve::<B>(run, body, worker, Kind::Timer, event);
         }
         _ => parcel,
     };

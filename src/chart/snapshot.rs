@@ -234,6 +234,13 @@ pub enum SnapshotError {
         /// How the chart's delays end.
         expected: String,
     },
+    /// The event that a delay brings cannot be read.
+    NoEvent {
+        /// Its name.
+        found: String,
+        /// Why not.
+        why: String,
+    },
     /// Its status is no word for one that the chart can have.
     UnknownStatus {
         /// What the snapshot says.
@@ -279,6 +286,9 @@ impl fmt::Display for SnapshotError {
                     f,
                     "no delay of the chart ends with {found:?}; there are {expected}"
                 )
+            }
+            Self::NoEvent { found, why } => {
+                write!(f, "a delay's event {found:?} cannot be read: {why}")
             }
             Self::UnknownStatus { found, expected } => {
                 write!(f, "{found:?} is no status; it can be {expected}")

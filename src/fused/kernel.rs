@@ -73,9 +73,6 @@ pub trait Bodies: Machine {
     /// Whether the event comes from the chart itself: a delay that is over, an invocation's end.
     fn is_own(event: &Self::Event) -> bool;
 
-    /// The delay whose end the event is.
-    fn timer(event: &Self::Event) -> Option<u64>;
-
     /// Asks for what the states invoke in which those leaves are.
     fn invoke(leaves: &[StateId], context: &Self::Context, effects: &mut Effects<Self>);
 }
@@ -384,9 +381,6 @@ impl<M: Bodies> Kernel<M> {
         let compiled = M::chart();
         let class = compiled.class(&event);
         let failure = M::failure(&event);
-        if let Some(timer) = M::timer(&event) {
-            self.instance.context.effects.over(timer);
-        }
         let event = Taken::Event(event);
         let (instance, buffers) = (&mut self.instance, &mut self.buffers);
         let taken = compiled

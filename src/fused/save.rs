@@ -8,16 +8,22 @@
 //!
 //! - D1: what `Delays` says is on its way has a timer from the turn's commit on, and no other has.
 //! - D2: a turn that fails leaves them as they were, but for those that have ended.
+//! - D3: of a chart that is `kept`, the timers that bodies start are among them, with their events.
 
 use super::{Effects, OWN};
 use crate::Machine;
+use crate::chart::data;
 use crate::chart::entry::Leaves;
 use crate::chart::model::{Kind, Model, StateId};
 use crate::chart::snapshot::{self, Snapshot};
-use crate::chart::{Delay, Instance, Receiver, Resume, SnapshotError, Status};
+use crate::chart::{Delay, Instance, Receiver, Resume, SnapshotError, Status, Value};
 use crate::dispatcher::worker;
-use crate::plan::output::Output;
+use crate::envelope;
+use crate::plan::output::{Evolve, Output, chosen};
 use crate::plan::timers::{Key, nanoseconds};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A chart of the macro whose data is a `C`, taken apart and put together.
@@ -44,6 +50,19 @@ pub trait Parts<C>: Machine + Sized {
 
     /// The event at the end of a delay.
     fn over(timer: u64) -> Option<Self::Event>;
+
+    /// The event that [`Effects::keep_timers`] wrote; none of a chart that keeps no timers.
+    fn event(written: &Value) -> Option<Result<Self::Event, String>>;
+}
+
+/// What serde reads there.
+///
+/// # Errors
+///
+/// Why it reads nothing.
+#[doc(hidden)]
+pub fn read<E: DeserializeOwned>(written: &Value) -> Result<E, String> {
+    data::from_value(written).map_err(|why| why.to_string())
 }
 
 /// A chart's states by number, each history's leaf in document order.
@@ -98,20 +117,40 @@ pub fn save<C: Clone, M: Parts<C>>(machine: &M) -> Snapshot<C> {
         }
     }
     let delays = machine.asks().map(|effects| effects.delays.left());
-    let delays = delays.unwrap_or_default().into_iter().map(|left| Delay {
-        id: None,
-        event: M::DELAYS[left.timer as usize].to_owned(),
-        data: None,
-        origin: None,
-        to: Receiver::Myself,
-        delay_ms: left.whole_ns.div_ceil(MS),
-        left_ms: left.left_ms,
-        due_unix_ms: left.due_unix_ms,
+    let delays = delays.unwrap_or_default().into_iter().map(|left| {
+        let (id, event) = match &left.event {
+            Some(event) => (Some(left.key.0.to_string()), word(event)),
+            None => (None, M::DELAYS[after(left.key) as usize]),
+        };
+        Delay {
+            id,
+            event: event.to_owned(),
+            data: left.event.as_deref().cloned(),
+            origin: None,
+            to: Receiver::Myself,
+            delay_ms: left.whole_ns.div_ceil(MS),
+            left_ms: left.left_ms,
+            due_unix_ms: left.due_unix_ms,
+        }
     });
     Snapshot {
         delays: delays.collect(),
         ..Snapshot::named(&model, &shape, machine.data().clone())
     }
+}
+
+/// The name of an event that was written: an enum's variant, if it is one.
+fn word(event: &Value) -> &str {
+    match event {
+        Value::Str(variant) => variant,
+        Value::Map(fields) if fields.len() == 1 => &fields[0].0,
+        _ => "event",
+    }
+}
+
+/// The timer of `after` with that key.
+fn after(key: Key) -> u64 {
+    key.0 ^ OWN
 }
 
 /// The machine that was saved.
@@ -141,22 +180,37 @@ pub fn restore<C: Clone, M: Parts<C>>(
     let mut armed = Vec::new();
     let mut ends = Vec::new();
     for delay in &saved.delays {
-        let mut timers = M::DELAYS.iter().zip(0..);
-        let known = |timer: u64| armed.iter().any(|armed: &Armed| armed.timer == timer);
-        let found = timers.find(|(name, timer)| **name == delay.event && !known(*timer));
-        let found = found.and_then(|(_, timer)| Some((timer, M::over(timer)?)));
-        let Some((timer, over)) = found else {
-            return Err(SnapshotError::UnknownDelay {
-                found: delay.event.clone(),
-                expected: snapshot::list(M::DELAYS.iter().copied()),
-            });
-        };
+        let known = |key: Key| armed.iter().any(|armed: &Armed| armed.key == key);
+        let (key, end) = match &delay.id {
+            None => {
+                let timers = M::DELAYS
+                    .iter()
+                    .zip((0..).map(|timer| Key::new(timer ^ OWN)));
+                let mut unknown = timers.filter(|&(_, key)| !known(key));
+                let found = unknown.find(|(name, _)| **name == delay.event);
+                found.and_then(|(_, key)| Some((key, M::over(after(key))?)))
+            }
+            Some(id) => {
+                let key = id.parse().ok().map(Key::new).filter(|&key| !known(key));
+                let event = key.and_then(|_| M::event(delay.data.as_ref()?));
+                let event = event.transpose().map_err(|why| SnapshotError::NoEvent {
+                    found: delay.event.clone(),
+                    why,
+                })?;
+                key.zip(event)
+            }
+        }
+        .ok_or_else(|| SnapshotError::UnknownDelay {
+            found: delay.event.clone(),
+            expected: snapshot::list(M::DELAYS.iter().copied()),
+        })?;
         armed.push(Armed {
-            timer,
+            key,
             whole_ns: delay.delay_ms.saturating_mul(MS),
             when: When::Saved(delay.left_ms, delay.due_unix_ms),
+            event: delay.id.as_ref().and(delay.data.clone()).map(Arc::new),
         });
-        ends.push((timer, delay.clone(), over));
+        ends.push((key, delay.clone(), end));
     }
     let mut machine = M::again(saved.context.clone(), &shape);
     if let Some(effects) = machine.asks_mut() {
@@ -170,12 +224,15 @@ pub fn restore<C: Clone, M: Parts<C>>(
     Ok(machine)
 }
 
-/// In a restored machine: how its delays go on, by timer, and the events at their ends.
-pub(super) type TakenUp<M> = (Resume, Vec<(u64, Delay, <M as Machine>::Event)>);
+/// In a restored machine: how its delays go on, by key, and the events at their ends.
+pub(super) type TakenUp<M> = (Resume, Vec<(Key, Delay, <M as Machine>::Event)>);
 
 const MS: u64 = 1_000_000;
 
-/// The delays of `after` that are on their way.
+/// So many delays of `after` a chart can have.
+const AFTER_MAX: u64 = 1 << 32;
+
+/// The delays of `after` that are on their way, and the timers of bodies if the chart is `kept`.
 #[derive(Debug, Default)]
 pub(super) struct Delays {
     armed: Vec<Armed>,
@@ -185,11 +242,13 @@ pub(super) struct Delays {
     is_new: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Armed {
-    timer: u64,
+    key: Key,
     whole_ns: u64,
     when: When,
+    /// What a body's timer brings.
+    event: Option<Arc<Value>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -203,19 +262,21 @@ enum When {
 }
 
 struct Left {
-    timer: u64,
+    key: Key,
     whole_ns: u64,
     left_ms: u64,
     due_unix_ms: u64,
+    event: Option<Arc<Value>>,
 }
 
 impl Clone for Delays {
     /// What is left of each now; the timers are the original's.
     fn clone(&self) -> Self {
         let saved = |left: Left| Armed {
-            timer: left.timer,
+            key: left.key,
             whole_ns: left.whole_ns,
             when: When::Saved(left.left_ms, left.due_unix_ms),
+            event: left.event,
         };
         let armed: Vec<_> = self.left().into_iter().map(saved).collect();
         Self {
@@ -227,25 +288,46 @@ impl Clone for Delays {
 }
 
 impl Delays {
-    pub(super) fn arm(&mut self, timer: u64, delay: Duration) {
-        self.disarm(timer);
+    pub(super) fn arm(&mut self, key: Key, delay: Duration) {
+        self.start(key, nanoseconds(delay), None);
+    }
+
+    fn start(&mut self, key: Key, whole_ns: u64, event: Option<Arc<Value>>) {
+        self.disarm(key);
         self.is_new = true;
         self.armed.push(Armed {
-            timer,
-            whole_ns: nanoseconds(delay),
+            key,
+            whole_ns,
             when: When::Fresh,
+            event,
         });
     }
 
-    pub(super) fn disarm(&mut self, timer: u64) {
-        self.armed.retain(|armed| armed.timer != timer);
+    pub(super) fn disarm(&mut self, key: Key) {
+        self.armed.retain(|armed| armed.key != key);
     }
 
-    /// That timer's event has come.
-    pub(super) fn over(&mut self, timer: u64) {
-        let lasts = |armed: &Armed| armed.timer != timer || !matches!(armed.when, When::Due(_));
-        self.armed.retain(lasts);
-        self.kept.retain(lasts);
+    /// Takes in which timers the turn's bodies have started and cancelled, but for those of `after`,
+    /// which are noted when they are armed. An event that serde cannot write is left out.
+    fn hear<M: Machine<Event: Serialize>>(&mut self, output: &Output<M>) {
+        for step in output.steps.list.iter() {
+            let (key, whole_ns) = match step.kind() {
+                envelope::Kind::Timer | envelope::Kind::Cancel => {
+                    let [own, whole_ns] = step.note();
+                    (chosen(own), whole_ns)
+                }
+                _ => continue,
+            };
+            if after(key) < AFTER_MAX {
+                continue;
+            }
+            self.disarm(key);
+            if let Some(Evolve(event)) = step.peek::<Evolve<M::Event>>()
+                && let Ok(event) = data::to_value(event)
+            {
+                self.start(key, whole_ns, Some(Arc::new(event)));
+            }
+        }
     }
 
     pub(super) fn keep(&mut self) {
@@ -272,10 +354,11 @@ impl Delays {
                 _ => return None,
             };
             Some(Left {
-                timer: armed.timer,
+                key: armed.key,
                 whole_ns: armed.whole_ns,
                 left_ms,
                 due_unix_ms,
+                event: armed.event.clone(),
             })
         });
         left.collect()
@@ -300,13 +383,13 @@ impl Delays {
                 When::Due(_) => return true,
                 When::Fresh => armed.whole_ns,
                 When::Saved(..) => {
-                    let Some(at) = ends.iter().position(|end| end.0 == armed.timer) else {
+                    let Some(at) = ends.iter().position(|end| end.0 == armed.key) else {
                         return false; // of a clone: its delays are the original's
                     };
-                    let (timer, delay, event) = ends.remove(at);
+                    let (key, delay, event) = ends.remove(at);
                     let left_ms = delay.left_ms_at(*resume, now_unix_ms);
                     let left_ns = left_ms.saturating_mul(MS);
-                    output.after(Key::new(timer ^ OWN), Duration::from_nanos(left_ns), event);
+                    output.after(key, Duration::from_nanos(left_ns), event);
                     left_ns
                 }
             };
@@ -314,5 +397,13 @@ impl Delays {
             true
         });
         ends.clear();
+    }
+}
+
+impl<M: Machine<Event: Serialize>> Effects<M> {
+    /// Has the timers that the turn's bodies have asked for saved with the machine (D3).
+    #[doc(hidden)]
+    pub fn keep_timers(&mut self) {
+        self.delays.hear(&self.output);
     }
 }

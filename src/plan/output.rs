@@ -27,8 +27,24 @@ pub(crate) struct Evolve<E>(pub(crate) E);
 
 /// A machine's timer keys are no user's.
 const fn own(key: Key) -> u64 {
-    (key.0 ^ 0x6d61_6368_696e_6521).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    (key.0 ^ MARK).wrapping_mul(MIX)
 }
+
+/// What [`own`] made that key of.
+pub(crate) const fn chosen(own: u64) -> Key {
+    Key(own.wrapping_mul(UNMIX) ^ MARK)
+}
+
+const MARK: u64 = 0x6d61_6368_696e_6521;
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The inverse of `MIX`, by Newton's steps: each doubles the bits that are right.
+const UNMIX: u64 = {
+    let mut inverse = MIX; // right in 3 bits, as for every odd number
+    while MIX.wrapping_mul(inverse) != 1 {
+        inverse = inverse.wrapping_mul(2_u64.wrapping_sub(MIX.wrapping_mul(inverse)));
+    }
+    inverse
+};
 
 impl<M: Machine> Output<M> {
     #[inline(always)]
