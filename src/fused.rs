@@ -5,7 +5,7 @@ pub mod invoke;
 pub mod kernel;
 pub mod save;
 
-use invoke::{Call, ChildEnded, Given};
+use invoke::{Call, ChildEnded, Given, Listed};
 use save::{Delays, TakenUp};
 
 use crate::Machine;
@@ -24,6 +24,8 @@ pub struct Effects<M: Machine> {
     output: Output<M>,
     queue: VecDeque<Inner<M::Event>>,
     calls: Vec<Call<M>>,
+    /// In a clone, what the original has asked to be invoked, to be saved.
+    listed: Vec<Listed>,
     delays: Delays,
     taken_up: TakenUp<M>,
 }
@@ -49,6 +51,7 @@ impl<M: Machine> Default for Effects<M> {
             output: Output::new(),
             queue: VecDeque::new(),
             calls: Vec::new(),
+            listed: Vec::new(),
             delays: Delays::default(),
             taken_up: Default::default(),
         }
@@ -56,10 +59,13 @@ impl<M: Machine> Default for Effects<M> {
 }
 
 impl<M: Machine> Clone for Effects<M> {
-    /// Empty but for what is left of the delays, to be saved: what was asked for is the original's
-    /// to do.
+    /// Empty but for what is to be saved, what is left of the delays and what is to be invoked: what
+    /// was asked for is the original's to do.
     fn clone(&self) -> Self {
+        let mut listed = Vec::new();
+        self.list(&mut listed);
         Self {
+            listed,
             delays: self.delays.clone(),
             ..Self::default()
         }

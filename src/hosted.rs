@@ -12,8 +12,10 @@
 //!   of the plan that brought the event.
 //! - H3: the actor's end ends its timers, and its children as far as a worker runs it.
 
-use crate::actor::cell::reading;
-use crate::actor::{ActorRef, Address, Behavior, Down, Events, Machine, Refusal};
+pub(crate) mod whole;
+
+use self::whole::{Saver, Saves};
+use crate::actor::{ActorRef, Address, Down, Events, Machine, Refusal};
 use crate::chart::data::{self, NoData};
 use crate::chart::model::{Model, StateId};
 use crate::chart::snapshot::list;
@@ -23,11 +25,8 @@ use crate::chart::{
     Snapshot as Saved, SnapshotError, Status, StepError, Value,
 };
 use crate::dispatcher::worker;
-use crate::envelope::{Kind, Parcel};
 use crate::plan::output::{Output, stop_now};
 use crate::plan::timers::Key;
-use crate::sync::{Mutex, lock};
-use crate::{Actor, Ask};
 use hashbrown::HashMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,8 +47,6 @@ type Outputs<C> = Output<ChartMachine<C>>;
 type Revived<'a> = Option<(&'a Saved<Value>, Resume)>;
 type Starter<C> = Arc<dyn Fn(&Start, Revived<'_>, &mut Outputs<C>) -> Child<C> + Send + Sync>;
 type Check = Arc<dyn Fn(&Saved<Value>, Resume) -> Result<(), SnapshotError> + Send + Sync>;
-/// Has a child save itself, in a turn of its own, and take it there.
-type Saver = Arc<dyn Fn(Box<dyn FnOnce(Saved<Value>) + Send>) + Send + Sync>;
 type Sender<C> = Arc<dyn Fn(Event, &mut Outputs<C>) + Send + Sync>;
 type Logger = Arc<dyn Fn(&str, Option<&Value>) + Send + Sync>;
 
@@ -129,9 +126,9 @@ struct Source<C: Clone + Send + 'static> {
     check: Option<Check>,
 }
 
-/// A context as a value, and back.
+/// A machine's state as values, and its context back.
 struct Keep<C> {
-    write: fn(&C) -> Result<Value, NoData>,
+    save: Saver,
     read: fn(&Value) -> Result<C, NoData>,
 }
 
@@ -283,7 +280,7 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
     {
         self.bind(|host| {
             host.keep = Some(Keep {
-                write: data::to_value,
+                save: whole::ask::<ChartMachine<C>>,
                 read: data::from_value,
             });
         })
@@ -330,7 +327,7 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
                         send: Some(Arc::new(move |event, output: &mut Outputs<C>| {
                             output.evolve(child, event);
                         })),
-                        save: chart.host.keep.map(|keep| keep.saver(child)),
+                        save: chart.host.keep.map(|keep| keep.save),
                         ..Child::new(child)
                     }
                 }
@@ -611,7 +608,7 @@ impl<C: Clone + Send + 'static> Clone for Child<C> {
             address: self.address,
             tells_end: self.tells_end,
             send: self.send.clone(),
-            save: self.save.clone(),
+            save: self.save,
         }
     }
 }
@@ -638,109 +635,6 @@ impl<C: Clone + Send + 'static> Child<C> {
             })),
             ..Self::new(child.address())
         }
-    }
-}
-
-impl<C: Clone + Send + 'static> Keep<C> {
-    /// What has the child with that address save itself.
-    fn saver(self, child: Address) -> Saver {
-        Arc::new(move |take| {
-            let read = reading::<Events<ChartMachine<C>>>(move |machine| {
-                machine.gather(move |saved| {
-                    if let Ok(context) = (self.write)(&saved.context) {
-                        take(saved.with(context));
-                    }
-                });
-            });
-            worker::with(|worker| {
-                if let Some(worker) = worker {
-                    worker.send_to(child, Parcel::new(Kind::Call, read));
-                }
-            });
-        })
-    }
-}
-
-/// A machine that was saved, while its children are asked. Whoever drops it last gives it away: a
-/// child that has ended never answers.
-struct Whole<C, F: FnOnce(Saved<C>)>(Mutex<Option<(Saved<C>, F)>>);
-
-impl<C, F: FnOnce(Saved<C>)> Whole<C, F> {
-    fn put(&self, id: &str, state: Saved<Value>) {
-        if let Some((saved, _)) = &mut *lock(&self.0) {
-            let mut children = saved.children.iter_mut();
-            if let Some(child) = children.find(|child| child.id == id) {
-                child.snapshot = Some(Box::new(state));
-            }
-        }
-    }
-}
-
-impl<C, F: FnOnce(Saved<C>)> Drop for Whole<C, F> {
-    fn drop(&mut self) {
-        let whole = lock(&self.0).take();
-        if let Some((saved, give)) = whole {
-            give(saved);
-        }
-    }
-}
-
-impl<C: Clone + Send + 'static, B: Behavior<Machine = ChartMachine<C>>> Actor<B> {
-    /// The chart as data, as [`ChartMachine::save`] gives it, with the states of its children that
-    /// are charts and [`kept`](HostedChart::kept), and of theirs.
-    ///
-    /// Each is saved in a turn of its own, a child after all that its parent had sent it until
-    /// then. What is on its way from a child to its parent meanwhile is in no snapshot, as what
-    /// waits in mailboxes is not: an end that the parent has not heard of yet finds the child
-    /// started anew.
-    ///
-    /// A turn and a copy of the context for each; the children of one chart are asked at once. It
-    /// takes no place in a mailbox.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "xstate")]
-    /// # fn main() -> mainspring::Result {
-    /// use mainspring::chart::xstate::{self, Bindings};
-    /// use mainspring::chart::{Resume, Value};
-    /// use mainspring::prelude::*;
-    /// use mainspring::{Clock, HostedChart};
-    ///
-    /// let chart = |text: &str| -> mainspring::Result<HostedChart<u32>> {
-    ///     let chart = xstate::Machine::parse(text).map_err(|problem| problem.to_string())?;
-    ///     let bindings = match text.contains("src") {
-    ///         true => Bindings::new().actor("baking"),
-    ///         false => Bindings::new(),
-    ///     };
-    ///     let chart = bindings.compile(&chart).map_err(|problem| problem.to_string())?;
-    ///     Ok(HostedChart::from(chart))
-    /// };
-    /// let baking = chart(r#"{ "id": "baking", "initial": "cold", "states": {
-    ///     "cold": { "after": { "1": "hot" } }, "hot": {} } }"#)?;
-    /// let oven = chart(r#"{ "id": "oven", "initial": "on", "states": {
-    ///     "on": { "invoke": { "id": "bake", "src": "baking" } } } }"#)?;
-    /// let oven = oven.child("baking", baking.kept(), |_| 180);
-    ///
-    /// let (clock, hand) = Clock::manual();
-    /// let system = System::stepped(Config::default(), clock)?;
-    /// let first = system.spawn_machine(oven.machine(0)?)?;
-    /// system.run_until_idle();
-    /// hand.advance(std::time::Duration::from_millis(3));
-    /// system.run_until_idle();
-    /// let asked = first.save();
-    /// system.run_until_idle();
-    /// let saved = asked.wait()?; // serde can write and read it
-    ///
-    /// let bake = saved.children[0].snapshot.as_deref().unwrap();
-    /// assert_eq!((&bake.leaves[0][..], &bake.context), ("baking.hot", &Value::Num(180.0)));
-    /// let second = system.spawn_machine(oven.restore(&saved, Resume::Remaining)?)?;
-    /// # Ok(()) }
-    /// # #[cfg(not(feature = "xstate"))]
-    /// # fn main() {}
-    /// ```
-    pub fn save(&self) -> Ask<Saved<C>> {
-        self.look(|machine, reply| machine.gather(move |saved| reply.answer(Ok(saved))))
     }
 }
 
@@ -923,17 +817,6 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
             delays,
             children,
             ..Saved::of(&self.hosted.chart.model, &self.instance)
-        }
-    }
-
-    /// Saves it and, each in a turn of its own, its children, and gives the whole away.
-    fn gather(&self, give: impl FnOnce(Saved<C>) + Send + 'static) {
-        let whole = Arc::new(Whole(Mutex::new(Some((self.save(), give)))));
-        for alive in &self.children.0 {
-            if let Some(save) = &alive.child.save {
-                let (whole, id) = (whole.clone(), alive.start.id.clone());
-                save(Box::new(move |state| whole.put(&id, state)));
-            }
         }
     }
 
@@ -1274,6 +1157,18 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
             }
             Effect::Fail(_) => {}
         }
+    }
+}
+
+impl<C: Clone + Send + 'static> Saves for ChartMachine<C> {
+    type Context = C;
+
+    fn gather(&self, give: impl FnOnce(Saved<C>) + Send + 'static) {
+        let children = self.children.0.iter().filter_map(|alive| {
+            let save = alive.child.save?;
+            Some((&*alive.start.id, alive.child.address, save))
+        });
+        whole::gather(self.save(), children, give);
     }
 }
 

@@ -520,6 +520,7 @@ mod front {
     pub use crate::fused::Effects;
     pub use crate::fused::invoke::{ChildEnded, Finishes, Invoked, Parent};
     pub use crate::handle::{Actor, Ask, Ended, Handle, SendError};
+    pub use crate::hosted::whole::Saves;
     pub use crate::hosted::{ChartMachine, Child, HostedChart, StartFailed};
     #[cfg(feature = "io")]
     pub use crate::io::{Io, IoRegistration, Readiness};
@@ -594,9 +595,10 @@ pub use front::*;
 /// - `meta: Type` is what `NAMEState::meta` and `NAME::meta` give for states that say `meta VALUE;`.
 /// - `version` is kept with what is saved of a machine: another version's is refused.
 /// - `kept` has serde write and read what is not in a [`Snapshot`](chart::Snapshot) by itself: with
-///   `OUT`, the events of the timers that bodies start, so that they are saved too; the event's type
-///   is `Serialize` and `DeserializeOwned` then. An event that serde refuses, as of a variant that it
-///   skips, is left out with its timer.
+///   `OUT`, the events of the timers that bodies start, so that they are saved too; and the context,
+///   where the chart is [invoked](Invoked::chart) and its parent is saved. They are `Serialize` and
+///   `DeserializeOwned` then. An event that serde refuses, as of a variant that it skips, is left out
+///   with its timer.
 /// - Entry and exit bodies see no event; a `return` has no place in any body. The action of `initial`
 ///   runs after its state's entry, when that begins by default, not when a state inside is the target.
 /// - An input is what `NAME::new` makes its context of.
@@ -616,7 +618,8 @@ pub use front::*;
 /// where the context is `Clone`; `NAME::restore` makes the machine of it, its `after` delays by the
 /// rule of a [`Resume`](chart::Resume), and so, of a chart that is `kept`, the timers that bodies start
 /// by `OUT.after`. A delay of `after` is named by its state and its expression's text. What states
-/// invoke is not in it.
+/// have invoked and is alive is in it by name, and starts again with the restored machine;
+/// [`Actor::save`] adds the states of charts that are `kept`, which then go on where they were.
 ///
 /// A chart with `parallel`, or with a history asked for from inside of what it remembers, is run by
 /// the kernel of loaded charts: tens of nanoseconds an event, no allocation. Its context is `Clone`,

@@ -486,6 +486,212 @@ both! {
     }
 }
 
+type Text = Vec<String>;
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Step {
+    steps: u32,
+    parent: mainspring::Parent<Boss>,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+enum Tick {
+    After(u8),
+    Fails,
+}
+
+mainspring::chart! {
+    /// Steps every 10 ms, and says so.
+    #[derive(Clone)]
+    chart Stepper(at: Step, event: Tick, after: Tick::After, out: out, output: u32, kept) {
+        initial Going;
+        state Going {
+            entry { at.steps += 1; out.tell_parent(&at.parent, Boss::Stepped(at.steps)) }
+            after 10 * MS if at.steps < 5 => reenter Going;
+            after 10 * MS => Gone;
+        }
+        final Gone { output at.steps; }
+    }
+}
+
+mainspring::chart! {
+    /// As [`Stepper`], but nobody keeps it.
+    #[derive(Clone)]
+    chart Loose(steps: u32, event: Tick, after: Tick::After, output: u32) {
+        initial Going;
+        state Going { after 10 * MS => Again { *steps += 1 } }
+        state Again { after 10 * MS => Gone { *steps += 1 } }
+        final Gone { output *steps; }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Boss {
+    Stepped(u32),
+    Ended(ChildEnded),
+    Leave,
+    Back,
+    Fail,
+}
+
+charts! {
+    boss boss_beside
+    [seen: Text, event: Boss, invoke: Boss::Ended, out: out]
+    {
+        initial Busy;
+        state Busy {
+            invoke Kept = Invoked::chart_with(|parent| Stepper::new(Step { steps: 0, parent }).unwrap());
+            invoke Loose = Invoked::chart(Loose::new(40).unwrap());
+            invoke Idle = Invoked::actor(super::Idle, Nothing);
+            on Boss::Stepped(steps) => { seen.push(format!("step {steps}")) }
+            done Kept(steps) => { seen.push(format!("kept {steps}")) }
+            done Loose(steps) => { seen.push(format!("loose {steps}")) }
+            on Boss::Leave => Quiet;
+            on Boss::Fail => Quiet { out.raise(Boss::Fail) }
+        }
+        state Quiet {
+            on Boss::Back => Busy;
+            on Boss::Fail => { out.raise(Boss::Fail) }
+        }
+    }
+    {}
+}
+
+fn whole<M: mainspring::Saves<Context = Text>>(
+    system: &System,
+    actor: &mainspring::Actor<Events<M>>,
+) -> Saved<Text> {
+    let asked = actor.save();
+    system.run_until_idle();
+    through_text(asked.wait().unwrap())
+}
+
+/// Lets so much time pass, a millisecond at a time.
+fn pass(system: &System, hand: &ManualClock, ms: u32) {
+    for _ in 0..ms {
+        hand.advance(MS);
+        system.run_until_idle();
+    }
+}
+
+fn names(saved: &Saved<Text>) -> Vec<(&str, bool)> {
+    let children = saved.children.iter();
+    children
+        .map(|child| (&*child.id, child.snapshot.is_some()))
+        .collect()
+}
+
+both! {
+    children_by_matches of boss, children_by_the_kernel of boss_beside:
+
+    #[test]
+    fn children_go_on_with_their_states_if_they_are_kept_and_else_anew() {
+        let (system, hand) = at(Duration::ZERO);
+        let first = system.spawn_machine(Job::new(Vec::new()).unwrap()).unwrap();
+        system.run_until_idle();
+        pass(&system, &hand, 16);
+        let saved = whole(&system, &first);
+        assert_eq!(saved.context, ["step 1", "step 2"]);
+        assert_eq!(names(&saved), [("Kept", true), ("Loose", false), ("Idle", false)]);
+        let kept = saved.children[0].snapshot.as_deref().unwrap();
+        assert_eq!((&*kept.chart, &*kept.leaves[0]), ("Stepper", "Going"));
+        assert_eq!(kept.delays.len(), 2);
+        assert!(names(&look(&system, &first).save()).iter().all(|(_, state)| !state));
+        first.kill();
+        system.run_until_idle();
+        assert_eq!(system.actors(), 0);
+
+        let restored = Job::restore(&saved, Resume::Restart).unwrap();
+        assert_eq!(restored.save(), saved, "also before it is an actor");
+        let restored = system.spawn_machine(restored).unwrap();
+        system.run_until_idle();
+        assert_eq!(system.actors(), 4);
+        pass(&system, &hand, 9);
+        assert_eq!(look(&system, &restored).context().len(), 2, "no entry action ran again");
+        pass(&system, &hand, 30);
+        let seen = look(&system, &restored);
+        assert_eq!(seen.context()[2..], ["step 3", "step 4", "loose 42", "step 5"]);
+        assert_eq!(system.actors(), 3);
+        let saved = whole(&system, &restored);
+        assert_eq!(names(&saved), [("Kept", true), ("Idle", false)], "what has ended is in none");
+        let again = system.spawn_machine(Job::restore(&saved, Resume::Remaining).unwrap()).unwrap();
+        system.run_until_idle();
+        assert_eq!(system.actors(), 6);
+        pass(&system, &hand, 15);
+        assert_eq!(look(&system, &again).context().last().unwrap(), "kept 5");
+        restored.kill();
+        again.tell(Boss::Leave).unwrap();
+        system.run_until_idle();
+        assert_eq!(system.actors(), 1, "a restored child ends with its state");
+        assert!(look(&system, &again).save::<Text>().children.is_empty());
+        again.tell(Boss::Back).unwrap();
+        system.run_until_idle();
+        assert_eq!(look(&system, &again).context().last().unwrap(), "step 1");
+        assert_eq!(system.actors(), 4);
+    }
+
+    #[test]
+    fn a_turn_that_fails_changes_nothing_of_what_is_saved_of_children() {
+        let (system, hand) = at(Duration::ZERO);
+        let first = system.spawn_machine(Job::new(Vec::new()).unwrap()).unwrap();
+        pass(&system, &hand, 30);
+        let before = whole(&system, &first);
+        assert_eq!(names(&before), [("Kept", true), ("Idle", false)]);
+        first.tell(Boss::Fail).unwrap();
+        system.run_until_idle();
+        assert_eq!(names(&whole(&system, &first)), names(&before));
+    }
+
+    #[test]
+    fn before_its_first_turn_a_machine_has_the_children_that_it_asked_for() {
+        let mut job = Job::new(Vec::new()).unwrap();
+        let all = [("Kept", false), ("Loose", false), ("Idle", false)];
+        assert_eq!(names(&job.save()), all);
+        assert_eq!(names(&job.clone().clone().save()), all);
+        job.step(Boss::Leave).unwrap();
+        assert!(job.save::<Text>().children.is_empty());
+        let mut restored = Job::restore(&Job::new(Vec::new()).unwrap().save(), Resume::Remaining);
+        let restored = restored.as_mut().unwrap();
+        restored.step(Boss::Leave).unwrap();
+        assert!(restored.save::<Text>().children.is_empty());
+        restored.step(Boss::Back).unwrap();
+        assert_eq!(names(&restored.save()), all);
+    }
+
+    #[test]
+    fn children_that_do_not_fit_are_refused_by_name() {
+        let (system, _hand) = at(Duration::ZERO);
+        let first = system.spawn_machine(Job::new(Vec::new()).unwrap()).unwrap();
+        system.run_until_idle();
+        let good = whole(&system, &first);
+        let refused = |change: &dyn Fn(&mut Saved<Text>)| {
+            let mut bad = good.clone();
+            change(&mut bad);
+            Job::restore(&bad, Resume::Remaining).map(|_| ()).unwrap_err().to_string()
+        };
+        let unknown = refused(&|bad| bad.children[2].id = "Idel".to_owned());
+        assert_eq!(unknown, r#"no actor is bound to "Idel"; there are "Idle""#);
+        let twice = refused(&|bad| bad.children.push(bad.children[0].clone()));
+        assert!(twice.starts_with(r#"no actor is bound to "Kept""#), "{twice}");
+        let inactive = refused(&|bad| bad.leaves[0] = "Quiet".to_owned());
+        assert_eq!(inactive, r#"no actor is bound to "Kept"; there are none"#);
+        let loose = refused(&|bad| bad.children[1].snapshot = bad.children[0].snapshot.clone());
+        assert_eq!(
+            loose,
+            r#"child "Loose": its state cannot be read: it is no chart that is `kept`"#
+        );
+        let leaf = refused(&|bad| {
+            bad.children[0].snapshot.as_mut().unwrap().leaves[0] = "Goign".to_owned();
+        });
+        assert!(leaf.starts_with(r#"child "Kept": the chart has no state "Goign""#), "{leaf}");
+        let context = refused(&|bad| {
+            let state = bad.children[0].snapshot.as_mut().unwrap();
+            state.context = mainspring::chart::Value::Num(1.0);
+        });
+        assert!(context.starts_with(r#"child "Kept": its state cannot be read: "#), "{context}");
+    }
+}
+
 #[test]
 fn a_region_that_is_missing_is_named() {
     let mut saved: Saved<Vec<String>> = beside::Job::new(Vec::new()).unwrap().save();

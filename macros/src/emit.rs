@@ -105,6 +105,13 @@ fn constant(name: &Ident) -> Ident {
 pub(crate) fn links(chart: &parse::Chart, tell_end: &TokenStream) -> TokenStream {
     let (name, event) = (&chart.name, &chart.event);
     let given = given_type(chart);
+    let keep = chart.kept.then(|| {
+        quote! {
+            fn keep() -> Option<::mainspring::fused::save::Keep<Self>> {
+                Some(::mainspring::fused::save::Keep::new())
+            }
+        }
+    });
     let invoking = chart.invoke.as_ref().map(|variant| {
         quote! {
             impl ::mainspring::fused::Invoking for #name {
@@ -118,6 +125,7 @@ pub(crate) fn links(chart: &parse::Chart, tell_end: &TokenStream) -> TokenStream
         impl ::mainspring::Finishes for #name {
             type Output = #given;
             fn tell_end(&mut self, finish: ::mainspring::fused::invoke::Finish) { #tell_end }
+            #keep
         }
         #invoking
     }
@@ -135,6 +143,14 @@ pub(crate) fn saving(chart: &parse::Chart, tree: &Tree, parts: &TokenStream) -> 
         true => quote! { Some(::mainspring::fused::save::read(written)) },
         false => quote! { None },
     };
+    let invoked = tree.invocations.iter().map(|invocation| {
+        let is_inside = |s: &usize| tree.is_within(*s, invocation.owner);
+        let last = (0..tree.nodes.len()).rev().find(is_inside);
+        let name = invocation.name.to_string();
+        let first = Literal::usize_unsuffixed(invocation.owner);
+        let last = Literal::usize_unsuffixed(last.unwrap_or(0));
+        quote! { (#name, #first, #last) }
+    });
     let over = after.map(|after| {
         let timers = timers.clone();
         quote! { #(#timers => Some(#after(#timers)),)* }
@@ -143,8 +159,9 @@ pub(crate) fn saving(chart: &parse::Chart, tree: &Tree, parts: &TokenStream) -> 
         #[allow(clippy::all, unused, reason = "what a chart does not use of itself")]
         impl #name {
             /// The machine as data, with the chart's name and version, for
-            /// [`restore`](Self::restore): states, histories, context, and the delays of `after`
-            /// with what is left of them. What states invoke is not in it.
+            /// [`restore`](Self::restore): states, histories, context, the delays of `after` with
+            /// what is left of them, and which invocations are alive, without their states; with
+            /// these [`Actor::save`](::mainspring::Actor::save) gives it.
             #visibility fn save<C: Clone>(&self) -> ::mainspring::chart::Snapshot<C>
             where
                 Self: ::mainspring::fused::save::Parts<C>,
@@ -153,8 +170,9 @@ pub(crate) fn saving(chart: &parse::Chart, tree: &Tree, parts: &TokenStream) -> 
             }
 
             /// The machine that was [saved](Self::save), its delays by the rule of `resume`,
-            /// counted from its actor's first turn on. Entry actions don't run again; what its
-            /// active states invoke starts anew.
+            /// counted from its actor's first turn on. Entry actions don't run again. The
+            /// invocations that were alive start in that turn, with their states where those were
+            /// saved, else anew, of their expressions; one that had ended does not start again.
             ///
             /// # Errors
             ///
@@ -177,6 +195,7 @@ pub(crate) fn saving(chart: &parse::Chart, tree: &Tree, parts: &TokenStream) -> 
         )]
         impl ::mainspring::fused::save::Parts<#context> for #name {
             const DELAYS: &'static [&'static str] = &[#(#delays),*];
+            const INVOKED: &'static [(&'static str, u32, u32)] = &[#(#invoked),*];
 
             fn model() -> ::mainspring::chart::Model {
                 #name::model()
@@ -195,6 +214,20 @@ pub(crate) fn saving(chart: &parse::Chart, tree: &Tree, parts: &TokenStream) -> 
             }
 
             #parts
+        }
+
+        impl ::mainspring::Saves for #name
+        where
+            for<'__a> #context: Clone,
+        {
+            type Context = #context;
+
+            fn gather(
+                &self,
+                give: impl FnOnce(::mainspring::chart::Snapshot<#context>) + Send + 'static,
+            ) {
+                ::mainspring::fused::save::gather(self, give);
+            }
         }
     }
 }
@@ -232,16 +265,42 @@ pub(crate) fn given_type(chart: &parse::Chart) -> TokenStream {
     }
 }
 
-/// Why the event `#event` fails the turn if nothing takes it: an expression, `Option<Refusal>`.
-pub(crate) fn failure(chart: &parse::Chart, event: &TokenStream) -> TokenStream {
+/// The invocation's end that the event `#event` is, a reference: an expression, `Option<&ChildEnded>`.
+pub(crate) fn end(chart: &parse::Chart, event: &TokenStream) -> TokenStream {
     match &chart.invoke {
         Some(variant) => quote! {
             match #event {
-                #variant(ended) => ended.refusal(),
+                #variant(ended) => Some(ended),
                 _ => None,
             }
         },
         None => quote! { None },
+    }
+}
+
+/// Asks for what a machine had invoked when it was saved, `__invoked`: a block's code that ends with
+/// a `Result`.
+pub(crate) fn invoke_again(
+    chart: &parse::Chart,
+    tree: &Tree,
+    context: &TokenStream,
+    effects: &TokenStream,
+) -> TokenStream {
+    let name = &chart.context.0;
+    let all = tree.invocations.iter().enumerate().map(|(at, invocation)| {
+        let (at, source) = (Literal::usize_unsuffixed(at), &invocation.source);
+        let id = invocation.name.to_string();
+        quote_spanned! { here(source.span()) => #at => {
+            let invoked = { let #name = &*#context; #source };
+            let result = #effects.invoke_again(again, invoked);
+            result.map_err(|error| ::mainspring::fused::save::of_child(#id, error))?;
+        } }
+    });
+    quote! {
+        for again in __invoked {
+            match again.invocation { #(#all)* _ => {} }
+        }
+        Ok(())
     }
 }
 
@@ -1009,20 +1068,12 @@ impl Emit<'_> {
             });
             quote! { #leaf => { #given self.effects.finish(); } }
         });
-        let invoke = self
-            .tree
-            .invocations
-            .iter()
-            .enumerate()
-            .map(|(at, invoked)| {
-                let (state, owner) = (self.state_type(), self.name(invoked.owner));
-                let is_active = match invoked.owner {
-                    0 => quote! { !self.is_done() },
-                    _ => quote! { self.is(#state::#owner) },
-                };
-                let call = self.invoke(at, &invoked.source);
-                quote! { if #is_active { #call } }
-            });
+        let own = [quote! { &self.context }, quote! { self.effects }];
+        let invoke = invoke_again(self.chart, self.tree, &own[0], &own[1]);
+        let invoked = match self.invokes {
+            true => quote! { Some(&self.children) },
+            false => quote! { None },
+        };
         let name = &self.chart.name;
         let asks = match self.speaks {
             true => [
@@ -1040,15 +1091,23 @@ impl Emit<'_> {
                 ::mainspring::fused::save::shape(number(self.leaf), memory, self.is_done())
             }
 
-            fn again(context: #context, shape: &::mainspring::chart::Instance<()>) -> Self {
+            fn again(
+                context: #context,
+                shape: &::mainspring::chart::Instance<()>,
+                invoked: &[::mainspring::fused::invoke::Again],
+            ) -> Result<Self, ::mainspring::chart::SnapshotError> {
                 use ::mainspring::fused::save;
                 let leaf = |state: u32| match state { #(#first)* _ => ::core::unreachable!() };
                 let mut machine = Self {
                     leaf: leaf(save::active(shape)),
                     context, #memory #effects #undo #children #finish #given
                 };
-                machine.__ask_again();
-                machine
+                machine.__ask_again(invoked)?;
+                Ok(machine)
+            }
+
+            fn children(&self) -> Option<&::mainspring::fused::invoke::Children> {
+                #invoked
             }
 
             fn asks(&self) -> Option<&::mainspring::fused::Effects<Self>> {
@@ -1064,9 +1123,12 @@ impl Emit<'_> {
             #[allow(clippy::all, unused, reason = "what a chart does not use of itself")]
             impl #name {
                 /// What a restored machine asks for.
-                fn __ask_again(&mut self) {
+                fn __ask_again(
+                    &mut self,
+                    __invoked: &[::mainspring::fused::invoke::Again],
+                ) -> Result<(), ::mainspring::chart::SnapshotError> {
                     match self.leaf { #(#ends)* _ => {} }
-                    #(#invoke)*
+                    #invoke
                 }
             }
             #saving
@@ -1178,9 +1240,15 @@ impl Emit<'_> {
         let effects = quote! { self.effects };
         let timer_over = timer_over(self.chart, self.tree, &effects);
         let fails = self.invokes.then(|| {
-            let failure = failure(self.chart, &quote! { &event });
+            let end = end(self.chart, &quote! { &event });
             (
-                quote! { let failure = #failure; },
+                quote! {
+                    let ended = #end;
+                    if let Some(ended) = ended {
+                        self.children.ended(ended);
+                    }
+                    let failure = ended.and_then(::mainspring::ChildEnded::refusal);
+                },
                 quote! {
                     if let Some(refusal) = failure {
                         return Err(refusal);

@@ -37,15 +37,7 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     let states = emit::state_enum(chart, tree);
     let model = emit::model(chart, tree, &deeds);
     let extras = emit::extras(chart, tree);
-    let invoke = tree.invocations.iter().enumerate().map(|(at, invocation)| {
-        let is_inside = |s: &usize| tree.is_within(*s, invocation.owner);
-        let last = (0..tree.nodes.len()).rev().find(is_inside);
-        let (first, last) = (number(invocation.owner), number(last.unwrap_or(0)));
-        let call = invoke(chart, at, &invocation.source);
-        quote! {
-            if __leaves.iter().any(|leaf| (#first..=#last).contains(leaf)) { #call }
-        }
-    });
+    let invoke = emit::invoke_again(chart, tree, &quote! { __context }, &quote! { __effects });
     let saving = emit::saving(
         chart,
         tree,
@@ -54,8 +46,17 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
                 self.kernel.shape()
             }
 
-            fn again(context: #context, shape: &::mainspring::chart::Instance<()>) -> Self {
-                Self { kernel: ::mainspring::fused::kernel::Kernel::again(context, shape) }
+            fn again(
+                context: #context,
+                shape: &::mainspring::chart::Instance<()>,
+                invoked: &[::mainspring::fused::invoke::Again],
+            ) -> Result<Self, ::mainspring::chart::SnapshotError> {
+                let kernel = ::mainspring::fused::kernel::Kernel::again(context, shape, invoked);
+                kernel.map(|kernel| Self { kernel })
+            }
+
+            fn children(&self) -> Option<&::mainspring::fused::invoke::Children> {
+                Some(self.kernel.children())
             }
 
             fn asks(&self) -> Option<&::mainspring::fused::Effects<Self>> {
@@ -72,7 +73,7 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
     let timer_over = emit::timer_over(chart, tree, &effects);
     let links = emit::links(chart, &quote! { self.kernel.tell_end(finish); });
     let given_type = emit::given_type(chart);
-    let failure = emit::failure(chart, &quote! { __event });
+    let end = emit::end(chart, &quote! { __event });
     let is_own = emit::is_own(chart, &quote! { __event });
     let output = chart.output.as_ref().map(|given| {
         quote! {
@@ -243,8 +244,8 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
                 match __state { #own }
             }
 
-            fn failure(__event: &#event) -> Option<::mainspring::Refusal> {
-                #failure
+            fn ended(__event: &#event) -> Option<&::mainspring::ChildEnded> {
+                #end
             }
 
             fn is_own(__event: &#event) -> bool {
@@ -252,11 +253,11 @@ pub(crate) fn emit(chart: &parse::Chart, tree: &Tree) -> TokenStream {
             }
 
             fn invoke(
-                __leaves: &[u32],
+                __invoked: &[::mainspring::fused::invoke::Again],
                 __context: &#context,
                 __effects: &mut ::mainspring::fused::Effects<Self>,
-            ) {
-                #(#invoke)*
+            ) -> Result<(), ::mainspring::chart::SnapshotError> {
+                #invoke
             }
         }
 

@@ -11,11 +11,16 @@
 //! - I2: an invocation brings one event at most, and none once its state was left.
 //! - I3: a turn that fails starts and stops nobody.
 //! - I4: what a child tells its [`Parent`] comes before its end, in order.
+//! - I5: a restored chart starts those that were alive, with their states where these were saved.
 
+use super::save::Keep;
 use super::{Effects, Invoking};
 use crate::actor::{Address, Behavior, Down, Events, Machine, Refusal};
+use crate::chart::{Resume, Snapshot as Saved, SnapshotError, Value};
+use crate::hosted::whole::Saver;
 use crate::plan::children;
 use crate::plan::output::{Output, stop_now};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -146,8 +151,26 @@ impl PartialEq for ChildEnded {
     }
 }
 
-type Starter<M> = Box<dyn FnOnce(&mut Output<M>, Place) -> Address + Send>;
-type Start<M> = Box<dyn FnOnce(&mut Output<M>) -> Address + Send>;
+/// How a child was saved, and how its delays go on.
+type Revived = Option<(Arc<Saved<Value>>, Resume)>;
+type Starter<M> = Box<dyn FnOnce(&mut Output<M>, Place, Revived) -> Result<Started, String> + Send>;
+pub(super) type Check = fn(&Saved<Value>, Resume) -> Result<(), SnapshotError>;
+type Start<M> = Box<dyn FnOnce(&mut Output<M>) -> Option<Alive> + Send>;
+
+/// A child that was made, and what has it save itself.
+struct Started {
+    address: Address,
+    save: Option<Saver>,
+}
+
+impl Started {
+    fn new(address: Address) -> Self {
+        Self {
+            address,
+            save: None,
+        }
+    }
+}
 
 /// What a state of a chart of [`chart!`](mod@crate::chart) invokes: `invoke NAME = EXPRESSION;`
 /// takes an expression of this type, whose output is a `T`.
@@ -156,6 +179,8 @@ type Start<M> = Box<dyn FnOnce(&mut Output<M>) -> Address + Send>;
 /// actor and its monitor. It is stopped when the state is left, and with the actor.
 pub struct Invoked<M: Machine, T> {
     start: Starter<M>,
+    /// Whether it can be made of what was saved; none of anything.
+    check: Option<Check>,
     output: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -166,23 +191,48 @@ impl<M: Machine, T> fmt::Debug for Invoked<M, T> {
 }
 
 impl<M: Machine, T: Send + Sync + 'static> Invoked<M, T> {
+    /// What starts anew.
     fn of(start: impl FnOnce(&mut Output<M>, Place) -> Address + Send + 'static) -> Self {
         Self {
-            start: Box::new(start),
+            start: Box::new(move |output, place, _| Ok(Started::new(start(output, place)))),
+            check: None,
             output: std::marker::PhantomData,
         }
     }
 
-    /// A chart of [`chart!`](mod@crate::chart): done when it is, with its output.
-    pub fn chart(mut chart: impl Finishes<Output = T>) -> Self {
-        Self::of(move |output, place| {
+    fn machine<C: Finishes<Output = T>>(
+        make: impl FnOnce(Parent<M::Event>) -> C + Send + 'static,
+    ) -> Self {
+        let start = move |output: &mut Output<M>, place, revived: Revived| {
+            let keep = C::keep();
+            let mut chart = match (revived, &keep) {
+                (Some((saved, resume)), Some(keep)) => {
+                    (keep.revive)(&saved, resume).map_err(|why| why.to_string())?
+                }
+                _ => make(Parent::of(children::me())),
+            };
             chart.tell_end(Finish(Some(place)));
-            output.spawn(Events::new(), chart).address()
-        })
+            Ok(Started {
+                save: keep.map(|keep| keep.save),
+                ..Started::new(output.spawn(Events::new(), chart).address())
+            })
+        };
+        Self {
+            start: Box::new(start),
+            check: C::keep().map(|keep| keep.check),
+            output: std::marker::PhantomData,
+        }
+    }
+
+    /// A chart of [`chart!`](mod@crate::chart): done when it is, with its output. If its head says
+    /// `kept` it is saved with its parent, see [`Actor::save`](crate::Actor::save); then restored,
+    /// the saved one takes the place of `chart`.
+    pub fn chart(chart: impl Finishes<Output = T>) -> Self {
+        Self::machine(|_| chart)
     }
 
     /// As [`Invoked::chart`], for a chart that speaks to its parent while it lives: `chart` makes it
-    /// with the [`Parent`] to keep in its context.
+    /// with the [`Parent`] to keep in its context. It is not called where a saved one is restored.
     ///
     /// # Examples
     ///
@@ -232,11 +282,7 @@ impl<M: Machine, T: Send + Sync + 'static> Invoked<M, T> {
     pub fn chart_with<C: Finishes<Output = T>>(
         chart: impl FnOnce(Parent<M::Event>) -> C + Send + 'static,
     ) -> Self {
-        Self::of(move |output, place| {
-            let mut chart = chart(Parent::of(children::me()));
-            chart.tell_end(Finish(Some(place)));
-            output.spawn(Events::new(), chart).address()
-        })
+        Self::machine(chart)
     }
 
     /// `job` on the system's compute pool; its output is what it gives. A panic is an error. When
@@ -357,6 +403,21 @@ impl<E> Clone for Parent<E> {
 
 impl<E> Copy for Parent<E> {}
 
+/// As an empty list, which every format has: it is another's when it is read.
+impl<E> Serialize for Parent<E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        [(); 0].serialize(serializer)
+    }
+}
+
+/// The actor in whose turn it is read, which restores its child then; nobody out of a turn.
+impl<'de, E> Deserialize<'de> for Parent<E> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        de::IgnoredAny::deserialize(deserializer)?;
+        Ok(Self::of(children::me()))
+    }
+}
+
 impl<E> fmt::Debug for Parent<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Parent").field(&self.address).finish()
@@ -370,6 +431,12 @@ pub trait Finishes: Machine {
 
     #[doc(hidden)]
     fn tell_end(&mut self, finish: Finish);
+
+    /// How one that is `kept` is saved and restored as a child.
+    #[doc(hidden)]
+    fn keep() -> Option<Keep<Self>> {
+        None
+    }
 }
 
 /// Where a chart's own output goes, if anybody waits for it.
@@ -402,22 +469,77 @@ impl Finish {
 
 /// What a chart asks for about its invocations, until its turn ends.
 pub(super) enum Call<M: Machine> {
-    Start(u32, Start<M>),
+    Start(Listed, Start<M>),
     Stop(u32),
+}
+
+/// An invocation that is alive or to be, and its state if that was saved.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) invocation: u32,
+    pub(super) saved: Option<Arc<Saved<Value>>>,
+}
+
+/// What a chart that was saved had invoked.
+#[doc(hidden)]
+pub struct Again {
+    pub invocation: u32,
+    pub(super) saved: Option<Arc<Saved<Value>>>,
+    pub(super) resume: Resume,
 }
 
 impl<M: Invoking> Effects<M> {
     #[doc(hidden)]
     pub fn invoke<T>(&mut self, invocation: u32, invoked: Invoked<M, T>) {
+        self.start(invocation, invoked, None);
+    }
+
+    /// As it was when it was saved.
+    ///
+    /// # Errors
+    ///
+    /// It is no chart that was saved so.
+    #[doc(hidden)]
+    pub fn invoke_again<T>(
+        &mut self,
+        again: &Again,
+        invoked: Invoked<M, T>,
+    ) -> Result<(), SnapshotError> {
+        let revived = again.saved.clone().map(|saved| (saved, again.resume));
+        if let Some((saved, resume)) = &revived {
+            let Some(check) = invoked.check else {
+                let why = "it is no chart that is `kept`".to_owned();
+                return Err(SnapshotError::NoState(why));
+            };
+            check(saved, *resume)?;
+        }
+        self.start(again.invocation, invoked, revived);
+        Ok(())
+    }
+
+    fn start<T>(&mut self, invocation: u32, invoked: Invoked<M, T>, revived: Revived) {
+        let saved = revived.as_ref().map(|(saved, _)| saved.clone());
         let start = move |output: &mut Output<M>| {
             let place = Place::default();
-            let child = (invoked.start)(output, place.clone());
-            output.monitor(child, move |down| {
+            let Started { address, save } = match (invoked.start)(output, place.clone(), revived) {
+                Ok(started) => started,
+                Err(why) => {
+                    output.later(M::ended(ChildEnded::error(invocation, why)));
+                    return None;
+                }
+            };
+            output.monitor(address, move |down| {
                 M::ended(ChildEnded::of(invocation, &place, &down))
             });
-            child
+            Some(Alive {
+                invocation,
+                address,
+                save,
+                is_over: false,
+            })
         };
-        self.calls.push(Call::Start(invocation, Box::new(start)));
+        let listed = Listed { invocation, saved };
+        self.calls.push(Call::Start(listed, Box::new(start)));
     }
 
     #[doc(hidden)]
@@ -430,21 +552,34 @@ impl<M: Invoking> Effects<M> {
 #[doc(hidden)]
 #[derive(Debug, Default)]
 pub struct Children {
-    alive: Vec<(u32, Address)>,
-    kept: Vec<(u32, Address)>,
+    alive: Vec<Alive>,
+    kept: Vec<Alive>,
+    /// In a clone, those of the original, to be saved.
+    listed: Vec<Listed>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Alive {
+    invocation: u32,
+    address: Address,
+    save: Option<Saver>,
+    /// Whether its end has come.
+    is_over: bool,
 }
 
 impl Clone for Children {
-    /// None: they are the original's.
+    /// None but in name: they are the original's.
     fn clone(&self) -> Self {
-        Self::default()
+        let mut clone = Self::default();
+        clone.listed = self.listed();
+        clone
     }
 }
 
 impl Drop for Children {
     fn drop(&mut self) {
-        for (_, child) in &self.alive {
-            stop_now(*child);
+        for alive in &self.alive {
+            stop_now(alive.address);
         }
     }
 }
@@ -459,30 +594,78 @@ impl Children {
         self.kept.clear();
     }
 
+    /// The event in hand is an invocation's end, also if its turn fails.
+    pub fn ended(&mut self, ended: &ChildEnded) {
+        for alive in self.alive.iter_mut().chain(&mut self.kept) {
+            alive.is_over |= alive.invocation == ended.invocation;
+        }
+    }
+
+    /// Those that are to be saved.
+    fn listed(&self) -> Vec<Listed> {
+        let alive = self.alive.iter().filter(|alive| !alive.is_over);
+        let alive = alive.map(|alive| Listed {
+            invocation: alive.invocation,
+            saved: None,
+        });
+        self.listed.iter().cloned().chain(alive).collect()
+    }
+
+    /// The same, with what was asked for.
+    pub(super) fn with<M: Machine>(&self, effects: &Effects<M>) -> Vec<Listed> {
+        let mut listed = self.listed();
+        effects.list(&mut listed);
+        listed
+    }
+
+    /// Who can be asked for a state, and how.
+    pub(super) fn savers(&self) -> impl Iterator<Item = (u32, Address, Saver)> + '_ {
+        let alive = self.alive.iter().filter(|alive| !alive.is_over);
+        alive.filter_map(|alive| Some((alive.invocation, alive.address, alive.save?)))
+    }
+
     /// Does what was asked for (I1).
     pub fn perform<M: Machine>(&mut self, effects: &mut Effects<M>, output: &mut Output<M>) {
+        self.listed.clear(); // a clone that became an actor: they are the original's
+        effects.listed.clear();
         let mut calls = std::mem::take(&mut effects.calls);
         let stops = |call: &Call<M>, which| matches!(call, Call::Stop(n) if *n == which);
         let last: Vec<bool> = (0..calls.len())
             .map(|at| match &calls[at] {
-                Call::Start(n, _) => !calls[at + 1..].iter().any(|call| stops(call, *n)),
+                Call::Start(started, _) => {
+                    let mut later = calls[at + 1..].iter();
+                    !later.any(|call| stops(call, started.invocation))
+                }
                 Call::Stop(_) => true,
             })
             .collect();
         for (call, _) in calls.drain(..).zip(last).filter(|(_, last)| *last) {
             match call {
-                Call::Start(invocation, start) => self.alive.push((invocation, start(output))),
-                Call::Stop(invocation) => self.alive.retain(|(number, child)| {
-                    let lives = *number != invocation;
+                Call::Start(_, start) => self.alive.extend(start(output)),
+                Call::Stop(invocation) => self.alive.retain(|alive| {
+                    let lives = alive.invocation != invocation;
                     if !lives {
-                        output.unmonitor(*child);
-                        output.stop_actor_now(*child);
+                        output.unmonitor(alive.address);
+                        output.stop_actor_now(alive.address);
                     }
                     lives
                 }),
             }
         }
         effects.calls = calls;
+    }
+}
+
+impl<M: Machine> Effects<M> {
+    /// Adds and takes away what was asked for.
+    pub(super) fn list(&self, listed: &mut Vec<Listed>) {
+        listed.extend(self.listed.iter().cloned());
+        for call in &self.calls {
+            match call {
+                Call::Start(started, _) => listed.push(started.clone()),
+                Call::Stop(gone) => listed.retain(|one| one.invocation != *gone),
+            }
+        }
     }
 }
 

@@ -10,14 +10,15 @@
 //! may take the same event as another: the table asks them for every event, as guards, in the order
 //! in which they were written.
 
-use super::invoke::{Children, Finish, Given};
+use super::invoke::{Again, ChildEnded, Children, Finish, Given};
 use super::{Effects, Inner};
 use crate::Machine;
 use crate::actor::Refusal;
 use crate::chart::lower::lower;
 use crate::chart::model::{Guard, StateId, Trigger};
 use crate::chart::{
-    Ask, Buffers, Chart, Class, Instance, Logic, Model, Scope, Status, StepError, Table, View,
+    Ask, Buffers, Chart, Class, Instance, Logic, Model, Scope, SnapshotError, Status, StepError,
+    Table, View,
 };
 use crate::plan::output::Output;
 use std::convert::Infallible;
@@ -67,14 +68,22 @@ pub trait Bodies: Machine {
     /// What the chart gives that ends in the final state of that number.
     fn own_output(state: StateId, context: &Self::Context) -> Option<Self::Given>;
 
-    /// Why the invocation failed whose end this is.
-    fn failure(event: &Self::Event) -> Option<Refusal>;
+    /// The invocation's end that the event is.
+    fn ended(event: &Self::Event) -> Option<&ChildEnded>;
 
     /// Whether the event comes from the chart itself: a delay that is over, an invocation's end.
     fn is_own(event: &Self::Event) -> bool;
 
-    /// Asks for what the states invoke in which those leaves are.
-    fn invoke(leaves: &[StateId], context: &Self::Context, effects: &mut Effects<Self>);
+    /// Asks for what was invoked.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot have the state that was saved of it.
+    fn invoke(
+        invoked: &[Again],
+        context: &Self::Context,
+        effects: &mut Effects<Self>,
+    ) -> Result<(), SnapshotError>;
 }
 
 /// A chart's table, shared by its machines.
@@ -298,7 +307,15 @@ impl<M: Bodies> Kernel<M> {
     }
 
     /// The machine in those states; what it asks for waits for its actor's first turn.
-    pub fn again(context: M::Context, shape: &Instance<()>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// A child cannot have the state that was saved of it.
+    pub fn again(
+        context: M::Context,
+        shape: &Instance<()>,
+        invoked: &[Again],
+    ) -> Result<Self, SnapshotError> {
         let mut data = Data {
             context,
             effects: Effects::default(),
@@ -308,16 +325,19 @@ impl<M: Bodies> Kernel<M> {
             let end = shape.leaves().first();
             data.given = end.and_then(|&end| M::own_output(end, &data.context).map(Arc::new));
             data.effects.finish();
-        } else {
-            M::invoke(shape.leaves(), &data.context, &mut data.effects);
         }
-        Self {
+        M::invoke(invoked, &data.context, &mut data.effects)?;
+        Ok(Self {
             instance: shape.clone().with(data),
             buffers: Buffers::default(),
             undo: None,
             children: Children::default(),
             finish: Finish::default(),
-        }
+        })
+    }
+
+    pub fn children(&self) -> &Children {
+        &self.children
     }
 
     pub fn shape(&self) -> Instance<()> {
@@ -380,7 +400,11 @@ impl<M: Bodies> Kernel<M> {
     pub fn try_apply(&mut self, event: M::Event) -> Result<(), Refusal> {
         let compiled = M::chart();
         let class = compiled.class(&event);
-        let failure = M::failure(&event);
+        let ended = M::ended(&event);
+        if let Some(ended) = ended {
+            self.children.ended(ended);
+        }
+        let failure = ended.and_then(ChildEnded::refusal);
         let event = Taken::Event(event);
         let (instance, buffers) = (&mut self.instance, &mut self.buffers);
         let taken = compiled
@@ -428,7 +452,7 @@ impl<M: Bodies> Clone for Kernel<M> {
             instance: self.instance.clone(),
             buffers: Buffers::default(),
             undo: None,
-            children: Children::default(),
+            children: self.children.clone(),
             finish: Finish::default(),
         }
     }

@@ -10,15 +10,17 @@
 //! - D2: a turn that fails leaves them as they were, but for those that have ended.
 //! - D3: of a chart that is `kept`, the timers that bodies start are among them, with their events.
 
+use super::invoke::{Again, Check, Children};
 use super::{Effects, OWN};
 use crate::Machine;
 use crate::chart::data;
 use crate::chart::entry::Leaves;
 use crate::chart::model::{Kind, Model, StateId};
 use crate::chart::snapshot::{self, Snapshot};
-use crate::chart::{Delay, Instance, Receiver, Resume, SnapshotError, Status, Value};
+use crate::chart::{Delay, Instance, Receiver, Resume, SavedChild, SnapshotError, Status, Value};
 use crate::dispatcher::worker;
 use crate::envelope;
+use crate::hosted::whole::{self, Saver, Saves};
 use crate::plan::output::{Evolve, Output, chosen};
 use crate::plan::timers::{Key, nanoseconds};
 use serde::Serialize;
@@ -42,9 +44,18 @@ pub trait Parts<C>: Machine + Sized {
     /// What asks for its delays; none has a chart that never asks for anything.
     fn asks(&self) -> Option<&Effects<Self>>;
 
-    /// The machine, which asks anew for what its active states invoke; a chart that is done asks
-    /// for its end.
-    fn again(data: C, shape: &Instance<()>) -> Self;
+    /// What its states invoke, by number: the name, and the first and the last state inside of the
+    /// one that invokes it.
+    const INVOKED: &'static [(&'static str, StateId, StateId)];
+
+    fn children(&self) -> Option<&Children>;
+
+    /// The machine, which asks for what it had invoked; a chart that is done asks for its end.
+    ///
+    /// # Errors
+    ///
+    /// A child cannot have the state that was saved of it.
+    fn again(data: C, shape: &Instance<()>, invoked: &[Again]) -> Result<Self, SnapshotError>;
 
     fn asks_mut(&mut self) -> Option<&mut Effects<Self>>;
 
@@ -133,9 +144,65 @@ pub fn save<C: Clone, M: Parts<C>>(machine: &M) -> Snapshot<C> {
             due_unix_ms: left.due_unix_ms,
         }
     });
+    let children = machine.children().zip(machine.asks());
+    let children = children.map(|(children, effects)| children.with(effects));
+    let children = children.unwrap_or_default().into_iter().map(|listed| {
+        let name = M::INVOKED[listed.invocation as usize].0;
+        SavedChild {
+            id: name.to_owned(),
+            source: name.to_owned(),
+            embedded: None,
+            input: None,
+            autoforward: false,
+            finalize: None,
+            snapshot: listed.saved.map(|saved| Box::new((*saved).clone())),
+        }
+    });
     Snapshot {
         delays: delays.collect(),
+        children: children.collect(),
         ..Snapshot::named(&model, &shape, machine.data().clone())
+    }
+}
+
+/// The same with the states of its children, given away.
+#[doc(hidden)]
+pub fn gather<C: Clone + Send + 'static, M: Parts<C>>(
+    machine: &M,
+    give: impl FnOnce(Snapshot<C>) + Send + 'static,
+) {
+    let savers = machine.children().into_iter().flat_map(Children::savers);
+    let savers = savers.map(|(invocation, child, save)| {
+        let name = M::INVOKED[invocation as usize].0;
+        (name, child, save)
+    });
+    whole::gather(save(machine), savers, give);
+}
+
+/// How a chart that is `kept` is saved and restored as a child.
+#[doc(hidden)]
+pub struct Keep<M> {
+    pub(super) save: Saver,
+    pub(super) revive: fn(&Snapshot<Value>, Resume) -> Result<M, SnapshotError>,
+    pub(super) check: Check,
+}
+
+impl<M: Saves + Parts<M::Context>> Keep<M>
+where
+    M::Context: Clone + Serialize + DeserializeOwned,
+{
+    #[expect(clippy::new_without_default, reason = "nobody makes one but the macro")]
+    pub fn new() -> Self {
+        Self {
+            save: whole::ask::<M>,
+            revive: Self::revive,
+            check: |saved, resume| Self::revive(saved, resume).map(drop),
+        }
+    }
+
+    fn revive(saved: &Snapshot<Value>, resume: Resume) -> Result<M, SnapshotError> {
+        let context = read(&saved.context).map_err(SnapshotError::NoState)?;
+        restore(&saved.clone().with(context), resume)
     }
 }
 
@@ -212,7 +279,8 @@ pub fn restore<C: Clone, M: Parts<C>>(
         });
         ends.push((key, delay.clone(), end));
     }
-    let mut machine = M::again(saved.context.clone(), &shape);
+    let invoked = invoked::<C, M>(saved, &shape, resume)?;
+    let mut machine = M::again(saved.context.clone(), &shape, &invoked)?;
     if let Some(effects) = machine.asks_mut() {
         effects.delays = Delays {
             is_new: !armed.is_empty(),
@@ -222,6 +290,44 @@ pub fn restore<C: Clone, M: Parts<C>>(
         effects.taken_up = (resume, ends);
     }
     Ok(machine)
+}
+
+/// Why a child cannot be started again.
+#[doc(hidden)]
+pub fn of_child(id: &str, error: SnapshotError) -> SnapshotError {
+    SnapshotError::Child {
+        id: id.to_owned(),
+        error: Box::new(error),
+    }
+}
+
+/// Which invocations were alive.
+fn invoked<C, M: Parts<C>>(
+    saved: &Snapshot<C>,
+    shape: &Instance<()>,
+    resume: Resume,
+) -> Result<Vec<Again>, SnapshotError> {
+    let runs = shape.status == Status::Active;
+    let is_active = |&(_, (_, first, last)): &(u32, &(&str, StateId, StateId))| {
+        let mut leaves = shape.leaves.iter();
+        runs && leaves.any(|leaf| (*first..=*last).contains(leaf))
+    };
+    let mut active: Vec<_> = (0..).zip(M::INVOKED).filter(is_active).collect();
+    let mut invoked = Vec::new();
+    for child in &saved.children {
+        let Some(at) = active.iter().position(|(_, (name, ..))| *name == child.id) else {
+            return Err(SnapshotError::UnknownSource {
+                found: child.id.clone(),
+                expected: snapshot::list(active.iter().map(|(_, (name, ..))| *name)),
+            });
+        };
+        invoked.push(Again {
+            invocation: active.remove(at).0,
+            saved: child.snapshot.as_deref().cloned().map(Arc::new),
+            resume,
+        });
+    }
+    Ok(invoked)
 }
 
 /// In a restored machine: how its delays go on, by key, and the events at their ends.
