@@ -340,6 +340,55 @@ fn a_failing_guard_ends_the_actor_and_keeps_the_state_before_its_macrostep() {
     assert_eq!(system.dead_letter_count(), 2, "nor a delay of it");
 }
 
+#[test]
+fn a_bound_guard_that_fails_does_the_same() {
+    // Its actions cannot fail, and `BAD` acts before the completion's guard is asked.
+    let machine = parse(
+        r#"{ "id": "m", "initial": "a", "states": {
+            "a": { "initial": "x", "states": { "x": {}, "y": { "type": "final" } },
+                "on": {
+                    "GOOD": { "guard": { "type": "holds", "params": true }, "actions": "count" },
+                    "BAD": { "target": ".y", "actions": "count" },
+                    "WORSE": { "guard": { "not": "holds" },
+                        "actions": "count" } },
+                "onDone": { "guard": "holds", "target": "b" } },
+            "b": {} } }"#,
+    );
+    let compiled = Bindings::<Count>::new()
+        .action("count", |count, _, _| *count += 1)
+        .try_guard("holds", |_, _, params| match params {
+            mainspring::chart::Value::Bool(holds) => Ok(*holds),
+            _ => Err(Fault::execution("no parameters")),
+        })
+        .compile(&machine)
+        .unwrap();
+    let mut buffers = Default::default();
+    let init = Event::new("xstate.init");
+    let (mut alone, started) = compiled.chart.start(0, &init, &mut buffers);
+    started.unwrap();
+    let mut give = |name: &str| {
+        let class = compiled.chart.table().class(name);
+        let event = Event::new(name);
+        let step = compiled.chart.step(&mut alone, class, &event, &mut buffers);
+        let step = step.map_err(|error| error.to_string());
+        (step, alone.context, alone.leaves().to_vec())
+    };
+    let failed = || Err("no parameters; the old state was kept".to_owned());
+    assert_eq!(give("GOOD"), (Ok(true), 1, vec![2]));
+    assert_eq!(give("BAD"), (failed(), 1, vec![2]));
+    assert_eq!(give("WORSE"), (failed(), 1, vec![2]));
+    assert_eq!(give("GOOD"), (Ok(true), 2, vec![2]));
+
+    let (system, _hand) = stepped();
+    let chart = HostedChart::from(compiled);
+    let actor = system.spawn_machine(chart.machine(0).unwrap()).unwrap();
+    let end = actor.monitor();
+    actor.tell(Event::new("BAD")).unwrap();
+    system.run_until_idle();
+    let failed = Refusal::fatal("no parameters; the old state was kept");
+    assert_eq!(end.wait().exit, Exit::Failed(failed));
+}
+
 /// Fails at `BAD`, and counts at `GOOD`.
 fn fragile() -> HostedChart<Count> {
     let chart = parse(

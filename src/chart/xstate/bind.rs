@@ -93,7 +93,8 @@ type MakeDelay<C> = Box<dyn Fn() -> DelayFn<C>>;
 pub struct Bindings<C: Clone + 'static> {
     /// And whether the action may raise or fail.
     actions: BTreeMap<String, (MakeAction<C>, bool)>,
-    guards: BTreeMap<String, MakeGuard<C>>,
+    /// And whether the guard may fail.
+    guards: BTreeMap<String, (MakeGuard<C>, bool)>,
     delays: BTreeMap<String, MakeDelay<C>>,
     actors: BTreeSet<String>,
     used: BTreeSet<(&'static str, String)>,
@@ -247,7 +248,52 @@ impl<C: Clone + 'static> Bindings<C> {
             let guard = guard.clone();
             Box::new(move |ask| Ok(guard(ask.context, ask.event, &params)))
         });
-        self.guards.insert(name.to_owned(), make);
+        self.guards.insert(name.to_owned(), (make, false));
+        self
+    }
+
+    /// A guard that may fail, as a guard of XState that throws: the whole macrostep fails then, as
+    /// for an action that does, the state before it is kept, and an actor ends by
+    /// [`Exit::Failed`](crate::Exit::Failed). A chart with one keeps a copy of its context where a
+    /// guard may be asked later in a macrostep; one with [`Bindings::guard`]s alone does not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mainspring::chart::xstate::{Bindings, Machine};
+    /// use mainspring::chart::{Event, Fault, Value};
+    ///
+    /// let machine = Machine::parse(r#"{ "id": "till", "initial": "open", "states": {
+    ///     "open": { "on": { "SHUT": { "guard": "is counted", "target": "shut" } } }, "shut": {}
+    /// } }"#).map_err(|problem| problem.to_string())?;
+    /// let bindings = Bindings::<()>::new().try_guard("is counted", |_, event, _| {
+    ///     let counted = event.data.field("counted");
+    ///     let counted = counted.ok_or_else(|| Fault::execution("nobody said so"))?;
+    ///     Ok(*counted == Value::Bool(true))
+    /// });
+    /// let till = bindings.compile(&machine).map_err(|problem| problem.to_string())?.chart;
+    ///
+    /// let mut buffers = Default::default();
+    /// let (open, started) = till.start((), &Event::new("xstate.init"), &mut buffers);
+    /// started?;
+    /// let counted = |is| Event::new("SHUT").field("counted", Value::Bool(is));
+    /// assert_eq!(till.transition(&open, &counted(false))?.0.leaves(), open.leaves());
+    /// assert_ne!(till.transition(&open, &counted(true))?.0.leaves(), open.leaves());
+    /// let failed = till.transition(&open, &Event::new("SHUT")).map(|_| ()).unwrap_err();
+    /// assert!(failed.to_string().contains("nobody said so"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_guard(
+        mut self,
+        name: &str,
+        guard: impl Fn(&C, &Event, &Value) -> Result<bool, Fault> + Send + Sync + 'static,
+    ) -> Self {
+        let guard = Arc::new(guard);
+        let make: MakeGuard<C> = Box::new(move |params| {
+            let guard = guard.clone();
+            Box::new(move |ask| guard(ask.context, ask.event, &params))
+        });
+        self.guards.insert(name.to_owned(), (make, true));
         self
     }
 
@@ -309,7 +355,7 @@ impl<C: Clone + 'static> Library<C> for Bindings<C> {
 
     fn guard(&mut self, name: &str, params: Option<&Value>) -> Option<GuardFn<C>> {
         self.used.insert(("guard", name.to_owned()));
-        let make = self.guards.get(name)?;
+        let (make, _) = self.guards.get(name)?;
         Some(make(params.cloned().unwrap_or_default()))
     }
 
@@ -324,7 +370,8 @@ impl<C: Clone + 'static> Library<C> for Bindings<C> {
     }
 
     fn is_fallible(&self) -> bool {
-        self.actions.values().any(|(_, scoped)| *scoped)
+        let mut actions = self.actions.values();
+        actions.any(|(_, scoped)| *scoped) || self.guards.values().any(|(_, fails)| *fails)
     }
 
     fn is_calm(&self, action: &str) -> bool {
