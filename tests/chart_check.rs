@@ -28,6 +28,29 @@ const XSTATE: &[Row] = &[
         &["1:1: error [json]: the document is no JSON object; a machine is a JSON object"],
     ),
     (
+        r#"{ "initial": "a", "states": { "a": {},
+             "a": {} } }"#,
+        &[
+            r#"2:14: error [json]: the key "a" is there twice, first in line 1; a machine is a JSON object with "initial" and "states""#,
+        ],
+    ),
+    (
+        r#"{ "a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1, "g": 1, "h": 1,
+             "b": 2, "initial": "a", "states": { "a": {} } }"#,
+        &[
+            r#"2:14: error [json]: the key "b" is there twice, first in line 1; a machine is a JSON object with "initial" and "states""#,
+        ],
+    ),
+    (
+        r#"{ "initial": "a", "states": { "a": { "on": { "E": "a" }, "invoke": [
+             { "id": "load", "onDone": "a" },
+             { "src": "", "onDone": "a" } ] } } }"#,
+        &[
+            r#"2:14: error [invoke]: the invocation "load" names no actor by "src"; say what it starts: "src": "NAME""#,
+            r#"3:14: error [invoke]: the invocation "1.(machine).a" names no actor by "src"; say what it starts: "src": "NAME""#,
+        ],
+    ),
+    (
         r#"{ "initial": "off", "states": {
              "off": { "on": { "SWITCH": "onn" } },
              "on": { "on": { "SWITCH": "off" } } } }"#,

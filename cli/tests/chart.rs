@@ -73,6 +73,14 @@ fn check_lists_names_needed_and_events_that_nobody_handles() {
 }
 
 #[test]
+fn an_invocation_that_names_no_actor_needs_none() {
+    let text = out(&["check", "nobody.json"], 1);
+    let why = "nobody.json:4:22: error [invoke]: the invocation \"load\" names no actor by \"src\"";
+    assert!(text.contains(why), "{text}");
+    assert!(text.contains("nobody.json: needs actors: save\n"), "{text}");
+}
+
+#[test]
 fn check_goes_on_after_a_file_that_cannot_be_read() {
     let text = out(&["check", "absent.json", "wrong.json"], 2);
     assert!(text.contains("absent.json: No such file"), "{text}");
@@ -163,6 +171,39 @@ fn a_malformed_step_says_what_was_expected() {
     }
     let text = out(&["run", "lamp.scxml", "--guard", "a=true"], 2);
     assert!(text.contains("--guard is for XState machines"), "{text}");
+}
+
+#[test]
+fn an_option_for_a_name_that_the_machine_has_not_lists_those_that_it_has() {
+    for (option, meaning, why) in [
+        (
+            "--guard",
+            "isLocked=true",
+            "--guard \"isLocked=true\": the machine has no guard \"isLocked\"; it has isUnlocked",
+        ),
+        (
+            "--action",
+            "rang=inc:x",
+            "--action \"rang=inc:x\": the machine has no action \"rang\"; it has inc:opened, ring",
+        ),
+        (
+            "--delay",
+            "soon=5ms",
+            "--delay \"soon=5ms\": the machine has no delay \"soon\"; it has none",
+        ),
+    ] {
+        let text = out(&["run", "door.json", option, meaning], 2);
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_said_with_file_line_and_key() {
+    for (command, status) in [("check", 1), ("run", 2), ("draw", 2)] {
+        let text = out(&[command, "twice.json"], status);
+        let why = "twice.json:6:7: error [json]: the key \"on\" is there twice, first in line 5";
+        assert!(text.contains(why), "{text}");
+    }
 }
 
 #[test]

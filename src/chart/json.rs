@@ -101,33 +101,25 @@ pub(crate) fn parse_value(text: &str) -> Result<Value, String> {
 }
 
 /// Puts the keys that are array indices first, ascending, as ECMAScript does.
-fn in_property_order(fields: Vec<(String, Json)>) -> Vec<(String, Json)> {
+fn in_property_order(mut fields: Vec<(String, Json)>) -> Vec<(String, Json)> {
     let index = |key: &str| -> Option<u32> {
         let n: u32 = key.parse().ok()?;
         (n != u32::MAX && n.to_string() == key).then_some(n)
     };
-    let mut unique: Vec<(String, Json)> = Vec::with_capacity(fields.len());
-    if fields.len() <= FEW {
-        for (key, value) in fields {
-            match unique.iter_mut().find(|(k, _)| *k == key) {
-                Some((_, old)) => *old = value,
-                None => unique.push((key, value)),
-            }
-        }
-    } else {
-        let mut seen: hashbrown::HashMap<String, usize> = hashbrown::HashMap::new();
-        for (key, value) in fields {
-            match seen.get(&key) {
-                Some(&at) => unique[at].1 = value,
-                None => {
-                    seen.insert(key.clone(), unique.len());
-                    unique.push((key, value));
-                }
-            }
-        }
-    }
-    unique.sort_by_cached_key(|(key, _)| index(key).map_or(u64::MAX, u64::from));
-    unique
+    fields.sort_by_cached_key(|(key, _)| index(key).map_or(u64::MAX, u64::from));
+    fields
+}
+
+/// The places of two fields with the same key.
+fn twice(fields: &[(String, Json)]) -> Option<[usize; 2]> {
+    let mut seen = hashbrown::HashMap::new();
+    fields.iter().enumerate().find_map(|(second, (key, _))| {
+        let first = match fields.len() {
+            0..=FEW => fields[..second].iter().position(|(other, _)| other == key),
+            _ => seen.insert(key, second),
+        };
+        first.map(|first| [first, second])
+    })
 }
 
 struct Reader<'a> {
@@ -201,7 +193,7 @@ impl Reader<'_> {
 
     fn map(&mut self) -> Read<JsonKind> {
         self.at += 1;
-        let mut fields = Vec::new();
+        let (mut fields, mut starts) = (Vec::new(), Vec::new());
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -212,6 +204,7 @@ impl Reader<'_> {
             if self.peek() != Some(b'"') {
                 return Err(self.wrong("a key in double quotes"));
             }
+            starts.push(self.at);
             let key = self.string()?;
             self.expect(b':', "':'")?;
             fields.push((key, self.value()?));
@@ -220,6 +213,12 @@ impl Reader<'_> {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
+                    if let Some([first, second]) = twice(&fields) {
+                        let at = |field: usize| place_at(self.text, starts[field]);
+                        let (key, line) = (&fields[first].0, at(first).line);
+                        let what = format!("the key {key:?} is there twice, first in line {line}");
+                        return Err((at(second), what));
+                    }
                     return Ok(JsonKind::Map(in_property_order(fields)));
                 }
                 _ => return Err(self.wrong("',' or '}'")),

@@ -1,6 +1,6 @@
 //! `mainspring chart run`: steps a chart and shows what it does.
 
-use std::collections::HashMap as StdMap;
+use std::collections::{BTreeSet, HashMap as StdMap};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -97,7 +97,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
 
 fn run_xstate(args: &RunArgs, source: &Source, steps: &[Step]) -> Result<ExitCode, Failure> {
     let machine = xstate::Machine::parse(&source.text).map_err(|p| source.tell(&[p]))?;
-    let vocabulary = vocabulary(args)?;
+    let vocabulary = vocabulary(args, &source.names())?;
     let worded =
         Worded::new(&machine, vocabulary).map_err(|error| format!("{}: {error}", source.name))?;
     let mut system = System::start(
@@ -347,18 +347,33 @@ fn milliseconds(text: &str) -> Result<u64, Failure> {
     }
 }
 
-fn vocabulary(args: &RunArgs) -> Result<Vocabulary, Failure> {
+/// What the options say of the names that the machine has.
+fn vocabulary(
+    args: &RunArgs,
+    names: &BTreeSet<(&'static str, String)>,
+) -> Result<Vocabulary, Failure> {
     let mut vocabulary = Vocabulary::default();
-    let pairs = |list: &[String], option: &str| -> Result<StdMap<String, String>, Failure> {
+    let pairs = |list: &[String], kind: &str| -> Result<StdMap<String, String>, Failure> {
         list.iter()
             .map(|text| {
-                let pair = text.split_once('=');
-                pair.map(|(name, value)| (name.to_owned(), value.to_owned()))
-                    .ok_or_else(|| format!("{option} {text:?}: expected NAME=VALUE"))
+                let (name, value) = (text.split_once('='))
+                    .ok_or_else(|| format!("--{kind} {text:?}: expected NAME=VALUE"))?;
+                let known = names.iter().filter(|(of, _)| *of == kind);
+                let known: Vec<&str> = known.map(|(_, name)| name.as_str()).collect();
+                match known.contains(&name) {
+                    true => Ok((name.to_owned(), value.to_owned())),
+                    false => Err(format!(
+                        "--{kind} {text:?}: the machine has no {kind} {name:?}; it has {}",
+                        match &known[..] {
+                            [] => "none".to_owned(),
+                            known => known.join(", "),
+                        }
+                    )),
+                }
             })
             .collect()
     };
-    for (name, value) in pairs(&args.guard, "--guard")? {
+    for (name, value) in pairs(&args.guard, "guard")? {
         let holds = match value.as_str() {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
@@ -366,10 +381,10 @@ fn vocabulary(args: &RunArgs) -> Result<Vocabulary, Failure> {
         };
         vocabulary.guards.insert(name, holds);
     }
-    for (name, value) in pairs(&args.action, "--action")? {
+    for (name, value) in pairs(&args.action, "action")? {
         vocabulary.actions.insert(name, vec![Value::str(value)]);
     }
-    for (name, value) in pairs(&args.delay, "--delay")? {
+    for (name, value) in pairs(&args.delay, "delay")? {
         let ms = milliseconds(&value)?;
         vocabulary.delays.insert(name, Value::Num(ms as f64));
     }

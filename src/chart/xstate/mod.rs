@@ -884,21 +884,19 @@ impl<'a, C: Clone + 'static> Reader<'a, C> {
     }
 
     fn start(&mut self, invoke: &'a Json, id: &Name) -> u32 {
+        let own = || format!("xstate.invoke.{id}");
         let source = match invoke.str() {
-            Some(source) => source.to_owned(),
-            None => match invoke.get("src") {
-                Some(src) => match src.str() {
-                    Some(src) => src.to_owned(),
-                    None => format!("xstate.invoke.{id}"),
-                },
-                None => {
-                    let what = "an invocation without \"src\"".to_owned();
-                    self.problem(invoke, "invoke", what, "name the actor to start".to_owned());
-                    String::new()
-                }
-            },
+            Some(source) => Some(source.to_owned()),
+            None => (invoke.get("src")).map(|src| src.str().map_or_else(own, str::to_owned)),
         };
-        if !self.library.actor(&source) {
+        let is_named = source.as_ref().is_some_and(|source| !source.is_empty());
+        let source = source.filter(|_| is_named).unwrap_or_else(own);
+        if !is_named {
+            // It asks the host for no actor.
+            let what = format!("the invocation {id:?} names no actor by \"src\"");
+            let instead = "say what it starts: \"src\": \"NAME\"".to_owned();
+            self.problem(invoke, "invoke", what, instead);
+        } else if !self.library.actor(&source) {
             self.missing.add("actor", &source);
         }
         let input = invoke
