@@ -118,6 +118,57 @@ impl Wild {
 }
 
 #[test]
+fn eventless_transitions_are_not_copied_into_every_leaf_below() {
+    let load = |states: usize| {
+        let leaf = |nth: usize| {
+            let next = (nth + 1) % states;
+            format!(r#""s{nth}":{{"on":{{"GO":{{"target":"s{next}","actions":"count"}}}}}}"#)
+        };
+        let leaves: Vec<String> = (0..states).map(leaf).collect();
+        let always = |nth: usize| {
+            format!(
+                r#"{{"guard":{{"type":"is","params":{nth}}},"target":".in.s{nth}","actions":"jump"}}"#
+            )
+        };
+        let always: Vec<String> = (0..states).map(always).collect();
+        let json = format!(
+            r#"{{"id":"m","initial":"in","always":[{}],"states":{{"in":{{"initial":"s0","states":{{{}}}}}}}}}"#,
+            always.join(","),
+            leaves.join(",")
+        );
+        let machine = Machine::parse(&json).expect("it is JSON");
+        let bindings = Bindings::new()
+            .action("count", |count: &mut u64, _, _| *count += 1)
+            .action("jump", |count: &mut u64, _, _| *count += 1_000_000)
+            // Of the second step on, the fortieth transition holds.
+            .guard("is", |count: &u64, _, nth| {
+                *count == 2 && nth.num() == Some(40.0)
+            });
+        let before = bytes_here();
+        let chart = bindings.compile(&machine).expect("every name is bound");
+        (bytes_here() - before, chart)
+    };
+    let ((few, _), (many, chart)) = (load(500), load(2_000));
+    assert!(many < 6 * few, "{few} bytes, then {many}");
+
+    let (chart, model) = (chart.chart, chart.model);
+    let mut buffers = Buffers::default();
+    let init = Event::new("xstate.init");
+    let (mut instance, started) = chart.start(0, &init, &mut buffers);
+    started.expect("it rests");
+    let mut go = || {
+        let class = chart.table().class("GO");
+        let taken = chart.step(&mut instance, class, &Event::new("GO"), &mut buffers);
+        assert_eq!(taken, Ok(true));
+        let leaf = &model.states[instance.leaves()[0] as usize].id;
+        (leaf.clone(), instance.context)
+    };
+    assert_eq!(go(), ("m.in.s1".to_owned(), 1));
+    assert_eq!(go(), ("m.in.s40".to_owned(), 1_000_002), "from s2");
+    assert_eq!(go(), ("m.in.s41".to_owned(), 1_000_003));
+}
+
+#[test]
 fn wildcards_with_guards_are_not_copied_below_for_each_event_of_the_states_above() {
     for wild in [Wild::Leaves, Wild::Between, Wild::Root] {
         let load = |states: usize| {

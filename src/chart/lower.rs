@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use super::entry::{Entry, States};
 use super::model::{Guard, Kind, Model, State, StateId, Trigger};
 use super::table::{
-    Arrow, Candidate, Class, HOST, NONE, Names, Row, Span, Sparse, Table, Test, flag,
+    Arrow, Candidate, Class, HOST, NONE, Names, Row, Span, Sparse, Table, Test, Up, flag,
 };
 
 /// More cells than this (1 MiB) and only those are kept in which something is told apart.
@@ -21,7 +21,7 @@ const INHERITED: (u64, u64) = (1 << 15, 8);
 ///
 /// Cost: O(states + transitions × classes that they match × depth); up to 2¹⁸ cells are kept for
 /// states × event classes, and as many candidates. A larger table is sparse and in proportion to the
-/// chart, but for eventless transitions: each leaf keeps those of all the states around it.
+/// chart.
 pub fn lower(model: &Model) -> Table {
     lower_within(model, (DENSE_CELLS_MAX, DENSE_CANDIDATES_MAX), INHERITED)
 }
@@ -314,11 +314,11 @@ impl<'a> Cells<'a> {
                 continue;
             }
             let row = s as usize * width;
-            let others = self.candidates(s, Class::OTHER.0, NONE, table, guards);
+            let others = self.candidates(s, Class::OTHER.0, Up::NOWHERE, table, guards);
             table.cells[row + 1..row + width].fill(others);
             let (classes, _) = self.classes(s, table, guards, &|_| true);
             for class in classes {
-                let at = self.candidates(s, class, NONE, table, guards);
+                let at = self.candidates(s, class, Up::NOWHERE, table, guards);
                 table.cells[row + class as usize] = at;
             }
         }
@@ -384,24 +384,31 @@ impl<'a> Cells<'a> {
 
     /// The classes that `s` tells apart, or a state above it up to the first that does not `keep` its
     /// candidates below: that is where to look for the rest.
+    ///
+    /// Eventless transitions are asked in every state around, beyond wildcards and regions.
     fn classes(
         &self,
         s: u32,
         table: &Table,
         guards: &[Vec<u32>],
         keeps: &dyn Fn(u32) -> bool,
-    ) -> (Vec<u32>, u32) {
+    ) -> (Vec<u32>, Up) {
         let mut classes: Vec<u32> = Vec::new();
-        let mut up = NONE;
+        let mut up = Up::NOWHERE;
         let stop = table.rows[s as usize].climb;
         let mut at = s;
         let mut is_near = true;
         while at != NONE {
-            if is_near && at != s {
-                if at != stop && !keeps(at) {
-                    up = at;
+            if at != s {
+                let is_kept = keeps(at);
+                if is_near && at != stop && !is_kept {
+                    up.events = at;
                 }
-                is_near = at != stop && keeps(at);
+                is_near &= at != stop && is_kept;
+                if !is_kept {
+                    up.eventless = at;
+                    break;
+                }
             }
             let own = self.matchers.own(at);
             if is_near {
@@ -414,7 +421,6 @@ impl<'a> Cells<'a> {
                 let guard = |&nth: &u32| guards[at as usize][nth as usize];
                 is_near = stars.iter().all(|nth| guard(nth) != 0);
             } else {
-                // Eventless transitions are asked in every state around.
                 let eventless = own.first().filter(|(class, _)| *class == 0);
                 classes.extend(eventless.map(|(class, _)| *class));
             }
@@ -425,22 +431,22 @@ impl<'a> Cells<'a> {
         (classes, up)
     }
 
-    /// Adds the candidates for `class` in `s` and the states above it, those of events below `up`,
-    /// the nearest state's first; gives the place of the first.
+    /// Adds the candidates for `class` in `s` and the states above it, but below `up`, the nearest
+    /// state's first; gives the place of the first.
     fn candidates(
         &mut self,
         s: u32,
         class: u32,
-        up: u32,
+        up: Up,
         table: &mut Table,
         guards: &[Vec<u32>],
     ) -> u32 {
         let mut chain = std::mem::take(&mut self.chain);
         chain.clear();
         let (stop, up) = if class == Class::EVENTLESS.0 {
-            (NONE, NONE)
+            (NONE, up.eventless)
         } else {
-            (table.rows[s as usize].climb, up)
+            (table.rows[s as usize].climb, up.events)
         };
         let mut at = s;
         let mut goes_on = false;
@@ -906,7 +912,7 @@ mod tests {
                     ["a", "a.b", "a.*", "a.b.*", "a.b.c", "d", "e", "*"][draw.below(8) as usize];
                 let guarded = draw.below(2) == 0;
                 let trigger = match draw.below(12) {
-                    0 if guarded && s > 0 => Trigger::Always,
+                    0..3 if guarded && s > 0 => Trigger::Always,
                     _ => Trigger::Events(vec![descriptor.to_owned()]),
                 };
                 let targets = match draw.below(4) {
@@ -953,7 +959,7 @@ mod tests {
     #[test]
     fn a_sparse_table_says_what_a_dense_one_says_however_much_it_keeps() {
         let mut draw = Draw(7);
-        let (mut steps, mut climbs) = (0, 0);
+        let (mut steps, mut climbs, mut eventless_climbs) = (0, 0, 0);
         for _ in 0..600 {
             let model = chart(&mut draw);
             let most = (u64::MAX, u64::MAX);
@@ -966,6 +972,10 @@ mod tests {
                     .iter()
                     .filter(|c| c.is(flag::CLIMBS))
                     .count();
+                let always = model.states.iter().flat_map(|s| &s.transitions);
+                let always: Vec<bool> = always.map(|t| t.trigger == Trigger::Always).collect();
+                let goes_on = |c: &&Candidate| c.is(flag::ABOVE) && always[c.transition as usize];
+                eventless_climbs += sparse.candidates.iter().filter(goes_on).count();
                 let sparse = Chart::new(sparse, Logs);
                 let mut buffers = (Buffers::default(), Buffers::default());
                 let mut one = dense.start(0, &"", &mut buffers.0);
@@ -987,6 +997,39 @@ mod tests {
                 }
             }
         }
-        assert!(steps > 5_000 && climbs > 1_000, "{steps} {climbs}");
+        assert!(
+            steps > 5_000 && climbs > 1_000 && eventless_climbs > 1_000,
+            "{steps} {climbs} {eventless_climbs}"
+        );
+    }
+
+    #[test]
+    fn eventless_transitions_are_not_copied_into_every_leaf_of_a_large_chart() {
+        let lowered = |leaves: u32, eventless: u32| {
+            let mut model = Model::new("m", Rules::XSTATE);
+            let mut root = State::new("m", None, Kind::Compound);
+            root.initial.targets = vec![1];
+            root.transitions = (0..eventless)
+                .map(|nth| Transition {
+                    trigger: Trigger::Always,
+                    guard: Some(Guard::Host(nth)),
+                    targets: vec![1 + nth % leaves],
+                    internal: true,
+                    actions: Vec::new(),
+                    place: Place::default(),
+                })
+                .collect();
+            model.push(root);
+            for nth in 0..leaves {
+                model.push(State::new(format!("s{nth}"), Some(0), Kind::Atomic));
+            }
+            lower(&model)
+        };
+        let table = lowered(1_000, 1_000);
+        assert!(table.sparse.is_some());
+        let count = table.candidates.len();
+        assert!(count < 2_000, "{count} candidates");
+        assert_eq!(table.cell(7, Class::EVENTLESS), table.cell(900, Class::EVENTLESS));
+        assert_ne!(table.cell(7, Class::EVENTLESS), 0);
     }
 }

@@ -233,7 +233,7 @@ impl Table {
         let source = self.arrows[last.transition as usize].source;
         let sparse = self.sparse.as_ref();
         sparse.map_or(0, |sparse| {
-            sparse.cell(sparse.rows[source as usize].up, class)
+            sparse.cell(sparse.rows[source as usize].up.of(class), class)
         })
     }
 
@@ -269,9 +269,32 @@ struct SparseRow {
     mask: u32,
     /// The candidates for an event that has no slot here.
     others: u32,
-    /// The state above in which to look if there are none, or none of them is enabled: its
-    /// transitions are too many to be kept in each state below it.
-    up: u32,
+    /// The states above in which to look if there are none, or none of them is enabled: their
+    /// transitions are too many to be kept in each state below them.
+    up: Up,
+}
+
+/// A state above for each sort of transition, or [`NONE`]: an event goes no further than to the
+/// wildcard that takes it, and to the border of its region where regions are asked one by one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Up {
+    pub(crate) events: u32,
+    pub(crate) eventless: u32,
+}
+
+impl Up {
+    pub(crate) const NOWHERE: Self = Self {
+        events: NONE,
+        eventless: NONE,
+    };
+
+    #[inline(always)]
+    fn of(self, class: Class) -> u32 {
+        match class {
+            Class::EVENTLESS => self.eventless,
+            _ => self.events,
+        }
+    }
 }
 
 impl Sparse {
@@ -282,7 +305,7 @@ impl Sparse {
             start: 0,
             mask: 0,
             others: 0,
-            up: NONE,
+            up: Up::NOWHERE,
         };
         Self {
             slots: vec![empty],
@@ -291,7 +314,7 @@ impl Sparse {
     }
 
     /// Sets what holds for a state: its cells, each class once.
-    pub(crate) fn set_row(&mut self, state: u32, cells: &[(u32, u32)], others: u32, up: u32) {
+    pub(crate) fn set_row(&mut self, state: u32, cells: &[(u32, u32)], others: u32, up: Up) {
         let row = &mut self.rows[state as usize];
         (row.others, row.up) = (others, up);
         if cells.is_empty() {
@@ -332,13 +355,14 @@ impl Sparse {
                 }
                 place += 1;
             }
-            if class == Class::EVENTLESS {
-                return 0; // a wildcard is no match
+            let (others, up) = match class {
+                Class::EVENTLESS => (0, row.up.eventless), // a wildcard is no match
+                _ => (row.others, row.up.events),
+            };
+            if others != 0 || up == NONE {
+                return others;
             }
-            if row.others != 0 || row.up == NONE {
-                return row.others;
-            }
-            row = &self.rows[row.up as usize];
+            row = &self.rows[up as usize];
         }
     }
 }
