@@ -289,13 +289,8 @@ impl<L: Logic> Chart<L> {
         b.work.invokes.clear();
         b.work.active.reset(self.table.len());
         b.work.entry.reset(self.table.len());
-        self.checked(&mut b.out, |out| {
-            self.logic.begin(&mut Scope {
-                context: &mut m.context,
-                event,
-                view: self.view(&m.leaves),
-                out,
-            })
+        self.hook(m, event, None, &mut b.out, |logic, scope| {
+            logic.begin(scope)
         })?;
         if self.table.rules.root_is_state {
             b.work.entry.enter.set(0);

@@ -14,12 +14,30 @@ impl<L: Logic> Chart<L> {
         event: &L::Event,
         out: &mut Out<L>,
     ) -> Result<(), StepError<L::Fault>> {
+        self.run_ops(span, &mut self.scope(m, event, None, out))
+    }
+
+    /// What actions see and may use in an instance; the configuration as it changes if that is
+    /// `live`.
+    #[inline(always)]
+    fn scope<'a>(
+        &'a self,
+        m: &'a mut Instance<L::Context>,
+        event: &'a L::Event,
+        live: Option<&'a Bits>,
+        out: &'a mut Out<L>,
+    ) -> Scope<'a, L> {
         let view = View {
             table: &self.table,
             leaves: &m.leaves,
-            live: None,
+            live,
         };
-        self.ops_in(span, &mut m.context, event, view, out)
+        Scope {
+            context: &mut m.context,
+            event,
+            view,
+            out,
+        }
     }
 
     #[inline]
@@ -54,14 +72,19 @@ impl<L: Logic> Chart<L> {
         Ok(())
     }
 
-    pub(super) fn checked(
+    /// Has the logic do what it does beside actions.
+    pub(super) fn hook(
         &self,
+        m: &mut Instance<L::Context>,
+        event: &L::Event,
+        live: Option<&Bits>,
         out: &mut Out<L>,
-        hook: impl FnOnce(&mut Out<L>) -> Result<(), L::Fault>,
+        hook: impl FnOnce(&L, &mut Scope<'_, L>) -> Result<(), L::Fault>,
     ) -> Result<(), StepError<L::Fault>> {
-        match hook(out) {
+        let mut scope = self.scope(m, event, live, out);
+        match hook(&self.logic, &mut scope) {
             Ok(()) => Ok(()),
-            Err(fault) => self.absorb(fault, out).map_err(StepError::Fault),
+            Err(fault) => self.absorb(fault, scope.out).map_err(StepError::Fault),
         }
     }
 
@@ -232,12 +255,8 @@ impl<L: Logic> Chart<L> {
         out: &mut Out<L>,
         active: &Bits,
     ) -> Result<(), StepError<L::Fault>> {
-        let view = View {
-            table: &self.table,
-            leaves: &m.leaves,
-            live: self.table.rules.live_configuration.then_some(active),
-        };
-        self.ops_in(span, &mut m.context, event, view, out)
+        let live = self.table.rules.live_configuration.then_some(active);
+        self.run_ops(span, &mut self.scope(m, event, live, out))
     }
 
     fn remember(&self, m: &mut Instance<L::Context>, exits: &[StateId], active: &Bits) {
@@ -366,20 +385,8 @@ impl<L: Logic> Chart<L> {
             return Ok(false);
         }
         let live = table.rules.live_configuration.then_some(&b.work.active);
-        let view = View {
-            table,
-            leaves: &m.leaves,
-            live,
-        };
-        let context = &mut m.context;
-        self.checked(&mut b.out, |out| {
-            let mut scope = Scope {
-                context,
-                event,
-                view,
-                out,
-            };
-            self.logic.finished(s, whole, &mut scope)
+        self.hook(m, event, live, &mut b.out, |logic, scope| {
+            logic.finished(s, whole, scope)
         })?;
         Ok(true)
     }
@@ -392,20 +399,8 @@ impl<L: Logic> Chart<L> {
         event: &L::Event,
         b: &mut Buffers<L>,
     ) -> Result<(), StepError<L::Fault>> {
-        let view = View {
-            table: &self.table,
-            leaves: &m.leaves,
-            live: None,
-        };
-        let context = &mut m.context;
-        self.checked(&mut b.out, |out| {
-            let mut scope = Scope {
-                context,
-                event,
-                view,
-                out,
-            };
-            self.logic.completed(state, by, &mut scope)
+        self.hook(m, event, None, &mut b.out, |logic, scope| {
+            logic.completed(state, by, scope)
         })
     }
 
@@ -458,16 +453,8 @@ impl<L: Logic> Chart<L> {
             row.kind == Kind::Final && row.parent == 0
         });
         if let Some(by) = by {
-            let view = self.view(&m.leaves);
-            let context = &mut m.context;
-            self.checked(&mut b.out, |out| {
-                let mut scope = Scope {
-                    context,
-                    event,
-                    view,
-                    out,
-                };
-                self.logic.finished(by, 0, &mut scope)
+            self.hook(m, event, None, &mut b.out, |logic, scope| {
+                logic.finished(by, 0, scope)
             })?;
         }
         b.out.queue.clear();
