@@ -7,12 +7,16 @@
 //!            back edges)    path)             through the gaps of ranks and of columns
 //! ```
 //!
+//! Where that is a strip all the same, parts that no edge joins are laid out so one by one and stand
+//! in rows.
+//!
 //! Places within a rank are the least-squares answer to "be below your neighbors" that keeps the
 //! order and the gaps: pool-adjacent-violators (Ayer and others 1955).
 
 mod columns;
 mod fold;
 mod order;
+mod parts;
 mod ranks;
 mod ways;
 
@@ -61,7 +65,8 @@ pub(crate) fn leads_down(count: usize, edges: &[(usize, usize)]) -> Vec<bool> {
 
 /// Lays out nodes of these sizes; what no edge leads to is at the top, then earlier nodes before
 /// later ones where the edges allow it. What would be much higher than wide goes on in columns side
-/// by side, and wide ranks are broken into several.
+/// by side, and wide ranks are broken into several; if it is a strip even so, parts that no edge
+/// joins stand in rows.
 ///
 /// `anchor` says for an edge how far beside the middle of its source and of its target it ends,
 /// where that is given; only edges between columns ask.
@@ -80,7 +85,22 @@ pub(crate) fn layered(
         forward: acyclic(sizes.len(), edges),
         pins,
     };
-    let mut layout = folded(&graph, fold::RATIO, &anchor);
+    let layout = connected(&graph, &anchor);
+    if !fold::is_strip(layout.size) {
+        return layout;
+    }
+    let rows = parts::in_rows(&graph, &anchor).filter(|rows| is_nearer(rows, &layout));
+    rows.unwrap_or(layout)
+}
+
+/// Whether a layout is nearer to the ratio looked for than another one.
+fn is_nearer(one: &Layout, other: &Layout) -> bool {
+    fold::badness(one.size, fold::RATIO) < fold::badness(other.size, fold::RATIO)
+}
+
+/// As [`layered`], of a graph as if it were in one piece.
+fn connected(graph: &Graph<'_>, anchor: &impl Fn(usize) -> [Option<f64>; 2]) -> Layout {
+    let mut layout = folded(graph, fold::RATIO, anchor);
     // What is reckoned ahead may be off: again, towards the other side.
     let mut ratio = fold::RATIO;
     for _ in 0..2 {
@@ -89,8 +109,8 @@ pub(crate) fn layered(
             break;
         }
         ratio *= fold::RATIO * high / wide;
-        let again = folded(&graph, ratio, &anchor);
-        if fold::badness(again.size, fold::RATIO) < fold::badness(layout.size, fold::RATIO) {
+        let again = folded(graph, ratio, anchor);
+        if is_nearer(&again, &layout) {
             layout = again;
         }
     }
@@ -268,6 +288,21 @@ mod tests {
             let (wide, high) = layout.size;
             assert!(wide < 2.0 * high && high < 2.0 * wide, "{wide} × {high}");
         }
+        // Parts that no edge joins: the root's transitions to states that lead nowhere.
+        let count = 2_000;
+        let mut sizes = vec![(70.0, 40.0); count];
+        sizes.extend((0..count).map(|nth| (60.0 + (nth % 50) as f64, 22.0)));
+        sizes.extend(vec![(12.0, 12.0); count]);
+        let edges = (0..count).flat_map(|n| [(2 * count + n, count + n), (count + n, n)]);
+        let edges: Vec<(usize, usize)> = edges.collect();
+        let pin = |node| match node / count {
+            1 => Pin::After,
+            _ => Pin::Free,
+        };
+        let layout = layered(&sizes, &edges, pin, |_| [None, None]);
+        let (wide, high) = layout.size;
+        assert!(wide < 2.0 * high && high < 2.0 * wide, "{wide} × {high}");
+        assert!(!overlap(&layout, &sizes));
         // What fits a screen is left as it is.
         let layout = layered(
             &[(80.0, 30.0); 12],

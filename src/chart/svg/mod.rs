@@ -85,23 +85,33 @@ mod tests {
     use super::text::{CHARS_MAX, pill, wrapped};
     use super::*;
 
-    fn two() -> Model {
-        let mut model = Model::new("m & co", Rules::XSTATE);
-        let mut root = State::new("m", None, Kind::Compound);
-        root.initial = Initial {
-            targets: vec![1],
-            actions: Vec::new(),
-        };
-        model.push(root);
-        let mut a = State::new("a<b", Some(0), Kind::Atomic);
-        a.transitions.push(Transition {
-            trigger: Trigger::Events(vec!["GO".to_owned()]),
+    /// A transition to that state by an event of that name.
+    fn to(event: &str, target: StateId) -> Transition {
+        Transition {
+            trigger: Trigger::Events(vec![event.to_owned()]),
             guard: None,
-            targets: vec![2],
+            targets: vec![target],
             internal: true,
             actions: Vec::new(),
             place: Place::default(),
-        });
+        }
+    }
+
+    /// Where a state begins.
+    fn starts(target: StateId) -> Initial {
+        Initial {
+            targets: vec![target],
+            actions: Vec::new(),
+        }
+    }
+
+    fn two() -> Model {
+        let mut model = Model::new("m & co", Rules::XSTATE);
+        let mut root = State::new("m", None, Kind::Compound);
+        root.initial = starts(1);
+        model.push(root);
+        let mut a = State::new("a<b", Some(0), Kind::Atomic);
+        a.transitions.push(to("GO", 2));
         model.push(a);
         model.push(State::new("b", Some(0), Kind::Final));
         model
@@ -135,18 +145,7 @@ mod tests {
     /// `outer` holds a chain of three states; the first leads out to `end`, and `end` back to the last.
     fn chained() -> Model {
         let mut model = Model::new("m", Rules::XSTATE);
-        let to = |target: StateId| Transition {
-            trigger: Trigger::Events(vec![format!("TO{target}")]),
-            guard: None,
-            targets: vec![target],
-            internal: true,
-            actions: Vec::new(),
-            place: Place::default(),
-        };
-        let starts = |target| Initial {
-            targets: vec![target],
-            actions: Vec::new(),
-        };
+        let to = |target: StateId| to(&format!("TO{target}"), target);
         let mut root = State::new("m", None, Kind::Compound);
         root.initial = starts(1);
         model.push(root);
@@ -194,18 +193,6 @@ mod tests {
     /// Groups one after the other, each a chain of five states with a way back.
     fn groups(count: u32) -> Model {
         let mut model = Model::new("m", Rules::XSTATE);
-        let to = |name: &str, target: StateId| Transition {
-            trigger: Trigger::Events(vec![name.to_owned()]),
-            guard: None,
-            targets: vec![target],
-            internal: true,
-            actions: Vec::new(),
-            place: Place::default(),
-        };
-        let starts = |target| Initial {
-            targets: vec![target],
-            actions: Vec::new(),
-        };
         let mut root = State::new("m", None, Kind::Compound);
         root.initial = starts(1);
         model.push(root);
@@ -292,6 +279,22 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_root_with_a_transition_to_each_of_many_states_is_no_strip() {
+        for count in [200, 2_000] {
+            let mut model = Model::new("m", Rules::XSTATE);
+            let mut root = State::new("m", None, Kind::Compound);
+            root.initial = starts(1);
+            root.transitions = (1..=count).map(|n| to(&format!("TO{n}"), n)).collect();
+            model.push(root);
+            for n in 1..=count {
+                model.push(State::new(format!("s{n}"), Some(0), Kind::Atomic));
+            }
+            let (wide, high) = measure(&model)[0].size;
+            assert!(wide < 2.0 * high && high < 2.0 * wide, "{wide} × {high}");
         }
     }
 
