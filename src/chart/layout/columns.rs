@@ -13,7 +13,7 @@
 //! `laid` lays out each column for itself; [`ways`](super::ways) leads the edges between them.
 
 use super::order::{order, places};
-use super::ways::{End, ends, reach, share_channels, share_gaps, share_gutters};
+use super::ways::{End, ends, part_levels, reach, share_channels, share_gaps, share_gutters};
 use super::{EDGE, GAP, LANE, Layout, Pin, TRACK};
 
 /// What is laid out.
@@ -96,6 +96,7 @@ pub(super) fn laid(
             };
         }
     }
+    part_levels(&mut ways);
     let channel_y = |(side, track): (usize, usize)| match side {
         0 => top - MARGIN - track as f64 * TRACK,
         _ => bottom + MARGIN + track as f64 * TRACK,

@@ -325,8 +325,49 @@ mod tests {
         );
         let last = |edge: usize| layout.bends[edge][layout.bends[edge].len() - 2..].to_vec();
         assert_eq!(last(119), last(120));
-        let level = |edge: usize, y: f64| layout.bends[edge].iter().all(|bend| bend.1 != y);
-        assert!(layout.bends[121].iter().all(|bend| level(119, bend.1)));
+        let mut looked_at = apart(&edges, &layout);
+        let mut drawn = Drawn(4);
+        for _ in 0..200 {
+            let (sizes, edges) = drawn.graph(60, 80);
+            let layout = layered(&sizes, &edges, |_| Pin::Free, |_| [None, None]);
+            looked_at += apart(&edges, &layout);
+        }
+        assert!(
+            looked_at > 1_000,
+            "{looked_at} pairs of parts beside each other"
+        );
+    }
+
+    /// Looks that no level parts of edges without a common end lie on each other, nor upright ones;
+    /// how many pairs run beside each other, not two tracks apart.
+    fn apart(edges: &[(usize, usize)], layout: &Layout) -> usize {
+        let mut parts = Vec::new();
+        for (edge, bends) in layout.bends.iter().enumerate() {
+            for pair in bends.windows(2) {
+                let [(x, y), (to_x, to_y)] = [pair[0], pair[1]];
+                if y == to_y {
+                    parts.push((edge, true, y, x.min(to_x), x.max(to_x)));
+                } else if x == to_x {
+                    parts.push((edge, false, x, y.min(to_y), y.max(to_y)));
+                }
+            }
+        }
+        let mut beside = 0;
+        for (nth, &(edge, is_level, line, from, to)) in parts.iter().enumerate() {
+            for &(other, was_level, other_line, other_from, other_to) in &parts[..nth] {
+                let (a, b) = (edges[edge], edges[other]);
+                let has_common = a.0 == b.0 || a.1 == b.1 || a.0 == b.1 || a.1 == b.0;
+                let meet = from.max(other_from) + 0.01 < to.min(other_to);
+                if has_common || is_level != was_level || !meet {
+                    continue;
+                }
+                let off = (line - other_line).abs();
+                let bends = (&layout.bends[edge], &layout.bends[other]);
+                assert!(off > 0.01, "{a:?} and {b:?} lie on each other: {bends:?}");
+                beside += usize::from(off < 2.0 * TRACK);
+            }
+        }
+        beside
     }
 
     #[test]

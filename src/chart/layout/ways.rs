@@ -280,6 +280,26 @@ pub(super) fn share_channels(ways: &mut [Way], columns: &[Column]) -> [usize; 2]
     [0, 1].map(|side| counts.get(&(side, 0, 0)).copied().unwrap_or(0))
 }
 
+/// Moves what comes into a gutter from its right a little down where something comes from its left
+/// at that height: the gaps of two columns know nothing of each other, and the two would lie on each
+/// other between their tracks. Those of one column are tracks apart, so they stay so.
+pub(super) fn part_levels(ways: &mut [Way]) {
+    const NEAR: f64 = 2.0;
+    const DOWN: f64 = 4.0;
+    let ends = || ways.iter().flat_map(|way| way.ends);
+    let from_left = ends().filter(|end| end.gutter > end.column);
+    let mut taken: Vec<(usize, f64)> = from_left.map(|end| (end.gutter, end.y)).collect();
+    taken.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    for end in ways.iter_mut().flat_map(|way| &mut way.ends) {
+        let (gutter, least) = (end.gutter, end.y - NEAR);
+        let at = taken.partition_point(|&(of, y)| of < gutter || of == gutter && y < least);
+        let is_near = |&(of, y): &(usize, f64)| of == gutter && y <= end.y + NEAR;
+        if end.gutter == end.column && taken.get(at).is_some_and(is_near) {
+            end.y += DOWN;
+        }
+    }
+}
+
 /// Tracks in the gutters between columns; how many each gutter has.
 pub(super) fn share_gutters(
     ways: &mut [Way],
