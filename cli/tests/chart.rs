@@ -123,6 +123,48 @@ fn draw_makes_a_complete_drawing_and_mermaid() {
     assert!(mermaid.starts_with("stateDiagram-v2\n"), "{mermaid}");
 }
 
+/// A machine of groups in groups, with ways back and across.
+fn groups(count: usize) -> String {
+    let state = |group: usize, nth: usize| {
+        let (next, across) = ((nth + 1) % 5, (group * 7 + nth) % count);
+        let leads = format!(
+            r##""NEXT":"#s{group}.{next}","ACROSS":{{"target":"#s{across}.{nth}","actions":"act"}}"##
+        );
+        format!(r#""n{nth}":{{"id":"s{group}.{nth}","entry":"in","on":{{{leads}}}}}"#)
+    };
+    let group = |group: usize| {
+        let states: Vec<String> = (0..5).map(|nth| state(group, nth)).collect();
+        let after = (group + 1) % count;
+        format!(
+            r##""g{group}":{{"id":"g{group}","initial":"n0","tags":["t{group}"],"on":{{"ON":"#g{after}"}},"states":{{{}}}}}"##,
+            states.join(",")
+        )
+    };
+    let groups: Vec<String> = (0..count).map(group).collect();
+    format!(
+        r#"{{"id":"many","initial":"g0","states":{{{}}}}}"#,
+        groups.join(",")
+    )
+}
+
+#[test]
+fn each_process_makes_the_same_drawing_byte_for_byte() {
+    let file = std::env::temp_dir().join(format!("mainspring-{}.json", std::process::id()));
+    std::fs::write(&file, groups(40)).expect("a file can be written");
+    let many = file.to_str().expect("a path of text");
+    for chart in [many, "door.json", "lamp.scxml", "count.scxml"] {
+        for how in [&["draw"][..], &["draw", "--mermaid"]] {
+            let args = [how, &[chart]].concat();
+            let first = out(&args, 0);
+            assert!(first.len() > 100, "{first}");
+            for _ in 0..4 {
+                assert!(out(&args, 0) == first, "{args:?}: another drawing");
+            }
+        }
+    }
+    std::fs::remove_file(&file).expect("it can be removed");
+}
+
 #[test]
 fn run_shows_states_context_and_actions_after_each_step() {
     let steps = "OPEN,+1s,+1s,{\"type\":\"OPEN\",\"by\":\"a,b\"},BREAK";
