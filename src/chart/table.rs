@@ -233,7 +233,11 @@ impl Table {
         let source = self.arrows[last.transition as usize].source;
         let sparse = self.sparse.as_ref();
         sparse.map_or(0, |sparse| {
-            sparse.cell(sparse.rows[source as usize].up.of(class), class)
+            let up = match class {
+                Class::EVENTLESS => sparse.eventless_up[source as usize],
+                _ => sparse.rows[source as usize].up,
+            };
+            sparse.cell(up, class)
         })
     }
 
@@ -253,6 +257,8 @@ impl Table {
 pub(crate) struct Sparse {
     slots: Vec<Slot>,
     rows: Vec<SparseRow>,
+    /// By state, as [`SparseRow::up`], for eventless transitions: apart, so that a row is 16 bytes.
+    eventless_up: Vec<u32>,
 }
 
 /// A class and its candidates; class [`NONE`] is an empty slot.
@@ -269,9 +275,9 @@ struct SparseRow {
     mask: u32,
     /// The candidates for an event that has no slot here.
     others: u32,
-    /// The states above in which to look if there are none, or none of them is enabled: their
-    /// transitions are too many to be kept in each state below them.
-    up: Up,
+    /// The state above in which to look if there are none, or none of them is enabled: its
+    /// transitions are too many to be kept in each state below it.
+    up: u32,
 }
 
 /// A state above for each sort of transition, or [`NONE`]: an event goes no further than to the
@@ -287,14 +293,6 @@ impl Up {
         events: NONE,
         eventless: NONE,
     };
-
-    #[inline(always)]
-    fn of(self, class: Class) -> u32 {
-        match class {
-            Class::EVENTLESS => self.eventless,
-            _ => self.events,
-        }
-    }
 }
 
 impl Sparse {
@@ -305,18 +303,20 @@ impl Sparse {
             start: 0,
             mask: 0,
             others: 0,
-            up: Up::NOWHERE,
+            up: NONE,
         };
         Self {
             slots: vec![empty],
             rows: vec![row; states],
+            eventless_up: vec![NONE; states],
         }
     }
 
     /// Sets what holds for a state: its cells, each class once.
     pub(crate) fn set_row(&mut self, state: u32, cells: &[(u32, u32)], others: u32, up: Up) {
         let row = &mut self.rows[state as usize];
-        (row.others, row.up) = (others, up);
+        (row.others, row.up) = (others, up.events);
+        self.eventless_up[state as usize] = up.eventless;
         if cells.is_empty() {
             return;
         }
@@ -341,7 +341,7 @@ impl Sparse {
     }
 
     #[inline]
-    fn cell(&self, state: u32, class: Class) -> u32 {
+    fn cell(&self, mut state: u32, class: Class) -> u32 {
         let mut row = &self.rows[state as usize];
         loop {
             let mut place = Self::hash(class.0);
@@ -355,14 +355,18 @@ impl Sparse {
                 }
                 place += 1;
             }
-            let (others, up) = match class {
-                Class::EVENTLESS => (0, row.up.eventless), // a wildcard is no match
-                _ => (row.others, row.up.events),
-            };
-            if others != 0 || up == NONE {
-                return others;
+            if class == Class::EVENTLESS {
+                state = self.eventless_up[state as usize];
+                if state == NONE {
+                    return 0; // a wildcard is no match
+                }
+                row = &self.rows[state as usize];
+                continue;
             }
-            row = &self.rows[up as usize];
+            if row.others != 0 || row.up == NONE {
+                return row.others;
+            }
+            row = &self.rows[row.up as usize];
         }
     }
 }

@@ -6,7 +6,7 @@ use super::super::table::{NONE, Span, flag};
 use super::{Buffers, Chart, Instance, Logic, Out, Pick, Scope, Status, StepError, View};
 
 impl<L: Logic> Chart<L> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn ops(
         &self,
         span: Span,
