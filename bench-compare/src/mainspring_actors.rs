@@ -13,7 +13,8 @@ use mainspring::{CancelToken, ComputeError};
 use crate::measure;
 use crate::workloads::{
     self, AskTimes, Asks, BURST, Big, CAPACITY, Chameneos, Contender, Cpu, FanOut, Finish, Idle,
-    Mixed, Note, Rally, Ring, Skynet, Slots, SpawnAndKeep, Spawned, Stream, Tally, Timed, Timers,
+    Laps, Mixed, Note, Passing, Rally, Ring, Rung, Skynet, SpawnAndKeep, Spawned, Stream, Tally,
+    Timed, Timers,
 };
 
 /// A system, for the rest of the process.
@@ -271,19 +272,23 @@ impl Contender for Mainspring {
     }
 
     fn timers(&self, load: &Timers) -> Timed {
-        let (done, timed) = mpsc::channel();
-        let arming = Arming { count: load.count };
+        let (done, rung) = mpsc::channel();
+        let laps = Laps::new(load, 1);
+        let arming = Arming {
+            count: load.count,
+            laps,
+        };
         let alarm = Alarm {
-            begun: Instant::now(),
-            arm: Duration::ZERO,
-            cancel: Duration::ZERO,
-            firing_left: load.firing(),
-            late: Slots::new(load.count),
-            early: 0,
+            laps,
+            rung: Some(Rung::none(load)),
             done,
         };
         tell(&self.spawn(arming, alarm), Timer::Arm(0));
-        timed.recv().expect("the alarm sends its times")
+        Timed {
+            arm: laps.armed.wait(),
+            cancel: laps.cancelled.wait(),
+            rung: rung.recv().expect("the alarm sends what it saw"),
+        }
     }
 
     fn cpu(&self, load: &Cpu) -> Tally {
@@ -968,13 +973,9 @@ impl Behavior for Asking {
 
 /// Arms timers, cancels every other one, and gets the rest.
 struct Alarm {
-    begun: Instant,
-    arm: Duration,
-    cancel: Duration,
-    firing_left: u64,
-    late: &'static Slots,
-    early: u64,
-    done: mpsc::Sender<Timed>,
+    laps: Laps,
+    rung: Option<Rung>,
+    done: mpsc::Sender<Rung>,
 }
 
 enum Timer {
@@ -982,20 +983,23 @@ enum Timer {
     Arm(u64),
     /// Cancel from this one on.
     Cancel(u64),
-    /// All are armed, and every other one is cancelled.
-    Cancelled,
     /// This one was due then, by the system's clock.
-    Due(u64, Duration),
+    Due {
+        index: u64,
+        due: Duration,
+        /// Dropped with the message, where the timer is to be cancelled.
+        passing: Option<Passing>,
+    },
 }
 
 enum Seen {
     Begun,
     Armed,
-    Cancelled,
     Rang {
         index: u64,
-        due: Duration,
-        now: Duration,
+        /// None if it came before its time.
+        late: Option<Duration>,
+        is_stray: bool,
     },
 }
 
@@ -1004,24 +1008,21 @@ impl Machine for Alarm {
 
     fn apply(&mut self, event: Seen) {
         match event {
-            Seen::Begun => self.begun = Instant::now(),
+            Seen::Begun => self.laps.armed.begin(),
             Seen::Armed => {
-                self.arm = self.begun.elapsed();
-                self.begun = Instant::now();
+                self.laps.armed.pass();
+                self.laps.cancelled.begin();
             }
-            Seen::Cancelled => self.cancel = self.begun.elapsed(),
-            Seen::Rang { index, due, now } => {
-                let late = now.saturating_sub(due);
-                self.late.record(index, late.as_nanos() as u64);
-                self.early += u64::from(now < due);
-                self.firing_left -= 1;
-                if self.firing_left == 0 {
-                    let _ = self.done.send(Timed {
-                        arm: self.arm,
-                        cancel: self.cancel,
-                        late: self.late,
-                        early: self.early,
-                    });
+            Seen::Rang {
+                index,
+                late,
+                is_stray,
+            } => {
+                let Some(rung) = &mut self.rung else { return };
+                rung.ring(index, late, is_stray);
+                if rung.left == 0 {
+                    let rung = self.rung.take().expect("there until now");
+                    let _ = self.done.send(rung);
                 }
             }
         }
@@ -1031,6 +1032,7 @@ impl Machine for Alarm {
 #[derive(Clone, Copy)]
 struct Arming {
     count: u64,
+    laps: Laps,
 }
 
 impl Arming {
@@ -1046,6 +1048,7 @@ impl Behavior for Arming {
     fn on_message(&self, message: Timer, alarm: Snapshot<Self>) -> Plan<Self> {
         let (load, me) = (self.load(), alarm.me());
         match message {
+            // All are in a wheel: the turn before this one has committed.
             Timer::Arm(from) if from >= self.count => {
                 Plan::emit(Seen::Armed).and(Plan::tell(me, Timer::Cancel(0)))
             }
@@ -1057,7 +1060,12 @@ impl Behavior for Arming {
                 let (to, now) = (self.count.min(from + BURST), alarm.now());
                 let arms = (from..to).map(|index| {
                     let delay = load.delay(index);
-                    Plan::after(index, delay, Timer::Due(index, now + delay))
+                    let due = Timer::Due {
+                        index,
+                        due: now + delay,
+                        passing: self.laps.passing(&load, index),
+                    };
+                    Plan::after(index, delay, due)
                 });
                 arms.fold(begin, Plan::and)
                     .and(Plan::tell(me, Timer::Arm(to)))
@@ -1068,16 +1076,20 @@ impl Behavior for Arming {
                     .filter(|&index| load.is_cancelled(index))
                     .map(Plan::cancel);
                 let next = match to {
-                    _ if to == self.count => Timer::Cancelled,
-                    _ => Timer::Cancel(to),
+                    _ if to == self.count => Plan::none(),
+                    _ => Plan::tell(me, Timer::Cancel(to)),
                 };
-                cancels.fold(Plan::tell(me, next), Plan::and)
+                cancels.fold(next, Plan::and)
             }
-            Timer::Cancelled => Plan::emit(Seen::Cancelled),
-            Timer::Due(index, due) => {
-                let now = alarm.now();
-                Plan::emit(Seen::Rang { index, due, now })
-            }
+            Timer::Due {
+                index,
+                due,
+                passing,
+            } => Plan::emit(Seen::Rang {
+                index,
+                late: alarm.now().checked_sub(due),
+                is_stray: passing.is_some(),
+            }),
         }
     }
 }

@@ -9,14 +9,18 @@ pub mod ractor_actors;
 pub mod tokio_tasks;
 pub mod xtra_actors;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use tokio::task::AbortHandle;
+
 use crate::measure;
 use crate::workloads::{
-    self, AskTimes, Asks, Big, Chameneos, Contender, Cpu, FanOut, Finish, Idle, Mixed, Note, Rally,
-    Ring, Skynet, Slots, SpawnAndKeep, Spawned, Stream, Tally, Timed, Timers,
+    self, AskTimes, Asks, BURST, Big, Chameneos, Contender, Cpu, FanOut, Finish, Idle, Lap, Laps,
+    Mixed, Note, Passing, Rally, Ring, Rung, Skynet, SpawnAndKeep, Spawned, Stream, Tally, Timed,
+    Timers,
 };
 
 /// What a handler says of the time after it.
@@ -64,7 +68,25 @@ pub trait Peer: Clone + Send + Sync + 'static {
     fn ask_outside(to: &Self::Echo, number: u64) -> u64;
     /// Runs `future` as an actor's handler would run.
     fn inside(&self, future: impl Future<Output = ()> + Send + 'static);
-    fn timers(&self, load: &Timers) -> Timed;
+    /// Runs `future`, which an actor spawns, beside that actor.
+    fn task(future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        tokio::spawn(future).abort_handle()
+    }
+    /// With an alarm whose timers are tasks that sleep.
+    fn timers(&self, load: &Timers) -> Timed {
+        let (alarm, rung) = Alarm::new(load);
+        let laps = alarm.laps();
+        let alarm = self.spawn(Place::Worker(0), alarm);
+        Self::tell_outside(&alarm, Clock::Arm(alarm.clone()));
+        let arm = laps.armed.wait();
+        Self::tell_outside(&alarm, Clock::Cancel);
+        let cancel = laps.cancelled.wait();
+        Timed {
+            arm,
+            cancel,
+            rung: rung.recv().expect("the alarm sends what it saw"),
+        }
+    }
     fn announces_long_turns(&self) -> bool {
         false
     }
@@ -74,85 +96,131 @@ pub trait Peer: Clone + Send + Sync + 'static {
     }
 }
 
-/// The state of the actor that arms timers which send [`Fired`] to it.
-pub struct Alarm {
+/// Arms timers, cancels every other one, and gets the messages of the rest.
+pub struct Alarm<T> {
     load: Timers,
-    firing_left: u64,
-    late: &'static Slots,
-    timed: Option<Timed>,
-    done: mpsc::Sender<Timed>,
+    laps: Laps,
+    /// By number, until those that are to be cancelled are.
+    timers: Vec<T>,
+    rung: Option<Rung>,
+    done: mpsc::Sender<Rung>,
 }
 
 /// What a timer sends.
-#[derive(Clone, Copy)]
 pub struct Fired {
     index: u64,
     due: Instant,
+    /// Dropped with the message; where the timer is to be cancelled, that says that it is gone.
+    passing: Option<Passing>,
 }
 
-impl Alarm {
+impl<T> Alarm<T> {
     /// Sends what it saw to the receiver when the last timer has fired.
-    pub fn new(load: &Timers) -> (Alarm, mpsc::Receiver<Timed>) {
-        let (done, timed) = mpsc::channel();
-        let (load, late) = (Timers { ..*load }, Slots::new(load.count));
-        (
-            Alarm {
-                firing_left: load.firing(),
-                load,
-                late,
-                timed: None,
-                done,
-            },
-            timed,
-        )
+    pub fn new(load: &Timers) -> (Self, mpsc::Receiver<Rung>) {
+        let (done, rung) = mpsc::channel();
+        let load = Timers { ..*load };
+        let alarm = Alarm {
+            laps: Laps::new(&load, load.count),
+            timers: Vec::with_capacity(load.count as usize),
+            rung: Some(Rung::none(&load)),
+            load,
+            done,
+        };
+        (alarm, rung)
     }
 
-    /// Arms all timers of the load and cancels every other one, `with` whatever that takes.
-    pub fn arm<W, T>(
-        &mut self,
-        with: &mut W,
-        arm: impl Fn(&mut W, Instant, Fired) -> T,
-        cancel: impl Fn(&mut W, &T),
-    ) {
-        let arming = Instant::now();
-        let arm_one = |index| {
-            let due = arming + self.load.delay(index);
-            arm(with, due, Fired { index, due })
-        };
-        let timers: Vec<T> = (0..self.load.count).map(arm_one).collect();
-        let armed = arming.elapsed();
-        let cancelling = Instant::now();
-        for index in (0..self.load.count).filter(|&index| self.load.is_cancelled(index)) {
-            cancel(with, &timers[index as usize]);
+    pub fn laps(&self) -> Laps {
+        self.laps
+    }
+
+    /// Arms all timers of the load with `arm`. Each passes the first lap once it is armed.
+    ///
+    /// The clock is read once for a burst, as often as by an actor that arms no more in a turn.
+    pub fn arm(&mut self, mut arm: impl FnMut(Instant, Fired) -> T) {
+        self.laps.armed.begin();
+        for from in (0..self.load.count).step_by(BURST as usize) {
+            let now = Instant::now();
+            for index in from..self.load.count.min(from + BURST) {
+                let due = now + self.load.delay(index);
+                let passing = self.laps.passing(&self.load, index);
+                let fired = Fired {
+                    index,
+                    due,
+                    passing,
+                };
+                self.timers.push(arm(due, fired));
+            }
         }
-        let cancelled = cancelling.elapsed();
-        self.timed = Some(Timed {
-            arm: armed,
-            cancel: cancelled,
-            late: self.late,
-            early: 0,
-        });
+    }
+
+    /// Cancels every other one with `cancel`. Their messages, dropped, pass the second lap.
+    pub fn cancel(&mut self, mut cancel: impl FnMut(&T)) {
+        self.laps.cancelled.begin();
+        for (index, timer) in self.timers.iter().enumerate() {
+            if self.load.is_cancelled(index as u64) {
+                cancel(timer);
+            }
+        }
     }
 
     /// A timer's message has come.
-    pub fn fired(&mut self, Fired { index, due }: Fired) -> Next {
-        let now = Instant::now();
-        self.late
-            .record(index, now.saturating_duration_since(due).as_nanos() as u64);
-        let timed = self.timed.as_mut().expect("armed before any fires");
-        timed.early += u64::from(now < due);
-        self.firing_left -= 1;
-        if self.firing_left > 0 {
+    pub fn fired(&mut self, fired: &Fired) -> Next {
+        let late = Instant::now().checked_duration_since(fired.due);
+        let Some(rung) = &mut self.rung else {
+            return Next::Stop;
+        };
+        rung.ring(fired.index, late, fired.passing.is_some());
+        if rung.left > 0 {
             return Next::Wait;
         }
-        let _ = self.done.send(self.timed.take().expect("armed"));
+        let _ = self.done.send(self.rung.take().expect("there until now"));
         Next::Stop
     }
 }
 
-/// What is left until `due`, for timers that take a delay.
-pub fn until(due: Instant) -> Duration {
-    due.saturating_duration_since(Instant::now())
+/// What an alarm of a runtime's actors gets.
+pub enum Clock<P: Peer> {
+    /// Arm all; it is told where it is.
+    Arm(P::Address<Alarm<AbortHandle>>),
+    /// Cancel every other one.
+    Cancel,
+    Fired(Fired),
+}
+
+impl<P: Peer> Actor<P> for Alarm<AbortHandle> {
+    type Message = Clock<P>;
+
+    async fn handle(&mut self, message: Clock<P>) -> Next {
+        match message {
+            Clock::Arm(me) => {
+                let armed = self.laps.armed;
+                self.arm(|due, fired| {
+                    let me = me.clone();
+                    P::task(async move {
+                        sleep(due, armed).await;
+                        P::tell::<Self>(&me, Clock::Fired(fired)).await;
+                    })
+                });
+            }
+            Clock::Cancel => self.cancel(AbortHandle::abort),
+            Clock::Fired(fired) => return self.fired(&fired),
+        }
+        Next::Wait
+    }
+}
+
+/// Sleeps until `due`. Passes a lap once that is in tokio's wheel, where the first poll puts it.
+async fn sleep(due: Instant, armed: &Lap) {
+    let mut sleep = pin!(tokio::time::sleep_until(due.into()));
+    let mut is_armed = false;
+    poll_fn(|context| {
+        let polled = sleep.as_mut().poll(context);
+        if !std::mem::replace(&mut is_armed, true) {
+            armed.pass();
+        }
+        polled
+    })
+    .await;
 }
 
 /// Makes a contender of a peer.

@@ -50,7 +50,9 @@ pub trait Contender {
     fn ask_outside(&self, load: &Asks) -> AskTimes;
     /// Asks from one actor to another, one after the other.
     fn ask_inside(&self, load: &Asks) -> AskTimes;
-    /// One actor arms all timers, cancels every other one, and gets the rest as messages.
+    /// One actor arms all timers, cancels every other one, and gets the rest as messages. A timer
+    /// is armed when it lies in what the runtime waits with, a wheel in all of them; it is cancelled
+    /// when it is out of there, and its message dropped.
     fn timers(&self, load: &Timers) -> Timed;
     /// Tokens that wander from actor to actor, one for each actor; each message costs
     /// [`Cpu::work`].
@@ -116,16 +118,64 @@ impl Finish {
 
     /// Waits for the last arrival and reads the clock from `begun`.
     pub fn wait(&self, begun: Instant) -> Tally {
+        let ended = self.end();
+        Tally {
+            elapsed: ended.duration_since(begun),
+            received: self.received.load(Ordering::Relaxed),
+            sum: self.sum.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits for the last arrival, and says when it was.
+    fn end(&self) -> Instant {
         loop {
-            if let Some(ended) = self.ended.get() {
-                return Tally {
-                    elapsed: ended.duration_since(begun),
-                    received: self.received.load(Ordering::Relaxed),
-                    sum: self.sum.load(Ordering::Relaxed),
-                };
+            if let Some(&ended) = self.ended.get() {
+                return ended;
             }
             thread::park();
         }
+    }
+}
+
+/// Times what an actor begins and many end: the bench thread waits for the last of them.
+pub struct Lap {
+    begun: OnceLock<Instant>,
+    finish: &'static Finish,
+}
+
+impl Lap {
+    /// The calling thread will wait until as many have passed. Lives as long as the process.
+    pub fn of(passing: u64) -> &'static Lap {
+        Box::leak(Box::new(Lap {
+            begun: OnceLock::new(),
+            finish: Finish::after(passing),
+        }))
+    }
+
+    /// Starts the clock.
+    pub fn begin(&self) {
+        let _ = self.begun.set(Instant::now());
+    }
+
+    /// One of them is through. The last one stops the clock.
+    pub fn pass(&self) {
+        self.finish.arrive(0, 0);
+    }
+
+    /// Waits for the last one. Returns the time between.
+    pub fn wait(&self) -> Duration {
+        let ended = self.finish.end();
+        let begun = self.begun.get().expect("a lap begins before it ends");
+        ended.duration_since(*begun)
+    }
+}
+
+/// Passes a lap when it is dropped.
+pub struct Passing(pub &'static Lap);
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.0.pass();
     }
 }
 
@@ -269,16 +319,74 @@ impl Timers {
     }
 }
 
-/// What the timers' actor saw.
+/// Where the two halves of [`Timers`] are timed.
+#[derive(Clone, Copy)]
+pub struct Laps {
+    /// Passed by each timer, or by the actor for all of them, once it is armed.
+    pub armed: &'static Lap,
+    /// Passed by the message of each cancelled timer when it is dropped.
+    pub cancelled: &'static Lap,
+}
+
+impl Laps {
+    /// `arrivals` say that all timers are armed.
+    pub fn new(load: &Timers, arrivals: u64) -> Laps {
+        Laps {
+            armed: Lap::of(arrivals),
+            cancelled: Lap::of(load.count - load.firing()),
+        }
+    }
+
+    /// What the message of a timer has with it.
+    pub fn passing(&self, load: &Timers, index: u64) -> Option<Passing> {
+        load.is_cancelled(index).then(|| Passing(self.cancelled))
+    }
+}
+
+/// The messages of the timers, as their actor saw them.
+pub struct Rung {
+    /// Nanoseconds after its time at which each timer's message was handled.
+    pub late: &'static Slots,
+    /// Those that had not been cancelled and did not come yet.
+    pub left: u64,
+    /// Messages that came before their time.
+    pub early: u64,
+    /// Messages of timers that were to be cancelled.
+    pub stray: u64,
+}
+
+impl Rung {
+    /// None has come yet.
+    pub fn none(load: &Timers) -> Rung {
+        Rung {
+            late: Slots::new(load.count),
+            left: load.firing(),
+            early: 0,
+            stray: 0,
+        }
+    }
+
+    /// A message has come: so much late, or early. `is_stray`: it had been cancelled.
+    pub fn ring(&mut self, index: u64, late: Option<Duration>, is_stray: bool) {
+        if is_stray {
+            self.stray += 1;
+            return;
+        }
+        let late_ns = late.unwrap_or_default().as_nanos() as u64;
+        self.late.record(index, late_ns);
+        self.early += u64::from(late.is_none());
+        self.left -= 1;
+    }
+}
+
+/// What a timers' run took and gave.
 pub struct Timed {
     /// To arm all.
     pub arm: Duration,
     /// To cancel every other one.
     pub cancel: Duration,
-    /// Nanoseconds after its time at which each timer's message was handled.
-    pub late: &'static Slots,
-    /// Messages that came before their time.
-    pub early: u64,
+    /// The rest.
+    pub rung: Rung,
 }
 
 /// `actors` with one token each, which makes `hops`.
@@ -626,9 +734,10 @@ fn ask_metrics(
 fn timers(on: &dyn Contender, count: u64) -> Result<Vec<Metric>, String> {
     let load = Timers { count };
     let seen = on.timers(&load);
-    let late = seen.late.written();
+    let late = seen.rung.late.written();
     expect("timers that fired", late.len() as u64, load.firing())?;
-    expect("timers that fired early", seen.early, 0)?;
+    expect("timers that fired early", seen.rung.early, 0)?;
+    expect("cancelled timers that fired", seen.rung.stray, 0)?;
     Ok(vec![
         rate("arm", seen.arm, count, "M/s"),
         rate("cancel", seen.cancel, count - load.firing(), "M/s"),
@@ -719,6 +828,33 @@ mod tests {
         slots.record(3, 1);
         slots.record(0, 7);
         assert_eq!(slots.written(), [1, 7]);
+    }
+
+    #[test]
+    fn a_lap_ends_when_the_last_one_is_dropped() {
+        let load = Timers { count: 5 };
+        let laps = Laps::new(&load, 1);
+        let messages: Vec<_> = (0..5).map(|index| laps.passing(&load, index)).collect();
+        laps.cancelled.begin();
+        assert_eq!(messages.iter().flatten().count(), 2);
+        let last = Duration::from_millis(20);
+        thread::spawn(move || {
+            for message in messages {
+                drop(message);
+                thread::sleep(last / 2);
+            }
+        });
+        assert!(laps.cancelled.wait() >= last);
+    }
+
+    #[test]
+    fn a_message_rings_late_early_or_astray() {
+        let mut rung = Rung::none(&Timers { count: 4 });
+        rung.ring(0, Some(Duration::from_nanos(7)), false);
+        rung.ring(1, Some(Duration::ZERO), true);
+        rung.ring(2, None, false);
+        assert_eq!(rung.late.written(), [0, 7]);
+        assert_eq!((rung.left, rung.early, rung.stray), (0, 1, 1));
     }
 
     #[test]

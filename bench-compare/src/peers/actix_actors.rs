@@ -6,14 +6,13 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::thread;
 
-use actix::{
-    Actor as _, ActorContext as _, Addr, Arbiter, ArbiterHandle, AsyncContext as _, Context,
-    Handler,
-};
+use actix::{Actor as _, ActorContext as _, Addr, Arbiter, ArbiterHandle, Context, Handler};
 
-use super::{Actor, Alarm, Fired, Next, Peer, Place, until};
+use tokio::task::AbortHandle;
+
+use super::{Actor, Next, Peer, Place};
 use crate::park;
-use crate::workloads::{BURST, Timed, Timers};
+use crate::workloads::BURST;
 
 /// Actix with its arbiters.
 #[derive(Clone)]
@@ -99,34 +98,6 @@ impl Handler<Question> for Host<Echo> {
     }
 }
 
-struct Arm;
-
-impl actix::Message for Arm {
-    type Result = ();
-}
-
-impl Handler<Arm> for Host<Alarm> {
-    type Result = ();
-
-    fn handle(&mut self, Arm: Arm, context: &mut Context<Self>) {
-        self.0.arm(
-            context,
-            |context, due, fired| context.notify_later(Letter(fired), until(due)),
-            |context, &timer| _ = context.cancel_future(timer),
-        );
-    }
-}
-
-impl Handler<Letter<Fired>> for Host<Alarm> {
-    type Result = ();
-
-    fn handle(&mut self, Letter(fired): Letter<Fired>, context: &mut Context<Self>) {
-        if self.0.fired(fired) == Next::Stop {
-            context.stop();
-        }
-    }
-}
-
 impl Peer for Actix {
     type Address<A: Actor<Self>> = Addr<Host<A>>;
     type Echo = Addr<Host<Echo>>;
@@ -161,10 +132,9 @@ impl Peer for Actix {
         self.arbiters[0].spawn(future);
     }
 
-    fn timers(&self, load: &Timers) -> Timed {
-        let (alarm, timed) = Alarm::new(load);
-        let alarm = self.start_actor(Place::Worker(0), alarm);
-        alarm.do_send(Arm);
-        timed.recv().expect("the alarm sends its times")
+    /// On the arbiter of the actor that spawns it. Its context could arm and cancel timers too, but
+    /// it looks through all of them for each that is cancelled, and polls all when one fires.
+    fn task(future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        actix::spawn(future).abort_handle()
     }
 }

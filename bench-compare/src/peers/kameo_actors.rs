@@ -10,8 +10,8 @@ use kameo::mailbox;
 use kameo::message::{Context, Message};
 
 use super::tokio_tasks::Scheduler;
-use super::{Actor, Alarm, Fired, Next, Peer, Place, until};
-use crate::workloads::{CAPACITY, Timed, Timers};
+use super::{Actor, Next, Peer, Place};
+use crate::workloads::CAPACITY;
 
 /// Kameo on tokio.
 #[derive(Clone)]
@@ -78,30 +78,6 @@ impl Message<Job> for Host<Inside> {
     }
 }
 
-struct Arm;
-
-impl Message<Arm> for Host<Alarm> {
-    type Reply = ();
-
-    async fn handle(&mut self, Arm: Arm, context: &mut Context<Self, ()>) {
-        self.0.arm(
-            context,
-            |context, due, fired| context.actor_ref().tell(fired).send_after(until(due)),
-            |_, timer| timer.abort(),
-        );
-    }
-}
-
-impl Message<Fired> for Host<Alarm> {
-    type Reply = ();
-
-    async fn handle(&mut self, fired: Fired, context: &mut Context<Self, ()>) {
-        if self.0.fired(fired) == Next::Stop {
-            context.stop();
-        }
-    }
-}
-
 impl Peer for Kameo {
     type Address<A: Actor<Self>> = ActorRef<Host<A>>;
     type Echo = ActorRef<Host<Echo>>;
@@ -137,13 +113,6 @@ impl Peer for Kameo {
     fn inside(&self, future: impl Future<Output = ()> + Send + 'static) {
         let job: Job = Box::pin(future);
         let _ = spawn(Inside).tell(job).blocking_send();
-    }
-
-    fn timers(&self, load: &Timers) -> Timed {
-        let (alarm, timed) = Alarm::new(load);
-        let alarm = spawn(alarm);
-        let _ = alarm.tell(Arm).blocking_send();
-        timed.recv().expect("the alarm sends its times")
     }
 
     fn announces_long_turns(&self) -> bool {

@@ -7,9 +7,9 @@ use std::pin::Pin;
 use ractor::{ActorProcessingErr, ActorRef, ActorRuntime, RpcReplyPort};
 
 use super::tokio_tasks::Scheduler;
-use super::{Actor, Alarm, Fired, Next, Peer, Place, until};
+use super::{Actor, Next, Peer, Place};
 use crate::park;
-use crate::workloads::{BURST, Timed, Timers};
+use crate::workloads::BURST;
 
 /// Ractor on tokio.
 #[derive(Clone)]
@@ -101,48 +101,6 @@ impl ractor::Actor for Inside {
     }
 }
 
-enum Clock {
-    Arm,
-    Fired(Fired),
-}
-
-struct AlarmHost;
-
-impl ractor::Actor for AlarmHost {
-    type Msg = Clock;
-    type State = Alarm;
-    type Arguments = Alarm;
-
-    async fn pre_start(
-        &self,
-        _: ActorRef<Clock>,
-        alarm: Alarm,
-    ) -> Result<Alarm, ActorProcessingErr> {
-        Ok(alarm)
-    }
-
-    async fn handle(
-        &self,
-        mut me: ActorRef<Clock>,
-        message: Clock,
-        alarm: &mut Alarm,
-    ) -> Result<(), ActorProcessingErr> {
-        match message {
-            Clock::Arm => alarm.arm(
-                &mut me,
-                |me, due, fired| me.send_after(until(due), move || Clock::Fired(fired)),
-                |_, timer| timer.abort(),
-            ),
-            Clock::Fired(fired) => {
-                if alarm.fired(fired) == Next::Stop {
-                    me.stop(None);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 fn spawn<H: ractor::Actor>(handler: H, state: H::Arguments) -> ActorRef<H::Msg> {
     let spawned = ActorRuntime::spawn_instant(None, handler, state);
     spawned.expect("an actor without a name always starts").0
@@ -181,12 +139,6 @@ impl Peer for Ractor {
     fn inside(&self, future: impl Future<Output = ()> + Send + 'static) {
         let job: Job = Box::pin(future);
         let _ = spawn(Inside, ()).send_message(job);
-    }
-
-    fn timers(&self, load: &Timers) -> Timed {
-        let (alarm, timed) = Alarm::new(load);
-        let _ = spawn(AlarmHost, alarm).send_message(Clock::Arm);
-        timed.recv().expect("the alarm sends its times")
     }
 
     fn announces_long_turns(&self) -> bool {

@@ -152,19 +152,25 @@ impl Peer for Tokio {
 
     /// One task with a `DelayQueue`, the wheel that `tokio-util` has for this.
     fn timers(&self, load: &Timers) -> Timed {
-        let (mut alarm, timed) = Alarm::new(load);
+        let (mut alarm, rung) = Alarm::new(load);
+        let laps = alarm.laps();
         let mut queue = DelayQueue::with_capacity(load.count as usize);
         self.inside(async move {
-            alarm.arm(
-                &mut queue,
-                |queue, due, fired| queue.insert_at(fired, due.into()),
-                |queue, timer| _ = queue.remove(timer),
-            );
+            alarm.arm(|due, fired| {
+                let key = queue.insert_at(fired, due.into());
+                laps.armed.pass();
+                key
+            });
+            alarm.cancel(|key| drop(queue.remove(key)));
             while let Some(expired) = poll_fn(|context| queue.poll_expired(context)).await {
-                alarm.fired(expired.into_inner());
+                alarm.fired(expired.get_ref());
             }
         });
-        timed.recv().expect("the alarm sends its times")
+        Timed {
+            arm: laps.armed.wait(),
+            cancel: laps.cancelled.wait(),
+            rung: rung.recv().expect("the alarm sends what it saw"),
+        }
     }
 
     fn announces_long_turns(&self) -> bool {

@@ -5,9 +5,9 @@ use std::future::Future;
 use xtra::{Address, Context, Handler, Mailbox};
 
 use super::tokio_tasks::Scheduler;
-use super::{Actor, Alarm, Fired, Next, Peer, Place, until};
+use super::{Actor, Next, Peer, Place};
 use crate::park;
-use crate::workloads::{CAPACITY, Timed, Timers};
+use crate::workloads::CAPACITY;
 
 /// Xtra on tokio.
 #[derive(Clone)]
@@ -57,37 +57,6 @@ impl Handler<u64> for Host<Echo> {
     }
 }
 
-struct Arm(Address<Host<Alarm>>);
-
-impl Handler<Arm> for Host<Alarm> {
-    type Return = ();
-
-    /// Xtra has no timers: a task for each sleeps and then sends.
-    async fn handle(&mut self, Arm(mut me): Arm, _: &mut Context<Self>) {
-        self.0.arm(
-            &mut me,
-            |me, due, fired| {
-                let me = me.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(until(due)).await;
-                    let _ = me.send(fired).detach().await;
-                })
-            },
-            |_, timer| timer.abort(),
-        );
-    }
-}
-
-impl Handler<Fired> for Host<Alarm> {
-    type Return = ();
-
-    async fn handle(&mut self, fired: Fired, context: &mut Context<Self>) {
-        if self.0.fired(fired) == Next::Stop {
-            context.stop_self();
-        }
-    }
-}
-
 impl Peer for Xtra {
     type Address<A: Actor<Self>> = Address<Host<A>>;
     type Echo = Address<Host<Echo>>;
@@ -121,13 +90,6 @@ impl Peer for Xtra {
     /// Xtra's actors are tasks, and so is this.
     fn inside(&self, future: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(future);
-    }
-
-    fn timers(&self, load: &Timers) -> Timed {
-        let (alarm, timed) = Alarm::new(load);
-        let alarm = spawn(alarm);
-        let _ = park::block_on(alarm.send(Arm(alarm.clone())).detach());
-        timed.recv().expect("the alarm sends its times")
     }
 
     fn announces_long_turns(&self) -> bool {
