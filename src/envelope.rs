@@ -36,6 +36,7 @@ use std::sync::Arc;
 const HEADER: usize = 24;
 /// The three sizes, in bytes.
 const SIZES: [usize; 3] = [64, 128, 256];
+const _: () = assert!(SIZES[1] == SIZES[0] << 1 && SIZES[2] == SIZES[0] << 2);
 /// Bytes of room for a note at an envelope's end.
 const NOTE: usize = 16;
 /// The largest payload, beside a note, that is not boxed.
@@ -284,6 +285,14 @@ impl Parcel {
         parcel
     }
 
+    /// An envelope with nothing inside but a note at its end.
+    #[inline(always)]
+    pub(crate) fn bare(kind: Kind, note: [u64; 2]) -> Self {
+        let parcel = Self::empty(class_for(NOTE), kind);
+        parcel.set_note(note);
+        parcel
+    }
+
     /// An envelope with a question inside, and room for the time until which it is of use.
     #[inline(always)]
     pub(crate) fn asking<T: Send + 'static>(question: T) -> Self {
@@ -315,7 +324,7 @@ impl Parcel {
 
     #[inline(always)]
     fn deadline_place(&self) -> *mut u64 {
-        let end = SIZES[self.class() as usize];
+        let end = SIZES[0] << self.class();
         // SAFETY: within the envelope.
         unsafe {
             self.0
@@ -645,7 +654,7 @@ impl Parcel {
 
     #[inline(always)]
     fn note_place(&self) -> *mut [u64; 2] {
-        let end = SIZES[self.class() as usize];
+        let end = SIZES[0] << self.class();
         // SAFETY: within the envelope.
         unsafe { self.0.as_ptr().cast::<u8>().add(end - NOTE).cast() }
     }
@@ -851,6 +860,15 @@ impl List {
         }
         // SAFETY: it is off the list now.
         Some(unsafe { Parcel::from_link(link) })
+    }
+
+    /// Takes the first parcel off if it is of this kind.
+    #[inline(always)]
+    pub(crate) fn pop_front_of(&mut self, kind: Kind) -> Option<Parcel> {
+        match self.front()?.kind() == kind {
+            true => self.pop_front(),
+            false => None,
+        }
     }
 
     /// Takes the first parcel off of which `is_it` says so.

@@ -3,7 +3,7 @@
 mod common;
 use common::*;
 use mainspring::prelude::*;
-use mainspring::{Key, Missed};
+use mainspring::{Key, Missed, plan};
 use std::time::{Duration, Instant};
 
 fn after(key: u64, delay: Duration, number: u64) -> Plan<Script> {
@@ -70,6 +70,61 @@ fn a_key_armed_again_replaces_its_timer() {
     hand.advance(ms(60));
     system.run_until_idle();
     assert_eq!(log.said(), [2]);
+}
+
+#[test]
+fn a_plan_arms_and_cancels_in_its_order_however_many_timers_there_are() {
+    for others in [0, 40] {
+        let (system, hand) = stepped();
+        let log = Log::new();
+        let alive = Alive::new();
+        let one = spawn(&system, &log);
+        let arm = |key, number| {
+            let kept = alive.one();
+            let message = does(move || {
+                drop(kept);
+                say(number)
+            });
+            Plan::after(key, ms(5), message)
+        };
+        one.tell(does(move || {
+            (0..others).fold(Plan::none(), |plan, n| plan.and(after(100 + n, ms(900), n)))
+        }))
+        .unwrap();
+        let first = [arm(1, 1), arm(2, 2), arm(3, 3)];
+        let second = [arm(1, 4), arm(2, 5), arm(6, 7)];
+        one.tell(does(move || {
+            let [one, two, three] = first;
+            let [four, five, seven] = second;
+            plan![
+                one,
+                two,
+                three,
+                Plan::cancel(1),
+                Plan::cancel(9),
+                four,                               // after it was canceled
+                five,                               // in place of another
+                Plan::every(3, ms(5), Msg::Say(8)), // an interval in place of a timer
+                Plan::every(6, ms(5), Msg::Say(9)),
+                seven, // and a timer in place of an interval
+                Plan::every(7, ms(5), Msg::Say(10)),
+                Plan::cancel(7),
+                Plan::after(7, ms(5), Msg::Say(11)),
+            ]
+        }))
+        .unwrap();
+        system.run_until_idle();
+        assert_eq!(alive.count(), 3, "of six, three are off");
+        hand.advance(ms(6));
+        system.run_until_idle();
+        let mut said = log.take();
+        said.sort_unstable();
+        assert_eq!((said, alive.count()), (vec![4, 5, 7, 8, 11], 0));
+        one.tell(does(|| Plan::cancel(3))).unwrap();
+        hand.advance(ms(20));
+        system.run_until_idle();
+        assert_eq!(log.take(), [0; 0]);
+    }
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn news_for_all_reach_one_that_becomes_a_spare() {
             }
             its.leave(1);
         });
-        orders.leave(1);
+        orders.leave([1]);
         spares.wake_all();
         spare.join().unwrap();
         assert!(!spares.any_waits());
@@ -218,7 +218,7 @@ fn news_for_all_reach_one_that_becomes_a_spare() {
 
 /// Leaves `order` for the thread `index`.
 fn order(orders: &Orders<u32>, spares: &Spares<()>, idle: &Idle, index: usize, order: u32) {
-    orders.leave(order);
+    orders.leave([order]);
     spares.wake(index, idle);
 }
 
@@ -287,7 +287,7 @@ fn orders_of_two_are_followed_once_each() {
         let orders = Arc::new(Orders::default());
         let from = [1, 2].map(|number| {
             let orders = orders.clone();
-            thread::spawn(move || orders.leave(number))
+            thread::spawn(move || orders.leave([number]))
         });
         let mut taken = Vec::new();
         for _ in 0..2 {
@@ -372,7 +372,7 @@ fn a_timer_is_fired_or_cancelled_once_by_its_owner_or_a_visitor() {
             })
         });
         let theirs = orders.clone();
-        let canceler = thread::spawn(move || theirs.leave(5));
+        let canceler = thread::spawn(move || theirs.leave([5]));
         let visited = board.visit(0, |wheel| {
             let canceled = if orders.any() {
                 wheel.follow(&orders)

@@ -5,16 +5,16 @@ use crate::actor::cell::{ActorCell, Body, Limits, Running, life, quietly};
 use crate::actor::{ActorRef, Address, Behavior, Exit};
 use crate::ask::{self, Asks};
 use crate::dead_letter::Cause;
-use crate::envelope::{Kind, Parcel};
+use crate::envelope::{Kind, List, Parcel};
 use crate::plan::Steps;
-use crate::plan::timers::{Armed, Missed, Place, Repeat, SILENCE, Silence, Tick};
+use crate::plan::timers::{Armed, Extra, Missed, Repeat, SILENCE, Silence, Tick};
 use crate::supervise::keeper::Keeper;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::inbox::{Push, Wake};
 use crate::sync::waits::Wait;
 use crate::system::policy;
 use crate::system::spawn::Home;
-use crate::timer::{Resolution, TimerKey as WheelKey};
+use crate::timer::{Resolution, TimerKey as WheelKey, Wheel};
 use crate::{AskError, SpawnError};
 use std::any::TypeId;
 use std::num::NonZeroU32;
@@ -25,6 +25,25 @@ pub(crate) struct WheelEntry {
     /// Whose wheel holds it.
     pub(crate) worker: u32,
     pub(crate) key: WheelKey,
+}
+
+/// What is done once neither an actor's timers nor the wheel are in hand.
+#[derive(Default)]
+struct Off {
+    /// Dropped.
+    messages: List,
+    /// In other workers' wheels, to be taken off there.
+    elsewhere: Vec<WheelEntry>,
+}
+
+impl Off {
+    /// What else was known of a timer that is off: an interval's message.
+    #[inline]
+    fn extra(&mut self, extra: Option<Extra>) {
+        if let Some(repeat) = extra.and_then(|extra| extra.repeat) {
+            self.messages.push_back(repeat);
+        }
+    }
 }
 
 impl Worker {
@@ -198,7 +217,7 @@ impl Worker {
     pub(crate) fn arm_wheel(&self, deadline_ns: u64, address: Address, due: Parcel) -> WheelEntry {
         due.set_cell(address.cell);
         due.set_generation(address.generation.get());
-        let tick = Resolution::MILLISECOND.deadline(deadline_ns, std::time::Duration::ZERO);
+        let tick = Resolution::MILLISECOND.deadline_at(deadline_ns);
         let key = self.core().wheel.borrow_mut().insert(tick, due);
         self.look_by(Resolution::MILLISECOND.start_ns(tick));
         let worker = self.id;
@@ -217,49 +236,76 @@ impl Worker {
         self.arm_wheel(deadline_ns, address, Parcel::new(kind, value))
     }
 
-    /// Arms a timer or an interval of the running actor.
-    #[inline]
-    pub(crate) fn arm(&self, run: &Running<'_>, step: Parcel) {
-        let [key, delay_ns] = step.note();
-        let deadline_ns = self.now_ns().saturating_add(delay_ns);
+    /// Arms a timer of the running actor, and those that are the next steps of its plan.
+    #[inline(never)]
+    pub(crate) fn arm(&self, run: &Running<'_>, first: Parcel, rest: &mut List) {
+        let now_ns = self.now_ns();
+        let (me, worker) = (self.me(), self.id);
+        let (mut count, mut first_tick) = (0, u64::MAX);
+        let mut off = Off::default();
         let mut timers = run.extension().timers.borrow_mut();
-        let seq = timers.next_seq();
-        let (due, repeat) = if step.kind() == Kind::Timer {
+        let mut wheel = self.core().wheel.borrow_mut();
+        let is_plain = !self.shared.has_origins && !timers.has_extras();
+        let mut next = Some(first);
+        while let Some(step) = next {
+            step.set_cell(me.cell);
+            step.set_generation(me.generation.get());
+            let seq = timers.next_seq();
+            let [key, delay_ns] = step.note();
             step.set_note([key, seq]);
-            (step, None)
-        } else {
-            let tick = self.first_tick(run, key, seq, delay_ns);
-            step.set_note([deadline_ns, 0]);
-            (tick, Some(step))
-        };
-        let armed = Armed {
-            key,
-            seq,
-            entry: self.arm_wheel(deadline_ns, self.me(), due),
-            repeat,
-            origin: self.keep_origin(),
-        };
-        match timers.place(key) {
-            Place::Free(free) => {
-                free.put(armed);
-                self.timers.add(&self.shared.timers, 1);
+            let tick = Resolution::MILLISECOND.deadline_at(now_ns.saturating_add(delay_ns));
+            first_tick = first_tick.min(tick);
+            let entry = WheelEntry {
+                worker,
+                key: wheel.insert(tick, step),
+            };
+            match timers.put(Armed::new(key, seq, entry)) {
+                None => count += 1,
+                Some(replaced) => self.take_from(&mut wheel, replaced.entry, &mut off),
             }
-            Place::Taken(taken) => {
-                let replaced = std::mem::replace(taken, armed);
-                drop(timers);
-                self.disarm(replaced);
+            if !is_plain {
+                let origin = self.keep_origin();
+                let extra = origin.map(|origin| Extra {
+                    repeat: None,
+                    origin: Some(origin),
+                });
+                off.extra(timers.set_extra(key, extra));
             }
+            next = rest.pop_front_of(Kind::Timer);
         }
+        drop((timers, wheel));
+        self.look_by(Resolution::MILLISECOND.start_ns(first_tick));
+        self.timers.add(&self.shared.timers, count);
+        self.put_off(off);
     }
 
-    /// The tick of an interval that begins now.
-    #[cold]
+    /// Arms an interval of the running actor.
     #[inline(never)]
-    fn first_tick(&self, run: &Running<'_>, key: u64, seq: u64, delay_ns: u64) -> Parcel {
+    pub(crate) fn arm_interval(&self, run: &Running<'_>, step: Parcel) {
+        let [key, delay_ns] = step.note();
+        let deadline_ns = self.now_ns().saturating_add(delay_ns);
         if key == SILENCE {
             self.listen_for_silence(run, delay_ns);
         }
-        Parcel::new(Kind::Interval, Tick { key, seq })
+        step.set_note([deadline_ns, 0]);
+        let extra = Extra {
+            repeat: Some(step),
+            origin: self.keep_origin(),
+        };
+        let mut off = Off::default();
+        let mut timers = run.extension().timers.borrow_mut();
+        let seq = timers.next_seq();
+        let entry = self.arm_due(deadline_ns, self.me(), Kind::Interval, Tick { key, seq });
+        match timers.put(Armed::new(key, seq, entry)) {
+            None => self.timers.add(&self.shared.timers, 1),
+            Some(replaced) => {
+                let mut wheel = self.core().wheel.borrow_mut();
+                self.take_from(&mut wheel, replaced.entry, &mut off);
+            }
+        }
+        off.extra(timers.set_extra(key, Some(extra)));
+        drop(timers);
+        self.put_off(off);
     }
 
     /// The running actor's receive time-out counts from now.
@@ -286,8 +332,8 @@ impl Worker {
         let now_ns = self.clock.fresh();
         extension.heard_ns.set(now_ns);
         if extension.is_silent.replace(false)
-            && let Some(armed) = extension.timers.borrow_mut().find(SILENCE)
-            && let Some(repeat) = &armed.repeat
+            && let Some((armed, extra)) = extension.timers.borrow_mut().find_with_extra(SILENCE)
+            && let Some(repeat) = &extra.repeat
         {
             // The time that was up is handled: the next one begins.
             let seq = armed.seq;
@@ -298,26 +344,73 @@ impl Worker {
         }
     }
 
-    /// Cancels a timer of the running actor.
-    pub(crate) fn cancel(&self, run: &Running<'_>, step: Parcel) {
-        let [key, _] = step.note();
-        self.discard(step);
+    /// Cancels a timer of the running actor, and those that the next steps of its plan cancel.
+    #[inline(never)]
+    pub(crate) fn cancel(&self, run: &Running<'_>, first: Parcel, rest: &mut List) {
         let Some(extension) = run.existing() else {
-            return;
+            return first.free_emptied_to(self.pool());
         };
-        let armed = extension.timers.borrow_mut().remove(key);
-        if let Some(armed) = armed {
-            self.timers.add(&self.shared.timers, -1);
-            self.disarm(armed);
-            if key == SILENCE {
-                run.cell().life.clear(life::SILENCE);
+        let mut count = 0;
+        let mut off = Off::default();
+        let mut timers = extension.timers.borrow_mut();
+        let mut wheel = self.core().wheel.borrow_mut();
+        let mut next = Some(first);
+        while let Some(step) = next {
+            let [key, _] = step.note();
+            step.free_emptied_to(self.pool());
+            if let Some(armed) = timers.remove(key) {
+                count -= 1;
+                self.take_from(&mut wheel, armed.entry, &mut off);
+                off.extra(timers.take_extra(key));
+                if key == SILENCE {
+                    run.cell().life.clear(life::SILENCE);
+                }
             }
+            next = rest.pop_front_of(Kind::Cancel);
+        }
+        drop((timers, wheel));
+        self.timers.add(&self.shared.timers, count);
+        self.put_off(off);
+    }
+
+    /// Takes the entry of a timer that is off from its wheel, which is this worker's `wheel` or is
+    /// told to.
+    #[inline(always)]
+    fn take_from(&self, wheel: &mut Wheel<Parcel>, entry: WheelEntry, off: &mut Off) {
+        if entry.worker != self.id {
+            off.elsewhere.push(entry);
+        } else if let Some(due) = wheel.cancel(entry.key)
+            && let Err(due) = due.free_plain_to(self.pool())
+        {
+            off.messages.push_back(due);
+        }
+    }
+
+    /// Drops what came off while timers and the wheel were in hand: messages may have code of the
+    /// user's in their drops.
+    #[inline(always)]
+    fn put_off(&self, mut off: Off) {
+        while let Some(message) = off.messages.pop_front() {
+            self.discard(message);
+        }
+        if !off.elsewhere.is_empty() {
+            self.shared.order_cancels(&off.elsewhere);
         }
     }
 
     /// Why the limits of the system do not allow a plan, if they don't.
     #[inline]
     pub(crate) fn beyond_limits(&self, steps: &Steps) -> Option<Cause> {
+        // Usually there would be room if all of its steps were asks and timers.
+        let most = steps.list.iter().count();
+        if self.asks.has(&self.shared.asks, most) && self.timers.has(&self.shared.timers, most) {
+            return None;
+        }
+        self.beyond_which_limit(steps)
+    }
+
+    #[cold]
+    fn beyond_which_limit(&self, steps: &Steps) -> Option<Cause> {
         let (mut asks, mut timers) = (0, 0);
         for step in steps.list.iter() {
             match step.kind() {
@@ -346,13 +439,6 @@ impl Worker {
         self.asks.add(&self.shared.asks, -(count as i64));
     }
 
-    fn disarm(&self, armed: Armed) {
-        self.take_off(Some(armed.entry));
-        if let Some(repeat) = armed.repeat {
-            self.discard(repeat);
-        }
-    }
-
     /// Drops an envelope and what is in it, a user's message perhaps.
     #[inline(always)]
     pub(crate) fn discard(&self, parcel: Parcel) {
@@ -365,17 +451,12 @@ impl Worker {
     /// if it has fired.
     #[inline]
     fn take_off(&self, entry: Option<WheelEntry>) {
-        let Some(WheelEntry { worker, key }) = entry else {
+        let Some(entry) = entry else {
             return;
         };
-        if worker != self.id {
-            self.shared.order_cancel(worker, key);
-            return;
-        }
-        let due = self.core().wheel.borrow_mut().cancel(key);
-        if let Some(due) = due {
-            self.discard(due);
-        }
+        let mut off = Off::default();
+        self.take_from(&mut self.core().wheel.borrow_mut(), entry, &mut off);
+        self.put_off(off);
     }
 
     /// Does what other threads left for this worker.
@@ -395,9 +476,16 @@ impl Worker {
         let mut timers = extension.timers.borrow_mut();
         if timers.len() > 0 {
             self.timers.add(&self.shared.timers, -(timers.len() as i64));
-            for armed in timers.drain() {
-                self.disarm(armed);
+            let (all, extras) = timers.take_all();
+            drop(timers);
+            let mut off = Off::default();
+            let mut wheel = self.core().wheel.borrow_mut();
+            for armed in all {
+                self.take_from(&mut wheel, armed.entry, &mut off);
             }
+            drop(wheel);
+            extras.for_each(|extra| off.extra(Some(extra)));
+            self.put_off(off);
             run.cell().life.clear(life::SILENCE);
         }
     }
@@ -432,10 +520,14 @@ impl Worker {
     pub(crate) fn take_timer(&self, run: &Running<'_>, parcel: &Parcel) -> bool {
         let [key, seq] = parcel.note();
         let timers = run.existing().map(|extension| &extension.timers);
-        let taken = timers.and_then(|timers| timers.borrow_mut().take(key, seq));
-        if let Some(armed) = &taken {
+        let taken = timers.and_then(|timers| {
+            let mut timers = timers.borrow_mut();
+            timers.take(key, seq)?;
+            Some(timers.take_extra(key))
+        });
+        if let Some(extra) = &taken {
             self.timers.add(&self.shared.timers, -1);
-            if let Some(origin) = &armed.origin {
+            if let Some(origin) = extra.as_ref().and_then(|extra| extra.origin.as_ref()) {
                 self.comes_of(**origin, Some(self.me()));
             }
         }
@@ -454,8 +546,8 @@ impl Worker {
     ) -> Option<B::Message> {
         let Tick { key, seq } = *parcel.peek()?;
         let mut timers = run.existing()?.timers.borrow_mut();
-        let armed = timers.find_armed(key, seq)?;
-        let kept = armed.repeat.as_ref()?;
+        let (armed, extra) = timers.find_with_extra(key)?;
+        let kept = extra.repeat.as_ref().filter(|_| armed.seq == seq)?;
         let [due_ns, _] = kept.note();
         let now_ns = self.now_ns();
         let Some(repeat) = kept.peek::<Repeat<B::Message>>() else {
@@ -481,7 +573,7 @@ impl Worker {
         };
         kept.set_note([due_ns, 0]);
         armed.entry = self.arm_wheel(due_ns, self.me(), parcel);
-        if let Some(origin) = &armed.origin {
+        if let Some(origin) = &extra.origin {
             self.comes_of(**origin, Some(self.me()));
         }
         Some(message)

@@ -212,9 +212,9 @@ impl Dispatcher {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// Asks the thread number `index` to cancel a timer.
-    pub(crate) fn order_cancel(&self, index: usize, key: WheelKey) {
-        self.orders[index].leave(key);
+    /// Asks the thread number `index` to cancel timers.
+    pub(crate) fn order_cancels(&self, index: usize, keys: impl Iterator<Item = WheelKey>) {
+        self.orders[index].leave(keys);
         self.spares.wake(index, &self.idle);
     }
 

@@ -386,8 +386,9 @@ fn commit_own<B: Behavior>(
                 Some(deadline_ns) => worker.open_ask_by(run, step, deadline_ns),
                 None => worker.open_ask(run, step),
             },
-            Kind::Timer | Kind::Interval => worker.arm(run, step),
-            Kind::Cancel => worker.cancel(run, step),
+            Kind::Timer => worker.arm(run, step, &mut plan.steps.list),
+            Kind::Interval => worker.arm_interval(run, step),
+            Kind::Cancel => worker.cancel(run, step, &mut plan.steps.list),
             Kind::Reply => {
                 worker.flush();
                 ask::deliver(worker, step);
@@ -1106,8 +1107,9 @@ fn publish(
             Kind::Event => drop(step),
             Kind::Continue | Kind::Gather => worker.open_ask(run, step),
             Kind::Reply => ask::deliver(worker, step),
-            Kind::Timer | Kind::Interval => worker.arm(run, step),
-            Kind::Cancel => worker.cancel(run, step),
+            Kind::Timer => worker.arm(run, step, &mut steps.list),
+            Kind::Interval => worker.arm_interval(run, step),
+            Kind::Cancel => worker.cancel(run, step, &mut steps.list),
             Kind::Become => run.extension().becoming.set(Some(step)),
             Kind::Stash => run.stash(worker, step),
             Kind::Escape => escapes.push_back(step),

@@ -378,17 +378,23 @@ impl<B: Behavior> Plan<B> {
     /// This plan, then `next`: in one commit, in this order.
     #[inline(always)]
     pub fn and(mut self, next: impl Into<Self>) -> Self {
-        let mut next = next.into();
-        if let Some(event) = next.event.take() {
+        let Self { event, steps } = next.into();
+        if let Some(event) = event {
             if self.event.is_none() && self.steps.list.is_empty() {
                 self.event = Some(event);
             } else {
-                let step = Parcel::new(Kind::Event, event);
-                self.steps.append(Steps::one(step, flag::EVENT, 0));
+                self.push_event(event);
             }
         }
-        self.steps.append(next.into_steps());
+        self.steps.append(steps);
         self
+    }
+
+    /// Apart, so that [`Plan::and`] is small enough for loops that build plans.
+    #[inline(never)]
+    fn push_event(&mut self, event: <B::Machine as Machine>::Event) {
+        let step = Parcel::new(Kind::Event, event);
+        self.steps.append(Steps::one(step, flag::EVENT, 0));
     }
 
     /// An ask that `step` sends on its way when the plan commits.

@@ -96,7 +96,7 @@ impl<M: Machine> Output<M> {
 
     /// Cancels the machine's timer of this key: its event is not applied from this commit on.
     pub fn cancel(&mut self, key: impl Into<Key>) {
-        let step = Parcel::with_note(Kind::Cancel, (), [own(key.into()), 0]);
+        let step = Parcel::bare(Kind::Cancel, [own(key.into()), 0]);
         self.steps.append(Steps::one(step, flag::OTHER, 0));
     }
 

@@ -4,8 +4,8 @@ use super::{Plan, Steps, flag};
 use crate::actor::{Behavior, Origin};
 use crate::dispatcher::effects::WheelEntry;
 use crate::envelope::{Kind, Parcel};
-use hashbrown::hash_table::{Entry, VacantEntry};
-use hashbrown::{DefaultHashBuilder, HashTable};
+use crate::timer::{Chunks, TimerKey};
+use hashbrown::{DefaultHashBuilder, HashMap};
 use std::hash::BuildHasher;
 use std::time::Duration;
 
@@ -81,12 +81,15 @@ pub(crate) struct Tick {
     pub(crate) seq: u64,
 }
 
-/// An actor's armed timers by key: in a list while they are few, in tables once they were more.
+/// An actor's armed timers by key: in a list while they are few, and chained by hash for good once
+/// they were more.
 #[derive(Default)]
 pub(crate) struct Timers {
-    /// Empty while `many` is not.
+    /// Empty once `many` is in use.
     few: Vec<Armed>,
-    many: Tables,
+    many: Many,
+    /// What else is known of some timers, by key.
+    extras: Option<Box<HashMap<u64, Extra>>>,
     next_seq: u64,
 }
 
@@ -94,10 +97,31 @@ pub(crate) struct Timers {
 const FEW: usize = 12;
 
 /// One armed timer.
+#[derive(Clone, Copy)]
 pub(crate) struct Armed {
     pub(crate) key: u64,
     pub(crate) seq: u64,
     pub(crate) entry: WheelEntry,
+    /// The next one of its chain, or of those out of use.
+    next: u32,
+}
+
+const _: () = assert!(size_of::<Armed>() == 32);
+
+impl Armed {
+    /// A timer of `key` with a number that was not used before, in a wheel.
+    pub(crate) const fn new(key: u64, seq: u64, entry: WheelEntry) -> Self {
+        Self {
+            key,
+            seq,
+            entry,
+            next: NONE,
+        }
+    }
+}
+
+/// What only some timers have.
+pub(crate) struct Extra {
     /// An interval's message. Its note's first number is when it is due, in nanoseconds.
     pub(crate) repeat: Option<Parcel>,
     /// That of the turn which armed it, where that is known.
@@ -106,67 +130,102 @@ pub(crate) struct Armed {
 
 impl Timers {
     /// A number for a timer that was never used before by this actor.
+    #[inline]
     pub(crate) fn next_seq(&mut self) -> u64 {
         self.next_seq += 1;
         self.next_seq
     }
 
-    /// Where the timer of this key is, or may be put.
-    #[inline]
-    pub(crate) fn place(&mut self, key: u64) -> Place<'_> {
-        if self.many.len == 0 {
-            if let Some(place) = self.few.iter().position(|armed| armed.key == key) {
-                return Place::Taken(&mut self.few[place]);
-            }
-            if self.few.len() < FEW {
-                return Place::Free(Free::Few(&mut self.few));
-            }
-            for armed in self.few.drain(..) {
-                if let Place::Free(free) = self.many.place(armed.key) {
-                    free.put(armed);
-                }
-            }
+    /// Keeps a timer. Returns the one of its key before it, if there is one.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, armed: Armed) -> Option<Armed> {
+        if self.many.is_in_use() {
+            return self.many.put(armed);
         }
-        self.many.place(key)
+        self.put_few(armed)
     }
 
-    /// The timer of this key.
-    #[inline]
-    pub(crate) fn find(&mut self, key: u64) -> Option<&mut Armed> {
-        match self.many.len {
-            0 => self.few.iter_mut().find(|armed| armed.key == key),
-            _ => self.many.find(key),
+    #[inline(never)]
+    fn put_few(&mut self, armed: Armed) -> Option<Armed> {
+        if let Some(there) = self.few.iter_mut().find(|there| there.key == armed.key) {
+            return Some(std::mem::replace(there, armed));
         }
+        if self.few.len() < FEW {
+            self.few.push(armed);
+            return None;
+        }
+        for armed in std::mem::take(&mut self.few) {
+            self.many.put(armed);
+        }
+        self.many.put(armed)
     }
 
-    /// The same, if it is this very one, so not cancelled nor replaced.
-    pub(crate) fn find_armed(&mut self, key: u64, seq: u64) -> Option<&mut Armed> {
-        self.find(key).filter(|armed| armed.seq == seq)
+    /// The timer of this key, and what else is known of it, if something is.
+    pub(crate) fn find_with_extra(&mut self, key: u64) -> Option<(&mut Armed, &Extra)> {
+        let armed = match self.many.is_in_use() {
+            true => self.many.find(key),
+            false => self.few.iter_mut().find(|armed| armed.key == key),
+        };
+        Some((armed?, self.extras.as_ref()?.get(&key)?))
     }
 
     /// Takes the timer of this key off.
     #[inline]
     pub(crate) fn remove(&mut self, key: u64) -> Option<Armed> {
-        self.remove_if(|armed| armed.key == key, key)
+        self.remove_if(key, |_| true)
     }
 
     /// Takes the timer off if it is this very one.
     #[inline]
     pub(crate) fn take(&mut self, key: u64, seq: u64) -> Option<Armed> {
-        self.remove_if(|armed| armed.key == key && armed.seq == seq, key)
+        self.remove_if(key, |armed| armed.seq == seq)
     }
 
     #[inline(always)]
-    fn remove_if(&mut self, is_it: impl Fn(&Armed) -> bool, key: u64) -> Option<Armed> {
-        if self.many.len > 0 {
+    fn remove_if(&mut self, key: u64, is_it: impl Fn(&Armed) -> bool) -> Option<Armed> {
+        if self.many.is_in_use() {
             return self.many.remove(key, is_it);
         }
+        let is_it = |armed: &Armed| armed.key == key && is_it(armed);
         let place = self.few.iter().position(is_it)?;
         Some(self.few.swap_remove(place))
     }
 
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Armed> {
-        self.few.drain(..).chain(self.many.drain())
+    /// Whether more is known of any timer.
+    #[inline(always)]
+    pub(crate) fn has_extras(&self) -> bool {
+        self.extras.is_some()
+    }
+
+    /// Sets what else is known of the timer of this key. Returns what was of the one before it.
+    #[cold]
+    pub(crate) fn set_extra(&mut self, key: u64, extra: Option<Extra>) -> Option<Extra> {
+        match extra {
+            Some(extra) => self.extras.get_or_insert_default().insert(key, extra),
+            None => self.take_extra(key),
+        }
+    }
+
+    /// Takes what else is known of the timer of this key, which is off.
+    #[inline]
+    pub(crate) fn take_extra(&mut self, key: u64) -> Option<Extra> {
+        self.extras.as_mut()?.remove(&key)
+    }
+
+    /// Takes all timers off, and all that is known of them.
+    pub(crate) fn take_all(
+        &mut self,
+    ) -> (
+        impl Iterator<Item = Armed> + use<>,
+        impl Iterator<Item = Extra> + use<>,
+    ) {
+        let few = std::mem::take(&mut self.few).into_iter();
+        let many = std::mem::take(&mut self.many).into_iter();
+        let extras = self.extras.take().into_iter();
+        (
+            few.chain(many),
+            extras.flat_map(|extras| extras.into_values()),
+        )
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -174,112 +233,176 @@ impl Timers {
     }
 }
 
-/// What is in the place of a key.
-pub(crate) enum Place<'a> {
-    Taken(&'a mut Armed),
-    Free(Free<'a>),
-}
+/// No timer.
+const NONE: u32 = u32::MAX;
 
-/// A place for a timer whose key is not in use.
-pub(crate) enum Free<'a> {
-    Few(&'a mut Vec<Armed>),
-    Many(VacantEntry<'a, Armed>, &'a mut usize),
-}
-
-impl Free<'_> {
-    /// Puts the timer of the place's key there.
-    #[inline]
-    pub(crate) fn put(self, armed: Armed) {
-        match self {
-            Self::Few(few) => few.push(armed),
-            Self::Many(place, len) => {
-                *len += 1;
-                place.insert(armed);
-            }
-        }
-    }
-}
-
-/// Timers by key in small tables, one of which is split whenever there are more timers: none waits
-/// until all others have moved, and memory comes in pieces of one size (W. Litwin, "Linear hashing",
-/// VLDB 1980).
-#[derive(Default)]
-struct Tables {
-    tables: Vec<HashTable<Armed>>,
-    /// The lowest 2^n - 1 not below the last table's number.
+/// Timers by key, in chains by hash, of which there are two for each timer: whenever there is a
+/// timer more, two chains are split (W. Litwin, "Linear hashing", VLDB 1980). A timer stays where it
+/// is: none waits until all others have moved, and memory comes in pieces of one size.
+struct Many {
+    /// The first timer of each chain.
+    chains: Chunks<u32, 256>,
+    count: usize,
+    /// The lowest 2^n - 1 not below the last chain's number.
     mask: usize,
+    timers: Chunks<Armed, 64>,
+    /// Places out of use.
+    free: u32,
     len: usize,
     hasher: DefaultHashBuilder,
 }
 
-/// Timers a table, in the mean, and how many each has room for at first: few tables have more.
-const MEAN: usize = 40;
-const ROOM: usize = 56;
-
-impl Tables {
-    #[inline]
-    fn place(&mut self, key: u64) -> Place<'_> {
-        if self.len >= self.tables.len() * MEAN {
-            self.split();
-        }
-        let hash = self.hasher.hash_one(key);
-        let number = number_of(hash, self.mask, self.tables.len());
-        let hash_of = |armed: &Armed| self.hasher.hash_one(armed.key);
-        match self.tables[number].entry(hash, |armed| armed.key == key, hash_of) {
-            Entry::Occupied(taken) => Place::Taken(taken.into_mut()),
-            Entry::Vacant(free) => Place::Free(Free::Many(free, &mut self.len)),
+impl Default for Many {
+    fn default() -> Self {
+        Self {
+            chains: Chunks::new(),
+            count: 0,
+            mask: 0,
+            timers: Chunks::new(),
+            free: NONE,
+            len: 0,
+            hasher: DefaultHashBuilder::default(),
         }
     }
+}
 
-    #[inline]
+impl Many {
+    /// Whether there ever was a timer.
+    #[inline(always)]
+    fn is_in_use(&self) -> bool {
+        self.count > 0
+    }
+
+    /// The chain for a key.
+    #[inline(always)]
+    fn chain_of(&self, key: u64) -> u32 {
+        let number = self.hasher.hash_one(key) as usize & self.mask;
+        let number = match number < self.count {
+            true => number,
+            false => number & (self.mask >> 1), // not split yet
+        };
+        number as u32
+    }
+
+    #[inline(always)]
+    fn put(&mut self, armed: Armed) -> Option<Armed> {
+        // Twice as many chains as timers: most have one or none.
+        if 2 * self.len >= self.count {
+            self.split();
+            self.split();
+        }
+        if self.free == NONE {
+            self.grow();
+        }
+        let chain = self.chain_of(armed.key);
+        let first = &mut self.chains[chain];
+        let mut place = *first;
+        while place != NONE {
+            let there = &mut self.timers[place];
+            if there.key == armed.key {
+                let next = there.next;
+                return Some(std::mem::replace(there, Armed { next, ..armed }));
+            }
+            place = there.next;
+        }
+        let there = &mut self.timers[self.free];
+        let next = std::mem::replace(first, self.free);
+        self.free = there.next;
+        *there = Armed { next, ..armed };
+        self.len += 1;
+        None
+    }
+
     fn find(&mut self, key: u64) -> Option<&mut Armed> {
-        let hash = self.hasher.hash_one(key);
-        let number = number_of(hash, self.mask, self.tables.len());
-        self.tables[number].find_mut(hash, |armed| armed.key == key)
+        let mut place = self.chains[self.chain_of(key)];
+        while place != NONE {
+            if self.timers[place].key == key {
+                return Some(&mut self.timers[place]);
+            }
+            place = self.timers[place].next;
+        }
+        None
     }
 
     #[inline(always)]
     fn remove(&mut self, key: u64, is_it: impl Fn(&Armed) -> bool) -> Option<Armed> {
-        let hash = self.hasher.hash_one(key);
-        let number = number_of(hash, self.mask, self.tables.len());
-        let found = self.tables[number].find_entry(hash, is_it).ok()?;
-        self.len -= 1;
-        Some(found.remove().0)
-    }
-
-    /// One table more: it gets about half of the timers of another.
-    #[cold]
-    fn split(&mut self) {
-        let last = self.tables.len();
-        let mut table = HashTable::with_capacity(ROOM);
-        if last > 0 {
-            let (mask, hasher) = (self.mask | last, &self.hasher);
-            let hash_of = |armed: &Armed| hasher.hash_one(armed.key);
-            let from = &mut self.tables[last - mask.div_ceil(2)];
-            for armed in from.extract_if(|armed| number_of(hash_of(armed), mask, last + 1) == last)
-            {
-                table.insert_unique(hash_of(&armed), armed, hash_of);
+        let chain = self.chain_of(key);
+        let (mut before, mut place) = (NONE, self.chains[chain]);
+        while place != NONE {
+            let there = &mut self.timers[place];
+            let armed = *there;
+            if armed.key != key {
+                (before, place) = (place, armed.next);
+                continue;
             }
-            self.mask = mask;
+            if !is_it(&armed) {
+                return None;
+            }
+            there.next = std::mem::replace(&mut self.free, place);
+            match before {
+                NONE => self.chains[chain] = armed.next,
+                _ => self.timers[before].next = armed.next,
+            }
+            self.len -= 1;
+            return Some(armed);
         }
-        self.tables.push(table);
+        None
     }
 
-    fn drain(&mut self) -> impl Iterator<Item = Armed> {
-        self.len = 0;
-        self.tables.iter_mut().flat_map(HashTable::drain)
+    /// One chain more: it gets about half of the timers of another.
+    #[inline(never)]
+    fn split(&mut self) {
+        let last = self.count;
+        if last == self.chains.len() {
+            self.chains.grow(|_| NONE);
+        }
+        self.count += 1;
+        self.mask |= last;
+        if last == 0 {
+            return;
+        }
+        let from = last - self.mask.div_ceil(2);
+        let mut place = std::mem::replace(&mut self.chains[from as u32], NONE);
+        while place != NONE {
+            let Armed { key, next, .. } = self.timers[place];
+            let chain = self.chain_of(key);
+            self.timers[place].next = std::mem::replace(&mut self.chains[chain], place);
+            place = next;
+        }
     }
-}
 
-/// The number of the table, of so many, for what hashes to `hash`: by bits of which a table itself
-/// makes no use.
-#[inline(always)]
-fn number_of(hash: u64, mask: usize, tables: usize) -> usize {
-    let number = (hash >> 24) as usize & mask;
-    if number < tables {
-        number
-    } else {
-        number & (mask >> 1) // not split yet
+    /// More places, all of them out of use.
+    #[cold]
+    fn grow(&mut self) {
+        let first = self.timers.len();
+        let entry = WheelEntry {
+            worker: 0,
+            key: TimerKey::NONE,
+        };
+        self.timers.grow(|_| Armed::new(0, 0, entry));
+        let end = self.timers.len();
+        assert!(end <= NONE as usize, "an actor has about {NONE} timers");
+        // The lowest number comes out first.
+        for place in (first as u32..end as u32).rev() {
+            self.timers[place].next = std::mem::replace(&mut self.free, place);
+        }
+    }
+
+    /// All timers, in no particular order.
+    fn into_iter(self) -> impl Iterator<Item = Armed> {
+        let (mut chain, mut place) = (0, NONE);
+        std::iter::from_fn(move || {
+            while place == NONE {
+                if chain as usize == self.count {
+                    return None;
+                }
+                place = self.chains[chain];
+                chain += 1;
+            }
+            let armed = self.timers[place];
+            place = armed.next;
+            Some(armed)
+        })
     }
 }
 
@@ -409,7 +532,7 @@ impl<B: Behavior> Plan<B> {
     /// Cancels the actor's timer of this key. From this turn's commit on its message is never
     /// handled, also if it was in the mailbox already. Nothing if there is no such timer.
     pub fn cancel(key: impl Into<Key>) -> Self {
-        let step = Parcel::with_note(Kind::Cancel, (), [key.into().0, 0]);
+        let step = Parcel::bare(Kind::Cancel, [key.into().0, 0]);
         Self {
             event: None,
             steps: Steps::one(step, flag::OWN, 0),
@@ -423,43 +546,37 @@ mod tests {
     use crate::timer::Wheel;
     use std::collections::BTreeMap;
 
-    /// Arms a timer of `key`, whose number is returned.
-    fn arm(wheel: &mut Wheel<()>, timers: &mut Timers, key: u64) -> u64 {
+    /// Arms a timer of `key`, whose number is returned, in place of another that is returned too.
+    fn arm(wheel: &mut Wheel<()>, timers: &mut Timers, key: u64) -> (u64, Option<u64>) {
         let seq = timers.next_seq();
         let entry = WheelEntry {
             worker: 0,
             key: wheel.insert(1, ()),
         };
-        let Place::Free(free) = timers.place(key) else {
-            panic!("the key is not in use");
-        };
-        free.put(Armed {
-            key,
-            seq,
-            entry,
-            repeat: None,
+        let replaced = timers.put(Armed::new(key, seq, entry));
+        (seq, replaced.map(|armed| armed.seq))
+    }
+
+    fn extra() -> Option<Extra> {
+        Some(Extra {
+            repeat: Some(Parcel::new(Kind::Interval, ())),
             origin: None,
-        });
-        seq
+        })
     }
 
     #[test]
     fn timers_are_found_by_key_and_number_whether_few_or_many() {
         let mut wheel = Wheel::new(0);
-        let mut timers = Timers::default();
         for count in [1, 3, FEW as u64, FEW as u64 + 1, 40, 1_000] {
+            let mut timers = Timers::default();
             let seqs: Vec<_> = (0..count)
-                .map(|key| arm(&mut wheel, &mut timers, key))
+                .map(|key| arm(&mut wheel, &mut timers, key).0)
                 .collect();
             assert_eq!(timers.len() as u64, count);
+            assert_eq!(timers.many.is_in_use(), count > FEW as u64);
             for key in (0..count).rev() {
                 let seq = seqs[key as usize];
-                assert!(timers.find_armed(key, seq + 1).is_none());
                 assert!(timers.take(key, seq + 1).is_none());
-                assert_eq!(
-                    timers.find_armed(key, seq).map(|armed| armed.seq),
-                    Some(seq)
-                );
                 let gone = match key % 2 {
                     0 => timers.take(key, seq),
                     _ => timers.remove(key),
@@ -469,16 +586,41 @@ mod tests {
                 assert!(timers.take(key, seq).is_none());
             }
             assert_eq!(timers.len(), 0);
+            for key in 0..count {
+                arm(&mut wheel, &mut timers, key);
+            }
+            assert_eq!(timers.take_all().0.count() as u64, count);
+            assert_eq!(timers.len(), 0);
         }
-        for key in 0..40 {
-            arm(&mut wheel, &mut timers, key);
-        }
-        assert_eq!(timers.drain().count(), 40);
-        assert_eq!(timers.len(), 0);
     }
 
     #[test]
-    fn timers_are_those_of_a_sorted_map_while_their_tables_split() {
+    fn what_else_is_known_of_a_timer_goes_with_it() {
+        let mut wheel = Wheel::new(0);
+        for count in [2, 40] {
+            let mut timers = Timers::default();
+            for key in 0..count {
+                arm(&mut wheel, &mut timers, key);
+            }
+            assert!(timers.find_with_extra(1).is_none());
+            assert!(timers.take_extra(1).is_none());
+            assert!(timers.set_extra(1, None).is_none());
+            assert!(timers.set_extra(1, extra()).is_none());
+            let (armed, known) = timers.find_with_extra(1).expect("it was set");
+            assert!(armed.key == 1 && known.repeat.is_some());
+            assert!(timers.find_with_extra(0).is_none());
+            assert!(timers.set_extra(1, extra()).is_some());
+            assert!(timers.set_extra(1, None).is_some());
+            assert!(timers.take_extra(1).is_none());
+            assert!(timers.set_extra(0, extra()).is_none());
+            let (all, extras) = timers.take_all();
+            assert_eq!((all.count() as u64, extras.count()), (count, 1));
+            assert!(timers.take_extra(0).is_none());
+        }
+    }
+
+    #[test]
+    fn timers_are_those_of_a_sorted_map_while_their_chains_split() {
         let mut wheel = Wheel::new(0);
         let mut timers = Timers::default();
         let mut model = BTreeMap::new();
@@ -490,12 +632,8 @@ mod tests {
             let key = random % 6_000;
             // Grows, then shrinks, then grows again.
             if (random >> 32) % 10 < [8, 2, 8][(step / 14_000) as usize] {
-                if let Place::Taken(armed) = timers.place(key) {
-                    assert_eq!(Some(&armed.seq), model.get(&key));
-                } else {
-                    assert!(!model.contains_key(&key));
-                    model.insert(key, arm(&mut wheel, &mut timers, key));
-                }
+                let (seq, replaced) = arm(&mut wheel, &mut timers, key);
+                assert_eq!(replaced, model.insert(key, seq));
             } else {
                 let gone = timers.remove(key).map(|armed| armed.seq);
                 assert_eq!(gone, model.remove(&key));
@@ -503,10 +641,14 @@ mod tests {
             assert_eq!(timers.len(), model.len());
         }
         assert!(model.len() > 2_000);
-        let mut left: Vec<_> = timers.drain().map(|armed| (armed.key, armed.seq)).collect();
+        let mut left: Vec<_> = timers
+            .take_all()
+            .0
+            .map(|armed| (armed.key, armed.seq))
+            .collect();
         left.sort_unstable();
         assert!(left.into_iter().eq(model));
         assert_eq!(timers.len(), 0);
-        assert!(timers.find(0).is_none());
+        assert!(timers.remove(0).is_none());
     }
 }

@@ -39,9 +39,9 @@ impl<T> Default for Orders<T> {
 }
 
 impl<T> Orders<T> {
-    /// Leaves an order; the caller then wakes the thread that is to follow it.
-    pub fn leave(&self, order: T) {
-        lock(&self.list).push(order);
+    /// Leaves orders; the caller then wakes the thread that is to follow them.
+    pub fn leave(&self, orders: impl IntoIterator<Item = T>) {
+        lock(&self.list).extend(orders);
         self.any.swap(true, Ordering::Relaxed);
     }
 

@@ -12,6 +12,7 @@ use crate::actor::{Address, Origin};
 use crate::compute::Compute;
 use crate::config::Config;
 use crate::dead_letter::{Cause, DeadLetter, DeadLetters};
+use crate::dispatcher::effects::WheelEntry;
 use crate::dispatcher::watchdog::Watchdog;
 use crate::dispatcher::worker::{self, Worker};
 use crate::dispatcher::{Dispatcher, WorkerParts};
@@ -27,7 +28,7 @@ use crate::sync::slots::Table;
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::waits::{Waiter, Waits};
 use crate::sync::{Mutex, MutexGuard, RwLock, lock, mpsc};
-use crate::timer::{Clock, TimerKey as WheelKey};
+use crate::timer::Clock;
 use crate::{AskError, ask};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -316,11 +317,16 @@ impl Shared {
         actors
     }
 
-    pub(crate) fn order_cancel(&self, worker: u32, key: WheelKey) {
-        for dispatcher in self.dispatchers() {
-            let first = dispatcher.first_worker;
-            if (first..first + dispatcher.stats.len() as u32).contains(&worker) {
-                dispatcher.order_cancel((worker - first) as usize, key);
+    /// Has timers canceled by the threads in whose wheels they are.
+    pub(crate) fn order_cancels(&self, entries: &[WheelEntry]) {
+        for entries in entries.chunk_by(|one, next| one.worker == next.worker) {
+            let worker = entries[0].worker;
+            for dispatcher in self.dispatchers() {
+                let first = dispatcher.first_worker;
+                if (first..first + dispatcher.stats.len() as u32).contains(&worker) {
+                    let keys = entries.iter().map(|entry| entry.key);
+                    dispatcher.order_cancels((worker - first) as usize, keys);
+                }
             }
         }
     }

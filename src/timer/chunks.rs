@@ -3,19 +3,17 @@
 
 use std::ops::{Index, IndexMut};
 
-/// Entries in a chunk.
-const CHUNK: usize = 512;
+/// A list of entries that only grows, by a chunk of `CHUNK` entries.
+pub(crate) struct Chunks<E, const CHUNK: usize>(Vec<Box<[E; CHUNK]>>);
 
-/// A list of entries that only grows, by a chunk.
-pub(super) struct Chunks<E>(Vec<Box<[E; CHUNK]>>);
-
-impl<E> Chunks<E> {
+impl<E, const CHUNK: usize> Chunks<E, CHUNK> {
     /// An empty list.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(Vec::new())
     }
 
-    pub(super) fn len(&self) -> usize {
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
         self.0.len() * CHUNK
     }
 
@@ -33,7 +31,7 @@ impl<E> Chunks<E> {
     }
 
     /// Appends a chunk of entries that `make` makes for their numbers.
-    pub(super) fn grow(&mut self, make: impl FnMut(u32) -> E) {
+    pub(crate) fn grow(&mut self, make: impl FnMut(u32) -> E) {
         let numbers = self.len() as u32..(self.len() + CHUNK) as u32;
         let entries: Vec<E> = numbers.map(make).collect();
         let chunk = entries.into_boxed_slice().try_into();
@@ -42,7 +40,7 @@ impl<E> Chunks<E> {
     }
 }
 
-impl<E> Index<u32> for Chunks<E> {
+impl<E, const CHUNK: usize> Index<u32> for Chunks<E, CHUNK> {
     type Output = E;
 
     #[inline]
@@ -52,7 +50,7 @@ impl<E> Index<u32> for Chunks<E> {
     }
 }
 
-impl<E> IndexMut<u32> for Chunks<E> {
+impl<E, const CHUNK: usize> IndexMut<u32> for Chunks<E, CHUNK> {
     #[inline]
     fn index_mut(&mut self, index: u32) -> &mut E {
         let index = index as usize;
@@ -66,7 +64,8 @@ mod tests {
 
     #[test]
     fn entries_keep_their_numbers_while_the_list_grows() {
-        let mut list = Chunks::new();
+        const CHUNK: usize = 16;
+        let mut list = Chunks::<_, CHUNK>::new();
         assert!(list.get(0).is_none());
         for chunk in 1..=3 {
             list.grow(|number| number);

@@ -13,5 +13,6 @@ mod slots;
 mod wheel;
 
 pub use crate::sync::clock::{Clock, ManualClock};
+pub(crate) use chunks::Chunks;
 pub use resolution::Resolution;
 pub use wheel::{Advance, Drain, TimerKey, Wheel};

@@ -35,7 +35,14 @@ impl Resolution {
         u64::try_from(delay.as_nanos())
             .ok()
             .and_then(|delay_ns| now_ns.checked_add(delay_ns))
-            .map_or(u64::MAX, |due_ns| due_ns.div_ceil(self.tick_ns.get()))
+            .map_or(u64::MAX, |due_ns| self.deadline_at(due_ns))
+    }
+
+    /// The first tick that begins at `due_ns` or later.
+    #[must_use]
+    #[inline]
+    pub(crate) fn deadline_at(self, due_ns: u64) -> u64 {
+        due_ns.div_ceil(self.tick_ns.get())
     }
 
     /// When `tick` begins, in nanoseconds; `u64::MAX` when that is beyond a `u64`.

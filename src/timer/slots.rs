@@ -13,12 +13,15 @@
 //! Queues of indices in cache lines were tried instead of links: no faster with a million cold
 //! timers (the entries' own cache and TLB misses decide) and 1.2 to 1.5 times slower warm.
 
-use super::chunks::Chunks;
+use super::chunks;
 
 /// How many slots there are; slots are numbered from 0.
 pub(super) const SLOTS: usize = 2048;
 const WORDS: usize = SLOTS / 64;
-/// No entry: an index that no entry has, so that `get` answers `None`.
+/// The entries that a list goes through: 16 KiB a chunk.
+pub(super) type Chunks<E> = chunks::Chunks<E, 512>;
+
+/// No entry.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// An entry's place in the list of its slot.
@@ -88,25 +91,30 @@ impl Slots {
         self.occupied[slot / 64 % WORDS] >> (slot % 64) & 1 != 0
     }
 
-    /// Appends the entry `index`, which is in no list, to the list of `slot`.
+    /// Appends the entry `index`, which is in no list, to the list of `slot`; the caller writes its
+    /// link.
     #[inline]
-    pub(super) fn append<E: Linked>(&mut self, entries: &mut Chunks<E>, slot: usize, index: u32) {
+    #[must_use]
+    pub(super) fn append<E: Linked>(
+        &mut self,
+        entries: &mut Chunks<E>,
+        slot: usize,
+        index: u32,
+    ) -> Link {
         let slot = slot % SLOTS;
         let list = &mut self.lists[slot];
-        let previous = list.last;
-        *entries[index].link() = Link {
+        let previous = std::mem::replace(&mut list.last, index);
+        if previous == NONE {
+            list.first = index;
+            self.occupied[slot / 64] |= 1 << (slot % 64);
+            self.summary |= 1 << (slot / 64);
+        } else {
+            entries[previous].link().next = index;
+        }
+        Link {
             next: NONE,
             previous,
             slot: slot as u16,
-        };
-        list.last = index;
-        match entries.get_mut(previous) {
-            Some(previous) => previous.link().next = index,
-            None => {
-                list.first = index;
-                self.occupied[slot / 64] |= 1 << (slot % 64);
-                self.summary |= 1 << (slot / 64);
-            }
         }
     }
 
@@ -117,32 +125,28 @@ impl Slots {
         if first == NONE {
             return None;
         }
-        self.remove(entries, first);
+        let link = *entries[first].link();
+        self.unlink(entries, link);
         Some(first)
     }
 
-    /// Takes the entry `index`, which is in a list, out of it.
+    /// Takes the entry that had this link, which is in a list, out of it.
     #[inline]
-    pub(super) fn remove<E: Linked>(&mut self, entries: &mut Chunks<E>, index: u32) {
-        let Link {
-            next,
-            previous,
-            slot,
-        } = *entries[index].link();
-        let slot = slot as usize % SLOTS;
+    pub(super) fn unlink<E: Linked>(&mut self, entries: &mut Chunks<E>, link: Link) {
+        let slot = link.slot as usize % SLOTS;
         let list = &mut self.lists[slot];
-        match entries.get_mut(next) {
-            Some(next) => next.link().previous = previous,
-            None => list.last = previous,
+        if link.next == NONE {
+            list.last = link.previous;
+        } else {
+            entries[link.next].link().previous = link.previous;
         }
-        match entries.get_mut(previous) {
-            Some(previous) => previous.link().next = next,
-            None => {
-                list.first = next;
-                if next == NONE {
-                    self.clear(slot);
-                }
+        if link.previous == NONE {
+            list.first = link.next;
+            if link.next == NONE {
+                self.clear(slot);
             }
+        } else {
+            entries[link.previous].link().next = link.next;
         }
     }
 

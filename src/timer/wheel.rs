@@ -31,8 +31,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use super::chunks::Chunks;
-use super::slots::{Link, Linked, NONE, SLOTS, Slots};
+use super::slots::{Chunks, Link, Linked, NONE, SLOTS, Slots};
 
 const DIGIT_BITS: u32 = 8;
 /// Slots in a level.
@@ -50,6 +49,14 @@ const _: () = assert!(size_of::<Entry<Box<u8>>>() == 32);
 pub struct TimerKey {
     index: u32,
     generation: NonZeroU32,
+}
+
+impl TimerKey {
+    /// Names no timer of any wheel.
+    pub(crate) const NONE: Self = Self {
+        index: NONE,
+        generation: NonZeroU32::MAX,
+    };
 }
 
 /// What [`Wheel::advance`] left.
@@ -101,6 +108,21 @@ struct Entry<T> {
     generation: NonZeroU32,
     link: Link,
     value: Option<T>,
+}
+
+impl<T> Entry<T> {
+    /// Its timer, of which the payload was taken, leaves: the entry, number `index`, is the first
+    /// free one, with `free` after it. Returns which one is the first then.
+    #[inline]
+    fn leave(&mut self, free: u32, index: u32) -> u32 {
+        self.generation = self.generation.saturating_add(1);
+        // The last generation is never handed out (T4): an entry is lost every 2^32 timers.
+        if self.generation == NonZeroU32::MAX {
+            return free;
+        }
+        self.link.next = free;
+        index
+    }
 }
 
 impl<T> Linked for Entry<T> {
@@ -161,28 +183,37 @@ impl<T> Wheel<T> {
             self.grow();
         }
         let index = self.free;
+        let slot = self.slot_of(deadline, self.floor);
+        let link = self.slots.append(&mut self.entries, slot, index);
         let entry = &mut self.entries[index];
         self.free = entry.link.next;
+        entry.link = link;
         entry.deadline = deadline;
-        entry.value = Some(value);
-        let generation = entry.generation;
-        let slot = self.slot_of(deadline, self.floor);
-        self.slots.append(&mut self.entries, slot, index);
+        let before = entry.value.replace(value);
+        debug_assert!(before.is_none());
+        std::mem::forget(before); // nothing to drop
         self.len += 1;
-        TimerKey { index, generation }
+        TimerKey {
+            index,
+            generation: entry.generation,
+        }
     }
 
     /// Cancels a timer and gives its payload back; `None` when it has fired or was cancelled.
     /// O(1).
     #[inline]
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        let entry = self.entries.get(key.index)?;
-        // An empty entry has the generation of the timer to come: only another wheel's key fits it.
-        if entry.generation != key.generation || entry.value.is_none() {
+        let entry = self.entries.get_mut(key.index)?;
+        if entry.generation != key.generation {
             return None;
         }
-        self.slots.remove(&mut self.entries, key.index);
-        Some(self.release(key.index).1)
+        // An empty entry has the generation of the timer to come: only another wheel's key fits it.
+        let value = entry.value.take()?;
+        let link = entry.link;
+        self.free = entry.leave(self.free, key.index);
+        self.slots.unlink(&mut self.entries, link);
+        self.len -= 1;
+        Some(value)
     }
 
     /// The deadline and payload of a timer that still waits.
@@ -280,7 +311,8 @@ impl<T> Wheel<T> {
             };
             *left -= 1;
             let below = self.slot_of(self.entries[index].deadline, NO_CASCADE);
-            self.slots.append(&mut self.entries, below, index);
+            let link = self.slots.append(&mut self.entries, below, index);
+            self.entries[index].link = link;
         }
     }
 
@@ -336,13 +368,8 @@ impl<T> Wheel<T> {
         let value = entry
             .value
             .take()
-            .expect("an entry named by a slot or a valid key has a payload");
-        entry.generation = entry.generation.saturating_add(1);
-        // The last generation is never handed out (T4): an entry is lost every 2^32 timers.
-        if entry.generation != NonZeroU32::MAX {
-            entry.link.next = self.free;
-            self.free = index;
-        }
+            .expect("an entry named by a slot has a payload");
+        self.free = entry.leave(self.free, index);
         self.len -= 1;
         (entry.deadline, value)
     }
@@ -370,7 +397,8 @@ impl<T> Iterator for Drain<'_, T> {
             let index = self.next;
             self.next += 1;
             if entry.value.is_some() {
-                self.wheel.slots.remove(&mut self.wheel.entries, index);
+                let link = entry.link;
+                self.wheel.slots.unlink(&mut self.wheel.entries, link);
                 return Some(self.wheel.release(index));
             }
         }
