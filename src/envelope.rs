@@ -24,7 +24,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::inbox::{Chain, Inbox, Link, OVERDRAFT_MAX, Push, Wake};
 use crate::sync::ring::{Put, Ring};
 use crate::sync::thread_local;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock, prefetch};
 use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, needs_drop, size_of};
@@ -1296,7 +1296,9 @@ impl Pool {
     fn allocate(&self, class: u8) -> NonNull<Envelope> {
         let shelf = &self.shelves[class as usize & 3];
         if let Some(envelope) = NonNull::new(shelf.head.get() as *mut Envelope) {
-            shelf.head.set(next_free(envelope));
+            let next = next_free(envelope);
+            prefetch(next as *const Envelope);
+            shelf.head.set(next);
             shelf.count.set(shelf.count.get() - 1);
             return envelope;
         }

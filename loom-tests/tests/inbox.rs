@@ -10,7 +10,7 @@ use loom_tests::{model, model_bound, model_exhaustive};
 use mainspring::sync::atomic::{
     AtomicBool, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
-use mainspring::sync::inbox::{Backlog, Chain, Inbox, Link, Push, Released, Wake};
+use mainspring::sync::inbox::{Backlog, Chain, Inbox, Link, Push, Released, Reversal, Wake};
 use mainspring::sync::parker::{Parker, Unparker};
 use mainspring::sync::{Arc, Mutex, UnsafeCell, thread};
 use std::cell::RefCell;
@@ -255,11 +255,17 @@ impl Worker {
         {
             return End::Waits;
         }
-        if actor.backlog.is_empty() && self.refill(actor) {
+        let news = if !actor.backlog.is_empty() {
+            // SAFETY: I3; no message is in hand.
+            unsafe { actor.inbox.look_ahead(&actor.backlog) }
+        } else if self.refill(actor) {
             return End::Dies;
-        }
+        } else {
+            Reversal::none()
+        };
         for _ in 0..actor.script.batch {
-            let Some(link) = actor.pop() else {
+            // SAFETY: I3; a batch has one reversal.
+            let Some(link) = (unsafe { actor.backlog.pop_reversing(&news) }) else {
                 break;
             };
             self.see_flag(actor);
@@ -521,6 +527,48 @@ fn an_envelope_that_comes_back_at_once_is_a_new_message() {
         assert_eq!(of(&handled, &[1, 5]), [1, 5], "I2");
         assert_eq!(handled.len(), 5, "I1, I7");
         assert_eq!(actor.inbox.places_taken(), 0, "I4");
+    });
+}
+
+#[test]
+fn what_comes_behind_a_backlog_is_turned_around_while_the_backlog_is_handled() {
+    model_bound("inbox_ahead", 3, || {
+        // The second run looks with one message to handle, the third with two.
+        let actor = Actor::with(Script {
+            sends: [(1, 2), (1, 3), (2, 4), (2, 5), (2, 6)]
+                .map(|(on, then)| (on, None, then))
+                .into(),
+            batch: 1,
+            ..Script::default()
+        });
+        let other = sends(&actor, &[21, 22]);
+        assert!(in_it(Worker::default().send(&actor, 1, CAPACITY)));
+        assert_eq!(other.join().unwrap(), 2);
+        let handled = actor.handled();
+        assert_eq!(of(&handled, &[1, 2, 3, 4, 5, 6]), [1, 2, 3, 4, 5, 6], "I2");
+        assert_eq!(of(&handled, &[21, 22]), [21, 22], "I1, I2");
+        assert_eq!(handled.len(), 8, "I1");
+        assert_eq!(actor.inbox.places_taken(), 0, "I4");
+    });
+}
+
+#[test]
+fn an_actor_that_ends_in_a_batch_that_looked_ahead_hands_back_what_is_new() {
+    model_bound("inbox_ahead_dies", 3, || {
+        let actor = Actor::with(Script {
+            sends: vec![(1, None, 2), (1, None, 3), (2, None, 4)],
+            ends_after: Some(2),
+            batch: 2,
+            ..Script::default()
+        });
+        let other = sends(&actor, &[21, 22]);
+        assert!(in_it(Worker::default().send(&actor, 1, CAPACITY)));
+        let _ = other.join().unwrap();
+        let (handled, dead) = actor.state(|state| (state.handled.clone(), state.dead));
+        assert_eq!(of(&handled, &[1, 2, 3]), [1, 2], "I2");
+        assert!(handled.len() + dead as usize >= 4, "I1");
+        assert_eq!(actor.inbox.places_taken(), 0, "I4");
+        assert_eq!(actor.state(|state| state.cells_freed), 1, "I4");
     });
 }
 

@@ -40,7 +40,7 @@ use crate::rehearsal;
 use crate::supervise::keeper::{Change, Keeper};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
-use crate::sync::inbox::{Backlog, Inbox, Link, Push, Wake};
+use crate::sync::inbox::{Backlog, Inbox, Link, Push, Reversal, Wake};
 use crate::sync::ring::Ring;
 use crate::sync::slots::Life;
 use crate::system::policy;
@@ -608,6 +608,15 @@ impl<'a> Running<'a> {
         Some(unsafe { Parcel::from_link(link) })
     }
 
+    /// As [`Running::pop`], while what is new is turned around.
+    #[inline(always)]
+    fn pop_reversing(&self, news: &Reversal<'_>) -> Option<Parcel> {
+        // SAFETY: C1; a batch has one reversal.
+        let link = unsafe { self.cell.backlog.pop_reversing(news) }?;
+        // SAFETY: as above.
+        Some(unsafe { Parcel::from_link(link) })
+    }
+
     /// The message inside; the envelope is freed, or held if the inbox may still point to it.
     ///
     /// # Safety
@@ -724,6 +733,13 @@ impl<'a> Running<'a> {
         let look = unsafe { self.cell.inbox.look(&self.cell.backlog) };
         free_held(worker, look.let_go);
         look.closed && !self.has_more()
+    }
+
+    /// Takes note of what is new behind messages that were not handled yet.
+    #[inline(always)]
+    fn look_ahead(&self) -> Reversal<'a> {
+        // SAFETY: C1; no message is in hand.
+        unsafe { self.cell.inbox.look_ahead(&self.cell.backlog) }
     }
 
     /// The message that a popped token stands for.
@@ -922,10 +938,14 @@ fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
     {
         return end;
     }
-    if !run.has_more() && run.refill(worker) {
+    let news = if run.has_more() {
+        run.look_ahead()
+    } else if run.refill(worker) {
         return closed(run, worker);
-    }
-    let Some(mut parcel) = run.pop() else {
+    } else {
+        Reversal::none()
+    };
+    let Some(mut parcel) = run.pop_reversing(&news) else {
         return nothing_to_do(run, worker);
     };
     let mut left = worker.throughput();
@@ -956,7 +976,7 @@ fn batch<B: Behavior>(run: &Running<'_>, body: &mut Body<B>, worker: &Worker) ->
         if left == 0 || !run.has_more() || !worker.may_go_on(left) {
             return End::Batch;
         }
-        let Some(next) = run.pop() else {
+        let Some(next) = run.pop_reversing(&news) else {
             return End::Batch;
         };
         parcel = next;

@@ -184,7 +184,7 @@ impl<B: Behavior> Plan<B> {
 
     /// The plan, with nothing left in its place.
     pub(crate) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::none())
+        std::mem::take(self)
     }
 
     /// The message was not for this actor: it is counted and becomes a dead letter.

@@ -15,7 +15,9 @@
 //! ```
 //!
 //! The envelopes form a stack, newest first. The one consumer looks at the word, reverses what is
-//! new above the newest it saw before (the boundary), and detaches them only when it goes idle. So
+//! new above the newest it saw before (the boundary), and detaches them only when it goes idle. A
+//! run that begins with a backlog looks too, and turns one envelope around for each that it handles
+//! ([`Reversal`]). So
 //! one compare-exchange sends a message, checks the bound and decides who schedules the actor, and
 //! one more ends the run: two a message at worst.
 //!
@@ -43,7 +45,7 @@
 //! |------------------|----------------------|---------|-----------------|-----------------------------------|
 //! | push, publish    | compare_exchange     | AcqRel  | look, finish    | a race on envelope or state (I1)  |
 //! | signal, wake     | compare_exchange     | AcqRel  | look, finish    | a flag or a state not seen (I3)   |
-//! | look             | load                 | Acquire | push, publish   | a race on the envelope (I1)       |
+//! | look, look ahead | load                 | Acquire | push, publish   | a race on the envelope (I1)       |
 //! | look: signal     | fetch_and            | Acquire | signal          | a flag not seen (I3)              |
 //! | let go: newer    | load, failed exchange| Acquire | push, publish   | a race on the envelope (I1)       |
 //! | let go: detach   | compare_exchange     | Relaxed | —               | nothing is handed over            |
@@ -72,6 +74,9 @@
 use super::UnsafeCell;
 use super::atomic::{AtomicU64, Ordering};
 use super::look::FirstLook;
+use super::prefetch;
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 const IDLE: u64 = 1;
@@ -290,7 +295,27 @@ impl Backlog {
         // SAFETY: I1: what the backlog holds is the consumer's.
         let first = unsafe { link.as_ref() };
         // SAFETY: as above.
-        self.head.set(unsafe { first.next() });
+        let next = unsafe { first.next() };
+        prefetch(next);
+        self.head.set(next);
+        Some(link)
+    }
+
+    /// As [`Backlog::pop`], and turns one more of the new envelopes around.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Backlog::pop`]; `reversal` is of this backlog, and the latest.
+    #[inline(always)]
+    pub unsafe fn pop_reversing(&self, reversal: &Reversal<'_>) -> Option<NonNull<Link>> {
+        // SAFETY: the caller's promise.
+        let link = unsafe { self.pop() }?;
+        if self.is_empty() {
+            // What the new ones would be put behind is on its way out.
+            self.head.set(reversal.rest());
+        } else {
+            reversal.step();
+        }
         Some(link)
     }
 
@@ -342,6 +367,86 @@ impl Backlog {
         }
         self.head.set(head);
         self.boundary.set(newest);
+    }
+}
+
+/// New envelopes that are turned around one by one while older ones are handled, so that the wait
+/// for the memory of one lies beside the work on another. When it is dropped all of them are in the
+/// backlog.
+///
+/// ```text
+///   backlog:  head ──▶ … ──▶ last          known and not popped, oldest first
+///   word ──▶ done ◀── done    rest ──▶ new ──▶ last
+///                      └── head: the oldest that is turned around
+/// ```
+#[must_use]
+#[derive(Debug)]
+pub struct Reversal<'a> {
+    _backlog: PhantomData<&'a Backlog>,
+    /// The newest of the backlog when it began.
+    last: *mut Link,
+    /// The newest that is not turned around yet, or `last`.
+    rest: Cell<*mut Link>,
+    head: Cell<*mut Link>,
+}
+
+impl Reversal<'_> {
+    /// Of nothing.
+    #[inline(always)]
+    pub fn none() -> Self {
+        Self::new(std::ptr::null_mut(), std::ptr::null_mut())
+    }
+
+    #[inline(always)]
+    fn new(newest: *mut Link, last: *mut Link) -> Self {
+        Self {
+            _backlog: PhantomData,
+            last,
+            rest: Cell::new(newest),
+            head: Cell::new(std::ptr::null_mut()),
+        }
+    }
+
+    /// Turns one envelope around, if there is one.
+    #[inline(always)]
+    fn step(&self) {
+        let link = self.rest.get();
+        if link == self.last {
+            return;
+        }
+        #[cfg(loom)] // a broken build is to say so, and not to crash
+        assert!(!link.is_null(), "I7: the boundary is below what is new");
+        // SAFETY: I1: pushed after the boundary and not popped, so it is a live envelope.
+        let this = unsafe { &*link };
+        // SAFETY: what was in the word is the consumer's to link; pushers only point to it.
+        let next = unsafe { this.next() };
+        prefetch(next);
+        // SAFETY: as above.
+        unsafe { this.set_next(self.head.get()) };
+        self.head.set(link);
+        self.rest.set(next);
+    }
+
+    /// Turns all around; their oldest, if any are left.
+    #[inline(always)]
+    fn rest(&self) -> *mut Link {
+        while self.rest.get() != self.last {
+            self.step();
+        }
+        self.head.replace(std::ptr::null_mut())
+    }
+}
+
+impl Drop for Reversal<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let head = self.rest();
+        if !head.is_null() {
+            // SAFETY: while there is a head the last envelope was not popped, so it is a live one.
+            let last = unsafe { &*self.last };
+            // SAFETY: I1: what the backlog holds is the consumer's.
+            unsafe { last.set_next(head) };
+        }
     }
 }
 
@@ -571,6 +676,24 @@ impl Inbox {
             closed: word & CLOSED != 0,
             let_go,
         }
+    }
+
+    /// Takes note of what is new while the backlog is not empty: a load. It is turned around as
+    /// the backlog is popped with [`Backlog::pop_reversing`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Inbox::look`], but for the backlog, of which nothing is in hand.
+    #[inline(always)]
+    pub unsafe fn look_ahead<'a>(&self, backlog: &'a Backlog) -> Reversal<'a> {
+        debug_assert!(!backlog.is_empty());
+        let newest = pointer(self.0.load(Ordering::Acquire));
+        let last = backlog.boundary.get();
+        if last.is_null() || last.addr() & HELD != 0 {
+            return Reversal::none(); // the backlog's last envelope is not the boundary
+        }
+        backlog.boundary.set(newest);
+        Reversal::new(newest, last)
     }
 
     /// Makes the word leave the boundary, whose envelope was popped last, so that it may be freed
