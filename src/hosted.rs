@@ -262,7 +262,7 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
         })
     }
 
-    /// As a child it is in the [saved](Actor::save) state of its parent, with what its actors and
+    /// As a child it is in the [saved](crate::Actor::save) state of its parent, with what its actors and
     /// children keep, and is restored with it. A document is so from the beginning.
     ///
     /// Without it, or with a context that serde cannot write, a child of this chart starts anew with
@@ -406,7 +406,8 @@ impl<C: Clone + Send + 'static> HostedChart<C> {
     /// its delays by the rule of `resume`, counted from its actor's first turn on.
     ///
     /// Entry actions don't run again. The children that were alive are started in the actor's first
-    /// turn: with their states, where those are in the snapshot, see [`Actor::save`]; else anew, with
+    /// turn: with their states, where those are in the snapshot, see
+    /// [`Actor::save`](crate::Actor::save); else anew, with
     /// the inputs that they had. A child that had ended does not start again. The actor of a chart
     /// that is done ends in its first turn.
     ///

@@ -383,7 +383,7 @@ fn a_plan_prints_as_what_was_decided() {
         || Order::Retire,
     ];
     let plan = || Plan::<Banking>::cancel(7).and(Plan::stop());
-    assert_eq!(format!("{:?}", plan()), "[Cancel key 7 0ns (), Stop]");
+    assert_eq!(format!("{:?}", plan()), "[Cancel key 7, Stop]");
     assert_eq!(
         format!("{:?}", plan()),
         format!("{:?}", Decided::from(plan()))

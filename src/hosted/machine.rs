@@ -165,7 +165,7 @@ impl<C: Clone + Send + 'static> ChartMachine<C> {
     ///
     /// The delays are those of its actor's latest turn; of a clone, as a snapshot is one, those of
     /// the moment when it was made. Its children are in it without their states, which only their
-    /// actors know: see [`Actor::save`].
+    /// actors know: see [`Actor::save`](crate::Actor::save).
     pub fn save(&self) -> Saved<C> {
         let Rest {
             output,

@@ -31,7 +31,8 @@ pub trait Saves: Machine {
 
 impl<B: Behavior<Machine: Saves>> Actor<B> {
     /// The chart as data, as its `save` gives it, with the states of its children that
-    /// are charts and `kept`, and of theirs: see [`HostedChart::kept`], and [`chart!`](mod@crate::chart)
+    /// are charts and `kept`, and of theirs: see
+    /// [`HostedChart::kept`](crate::HostedChart::kept), and [`chart!`](mod@crate::chart)
     /// for the word in a chart's head.
     ///
     /// Each is saved in a turn of its own, a child after all that its parent had sent it until

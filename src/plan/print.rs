@@ -26,7 +26,8 @@ pub(crate) fn line<B: Behavior>(step: &Parcel, system: u32) -> String {
             };
             format!("{kind:?} {target} {name}")
         }
-        (Kind::Timer | Kind::Interval | Kind::Cancel, _) => {
+        (Kind::Cancel, _) => format!("Cancel key {}", step.note()[0]),
+        (Kind::Timer | Kind::Interval, _) => {
             let [key, after_ns] = step.note();
             let after = Duration::from_nanos(after_ns);
             format!("{kind:?} key {key} {after:?} {name}")
