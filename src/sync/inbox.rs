@@ -347,6 +347,8 @@ impl Backlog {
     }
 
     /// Takes note of the envelopes from `newest` down to the boundary.
+    ///
+    /// A loop of its own: as a [`Reversal`] in one go it made big 1.1 times as slow.
     #[inline(always)]
     fn add(&self, newest: *mut Link) {
         debug_assert!(self.is_empty());
